@@ -1,0 +1,105 @@
+//! Connectors by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Format, OptionSpec, Sink, Source, TableDefinition};
+use crate::error::{Error, Result};
+
+/// One `'connector' = '…'` of `CREATE TABLE`: turns typed options into a source or a sink.
+pub trait Connector: Send + Sync {
+    /// The name users write: "socket".
+    fn name(&self) -> &'static str;
+
+    /// Every option with type, default and one-line help, except `connector` itself and the format's.
+    fn options(&self) -> &'static [OptionSpec];
+
+    /// Metadata columns it can provide: (key, what it is, its Flink type).
+    fn metadata(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[]
+    }
+
+    /// A source that reads the columns `projection` of `table.schema`, in that order. Performs no I/O.
+    fn source(&self, table: &TableDefinition, _projection: &[usize], _formats: &Registry) -> Result<Arc<dyn Source>> {
+        Err(Error::new(format!("cannot read from table {}", table.name))
+            .why(format!("connector '{}' only writes", self.name())))
+    }
+
+    /// A sink for all columns of `table.schema`. Performs no I/O.
+    fn sink(&self, table: &TableDefinition, _formats: &Registry) -> Result<Arc<dyn Sink>> {
+        Err(Error::new(format!("cannot write to table {}", table.name))
+            .why(format!("connector '{}' only reads", self.name())))
+    }
+}
+
+/// The connectors and formats a session knows: the built-in ones and those a Rust user adds.
+#[derive(Clone)]
+pub struct Registry {
+    connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
+    formats: BTreeMap<&'static str, Arc<dyn Format>>,
+}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        let mut registry = Registry { connectors: BTreeMap::new(), formats: BTreeMap::new() };
+        crate::connectors::all().into_iter().for_each(|connector| registry.add_connector(connector));
+        crate::formats::all().into_iter().for_each(|format| registry.add_format(format));
+        registry
+    }
+}
+
+impl Registry {
+    /// Replaces a connector of the same name.
+    pub fn add_connector(&mut self, connector: Arc<dyn Connector>) {
+        self.connectors.insert(connector.name(), connector);
+    }
+
+    /// Replaces a format of the same name.
+    pub fn add_format(&mut self, format: Arc<dyn Format>) {
+        self.formats.insert(format.name(), format);
+    }
+
+    pub fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.connectors.values()
+    }
+
+    pub fn formats(&self) -> impl Iterator<Item = &Arc<dyn Format>> {
+        self.formats.values()
+    }
+
+    /// The connector a table names, after checking every option of the table.
+    ///
+    /// # Errors
+    /// No `connector` option, an unknown connector or format, an unknown, missing or ill-typed option.
+    pub fn connector(&self, table: &TableDefinition) -> Result<&Arc<dyn Connector>> {
+        let of = format!("table {}", table.name);
+        let Some(name) = table.options.get("connector") else {
+            return Err(Error::new(format!("table {} has no connector", table.name))
+                .why("WITH (...) must say where the rows come from or go to")
+                .fix(format!("add 'connector' = '...', one of {}", self.names().join(", "))));
+        };
+        let Some(connector) = self.connectors.get(name) else {
+            return Err(Error::new(format!("unknown connector '{name}' of {of}")).nearest(name, self.names()));
+        };
+        let mut specs =
+            vec![OptionSpec::required("connector", super::OptionKind::Text, "where rows come from or go to")];
+        specs.extend(connector.options());
+        if let Some(name) = table.options.get("format") {
+            specs.extend(self.format(name, table)?.options());
+        }
+        table.options.check(&of, &specs)?;
+        Ok(connector)
+    }
+
+    /// The format called `name`.
+    pub fn format(&self, name: &str, table: &TableDefinition) -> Result<&Arc<dyn Format>> {
+        self.formats.get(name).ok_or_else(|| {
+            Error::new(format!("unknown format '{name}' of table {}", table.name))
+                .nearest(name, self.formats.keys().copied())
+        })
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.connectors.keys().copied().collect()
+    }
+}

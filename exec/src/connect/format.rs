@@ -1,0 +1,57 @@
+//! How bytes become rows and rows become bytes.
+
+use crate::changelog::ChangeBatch;
+use crate::connect::options::OptionSpec;
+use crate::connect::source::Skipped;
+use crate::connect::table::TableDefinition;
+use crate::error::Result;
+use crate::message::Batch;
+
+/// One `'format' = '…'`: makes decoders and encoders.
+pub trait Format: Send + Sync {
+    /// The name users write: "json".
+    fn name(&self) -> &'static str;
+
+    /// Every option with its full name ("json.ignore-parse-errors").
+    fn options(&self) -> &'static [OptionSpec];
+
+    /// A decoder for the columns `projection` of `table.schema`, none of them metadata, in that order.
+    fn decoder(&self, table: &TableDefinition, projection: &[usize]) -> Result<Box<dyn Decoder>>;
+
+    /// An encoder for all physical columns of `table`.
+    fn encoder(&self, table: &TableDefinition) -> Result<Box<dyn Encoder>>;
+
+    /// Whether encoded rows can carry `-U` and `-D`.
+    fn encodes_updates(&self) -> bool {
+        false
+    }
+}
+
+/// Finds records in a stream of bytes and turns them into rows, straight into Arrow.
+///
+/// The law: however the bytes are cut into chunks, the rows are the same, and every byte is consumed exactly once. Transports
+/// rely on it for offsets, and tests check it at every cut.
+pub trait Decoder: Send {
+    /// Decodes complete records from the front of `bytes` and says how many bytes they took; the caller hands the rest in
+    /// again with more behind it. With `last`, the end of `bytes` also ends a record. May stop early, when a batch is full.
+    /// Returning 0 means: more bytes are needed (or, with `last`, `bytes` was empty).
+    ///
+    /// # Errors
+    /// A record that cannot be decoded, with the record shown, unless the table says to skip such records. Rows decoded
+    /// before it are still in `flush`, and were not lost.
+    fn decode(&mut self, bytes: &[u8], last: bool) -> Result<usize>;
+
+    /// The rows decoded since the last call, or `None` if there are none.
+    fn flush(&mut self) -> Result<Option<Batch>>;
+
+    /// What was left out since the last call.
+    fn skipped(&mut self) -> Option<Skipped>;
+}
+
+/// Turns rows into bytes.
+pub trait Encoder: Send {
+    /// Appends each row, with what separates records, to `out`.
+    ///
+    /// `changes` holds `-U` and `-D` only if the format [encodes updates](Format::encodes_updates).
+    fn encode(&mut self, changes: &ChangeBatch, out: &mut Vec<u8>) -> Result<()>;
+}

@@ -1,0 +1,15 @@
+//! The two small traits by which rows come and go, and what a table is to a connector.
+
+pub mod connector;
+pub mod format;
+pub mod options;
+pub mod sink;
+pub mod source;
+pub mod table;
+
+pub use connector::{Connector, Registry};
+pub use format::{Decoder, Encoder, Format};
+pub use options::{OptionKind, OptionSpec, Options};
+pub use sink::{Sink, Writer};
+pub use source::{Offset, Reader, Skipped, Source, SplitBatch, SplitId};
+pub use table::TableDefinition;

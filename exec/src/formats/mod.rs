@@ -1,0 +1,10 @@
+//! Every format, one file each.
+
+use std::sync::Arc;
+
+use crate::connect::Format;
+
+/// Every built-in format, in the order the documentation shows them.
+pub fn all() -> Vec<Arc<dyn Format>> {
+    vec![]
+}

@@ -1,0 +1,153 @@
+//! What an operator is ([`OperatorSpec`]) and what it does ([`Operator`]).
+
+use std::fmt::{self, Debug, Display, Write};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tidemill_state::EventTime;
+
+use crate::error::Result;
+use crate::message::{Barrier, Batch, Message};
+
+/// What an operator is: immutable, printable, shared by all its shards.
+///
+/// The planner builds these; `EXPLAIN` prints them; nothing here changes while a job runs.
+pub trait OperatorSpec: Debug + Send + Sync {
+    /// Lower-case, as shown in `EXPLAIN`, metrics and errors: "filter", "aggregate".
+    fn name(&self) -> &'static str;
+
+    /// Schema of the rows it emits.
+    fn schema(&self) -> SchemaRef;
+
+    /// `name=value` details for `EXPLAIN`.
+    fn explain(&self, line: &mut ExplainLine);
+
+    /// Makes the running instance for one shard, with empty state.
+    fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>>;
+}
+
+/// What an operator does: a plain state machine, one instance per shard, never shared.
+///
+/// No async, no clock, no threads, no channels. The task around it aligns barriers, merges
+/// watermarks, snapshots state and applies back-pressure, so a test can call these
+/// methods directly and the same input always gives the same output.
+pub trait Operator: Send {
+    /// Handles rows from one input. Both sides of a join arrive here, told apart by `input`.
+    fn on_batch(&mut self, input: Input, batch: Batch, out: &mut Output) -> Result<()>;
+
+    /// Event time, merged over all inputs, has reached `time`. Called with rising values only.
+    ///
+    /// Default: pass it on. Windows override this to close what is due, then pass it on.
+    fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
+        out.watermark(time);
+        Ok(())
+    }
+
+    /// The epoch is complete on all inputs: emit its net changes. The task takes the snapshot afterwards if the barrier
+    /// is a checkpoint, then forwards the barrier. Also called (with the epoch then open) when all inputs have ended.
+    fn on_barrier(&mut self, _barrier: &Barrier, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// All inputs have ended and `on_barrier` has been called for what was open. The task sends `End` afterwards.
+    fn on_end(&mut self, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+
+    /// The state as of the last barrier, one batch per table; called right after `on_barrier`. Layouts are part of the
+    /// checkpoint format. Operators without state return nothing.
+    fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes over what `snapshot` gave; called at most once, before anything else.
+    fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
+        assert!(tables.is_empty(), "only an operator that snapshots tables is given some to restore");
+        Ok(())
+    }
+
+    /// Has all it will ever emit: the task may stop reading its inputs (`LIMIT`).
+    fn is_finished(&self) -> bool {
+        false
+    }
+}
+
+/// One table of an operator's state in one shard: named columns, a row per key.
+#[derive(Clone, Debug)]
+pub struct TableSnapshot {
+    pub table: &'static str,
+    pub rows: RecordBatch,
+}
+
+/// Which input of an operator: 0, or 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Input(pub u8);
+
+/// Where a shard stands among its peers.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardContext {
+    /// 0 to `parallelism - 1`.
+    pub shard: u16,
+    pub parallelism: u16,
+}
+
+impl ShardContext {
+    /// A stage of one shard.
+    pub const SINGLE: ShardContext = ShardContext { shard: 0, parallelism: 1 };
+}
+
+/// Collects what an operator emits, in order.
+#[derive(Default)]
+pub struct Output {
+    messages: Vec<Message>,
+}
+
+impl Output {
+    /// Sends rows on. Empty batches are dropped here, so operators need not check.
+    pub fn send(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.messages.push(Message::Batch(batch));
+        }
+    }
+
+    pub fn watermark(&mut self, time: EventTime) {
+        self.messages.push(Message::Watermark(time));
+    }
+
+    pub(crate) fn push(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
+    /// What was emitted since the last call.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Message> {
+        self.messages.drain(..)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+/// Builds the details of one node in `EXPLAIN`: `name=value, name=value`.
+#[derive(Default)]
+pub struct ExplainLine(String);
+
+impl ExplainLine {
+    pub fn field(&mut self, name: &str, value: impl Display) -> &mut Self {
+        let separator = if self.0.is_empty() { "" } else { ", " };
+        let _ = write!(self.0, "{separator}{name}={value}");
+        self
+    }
+
+    /// `name=[a, b]`
+    pub fn list<T: Display>(&mut self, name: &str, values: impl IntoIterator<Item = T>) -> &mut Self {
+        let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+        self.field(name, format_args!("[{}]", values.join(", ")))
+    }
+}
+
+impl Display for ExplainLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,9 @@
+//! What survives a crash: keyed tables, key groups, and (with checkpoints) the files they are kept in.
+//!
+//! This crate knows Arrow, but no operator, no plan and no SQL.
+
+mod ids;
+mod keys;
+
+pub use ids::{CheckpointId, Epoch, EventTime, KEY_GROUPS, KeyGroup, KeyGroupRange};
+pub use keys::{KeyTable, hash_rows};
