@@ -6,12 +6,22 @@ pub mod aggregate;
 pub mod changelog;
 pub mod connect;
 pub mod connectors;
+pub mod coordinator;
 pub mod error;
+pub mod exchange;
 pub mod formats;
+pub mod graph;
 pub mod message;
 pub mod operator;
+pub mod operators;
+pub mod runtime;
+mod task;
+#[cfg(test)]
+pub mod testing;
 
 pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};
+pub use graph::JobGraph;
 pub use message::{Barrier, Batch, Changes, Message};
 pub use operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
+pub use runtime::{Job, JobEvent, Metrics, launch};

@@ -1,0 +1,288 @@
+//! Barrier alignment and watermark merge over the lanes of one task: pure, messages in, messages out.
+//!
+//! A lane that has delivered the barrier of an epoch is blocked until every other lane has delivered it too (or has ended);
+//! what arrives on it meanwhile waits, in order. So everything before the barrier is processed before anything after it, on all
+//! lanes: the cut is consistent. The merged watermark is the minimum over lanes that are neither idle nor ended, and never
+//! goes back.
+
+use std::collections::VecDeque;
+
+use tidemill_state::EventTime;
+
+use crate::message::{Barrier, Batch, Message};
+use crate::operator::Input;
+
+/// One sender's lane into a task, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneId(pub usize);
+
+/// What the task is to process next.
+#[derive(Debug)]
+pub enum Aligned {
+    Batch(Input, Batch),
+    Watermark(EventTime),
+    Idle,
+    Barrier(Barrier),
+    End,
+}
+
+/// Alignment state of one task. `H` is what must be kept alive while a message is held back (its share of the channel's budget).
+pub struct Align<H> {
+    lanes: Vec<Lane<H>>,
+    watermark: EventTime,
+    idle: bool,
+    ended: bool,
+}
+
+struct Lane<H> {
+    input: Input,
+    /// The barrier this lane waits behind.
+    blocked: Option<Barrier>,
+    held: VecDeque<(Message, H)>,
+    watermark: EventTime,
+    idle: bool,
+    ended: bool,
+}
+
+impl<H> Align<H> {
+    /// A task whose lane `n` belongs to input `inputs[n]`.
+    pub fn new(inputs: Vec<Input>) -> Align<H> {
+        let lanes = inputs
+            .into_iter()
+            .map(|input| Lane {
+                input,
+                blocked: None,
+                held: VecDeque::new(),
+                watermark: EventTime::MIN,
+                idle: false,
+                ended: false,
+            })
+            .collect();
+        Align { lanes, watermark: EventTime::MIN, idle: false, ended: false }
+    }
+
+    /// Takes one message and calls `release` with everything that may be processed now, in order.
+    pub fn push<E>(
+        &mut self,
+        lane: LaneId,
+        message: Message,
+        hold: H,
+        release: &mut impl FnMut(Aligned) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.lanes[lane.0].blocked.is_some() {
+            self.lanes[lane.0].held.push_back((message, hold));
+            return Ok(());
+        }
+        self.accept(lane, message, release)?;
+        // A released barrier frees held messages, among which may be the next barrier.
+        while let Some(barrier) = self.aligned() {
+            release(Aligned::Barrier(barrier))?;
+            self.lanes.iter_mut().for_each(|lane| lane.blocked = None);
+            for lane in 0..self.lanes.len() {
+                while self.lanes[lane].blocked.is_none() {
+                    let Some((message, _hold)) = self.lanes[lane].held.pop_front() else { break };
+                    self.accept(LaneId(lane), message, release)?;
+                }
+            }
+        }
+        if !self.ended && self.lanes.iter().all(|lane| lane.ended) {
+            self.ended = true;
+            release(Aligned::End)?;
+        }
+        Ok(())
+    }
+
+    fn accept<E>(
+        &mut self,
+        id: LaneId,
+        message: Message,
+        release: &mut impl FnMut(Aligned) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let lane = &mut self.lanes[id.0];
+        match message {
+            Message::Batch(batch) => {
+                lane.idle = false;
+                release(Aligned::Batch(lane.input, batch))?;
+            }
+            Message::Watermark(time) => {
+                lane.idle = false;
+                lane.watermark = lane.watermark.max(time);
+            }
+            Message::Idle => lane.idle = true,
+            Message::Barrier(barrier) => {
+                lane.blocked = Some(barrier);
+                return Ok(());
+            }
+            Message::End => lane.ended = true,
+        }
+        self.merge_watermarks(release)
+    }
+
+    /// The barrier that every lane still running has delivered, if there is one.
+    fn aligned(&self) -> Option<Barrier> {
+        let mut barrier = None;
+        for lane in self.lanes.iter().filter(|lane| !lane.ended) {
+            debug_assert!(barrier.is_none() || barrier == lane.blocked, "barriers of two epochs cannot meet");
+            barrier = Some(lane.blocked?);
+        }
+        barrier
+    }
+
+    fn merge_watermarks<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
+        let running = || self.lanes.iter().filter(|lane| !lane.ended);
+        if running().next().is_none() {
+            return Ok(()); // End follows, and with it the watermark that closes everything.
+        }
+        match running().filter(|lane| !lane.idle).map(|lane| lane.watermark).min() {
+            Some(time) => {
+                self.idle = false;
+                if time > self.watermark {
+                    self.watermark = time;
+                    release(Aligned::Watermark(time))?;
+                }
+            }
+            None if !self.idle => {
+                self.idle = true;
+                release(Aligned::Idle)?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rows;
+    use expect_test::{Expect, expect};
+    use tidemill_state::Epoch;
+
+    /// Feeds lines such as `0 | 1` (lane, then a barrier, watermark `~ 5`, `idle`, end `$`, or a row) and prints what is released.
+    fn check(lanes: usize, script: &str, expected: Expect) {
+        let mut align = Align::new((0..lanes).map(|lane| Input(lane as u8)).collect());
+        let mut printed = String::new();
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (lane, what) = line.split_once(' ').expect("a lane and a message");
+            let message = match what.split_once(' ') {
+                Some(("|", epoch)) => Message::Barrier(barrier(epoch.parse().expect("an epoch"))),
+                Some(("~", time)) => Message::Watermark(EventTime(time.parse().expect("a time"))),
+                _ if what == "$" => Message::End,
+                _ if what == "idle" => Message::Idle,
+                _ => Message::Batch(Batch::append(rows(&[what]))),
+            };
+            printed.push_str(&format!("{line}\n"));
+            let lane = LaneId(lane.parse().expect("a lane number"));
+            align
+                .push(lane, message, (), &mut |released| {
+                    let text = match released {
+                        Aligned::Batch(input, batch) => {
+                            use arrow::array::AsArray;
+                            format!("{} from input {}", batch.rows().column(0).as_string::<i32>().value(0), input.0)
+                        }
+                        Aligned::Watermark(time) => format!("~ {}", time.0),
+                        Aligned::Idle => "idle".to_string(),
+                        Aligned::Barrier(barrier) => format!("| {}", barrier.epoch),
+                        Aligned::End => "$".to_string(),
+                    };
+                    printed.push_str(&format!("    => {text}\n"));
+                    Ok::<(), ()>(())
+                })
+                .expect("release never fails here");
+        }
+        expected.assert_eq(&printed);
+    }
+
+    fn barrier(epoch: u64) -> Barrier {
+        Barrier { epoch: Epoch(epoch), checkpoint: None }
+    }
+
+    #[test]
+    fn rows_behind_a_barrier_wait_until_every_lane_has_sent_it() {
+        check(
+            2,
+            "0 a
+             0 | 1
+             0 b
+             0 | 2
+             0 c
+             1 x
+             1 | 1
+             1 y
+             1 | 2",
+            expect![[r#"
+                0 a
+                    => a from input 0
+                0 | 1
+                0 b
+                0 | 2
+                0 c
+                1 x
+                    => x from input 1
+                1 | 1
+                    => | 1
+                    => b from input 0
+                1 y
+                    => y from input 1
+                1 | 2
+                    => | 2
+                    => c from input 0
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_finished_lane_leaves_the_alignment_and_the_watermark_minimum() {
+        check(
+            2,
+            "0 ~ 10
+             0 | 1
+             0 ~ 20
+             1 ~ 5
+             1 $
+             0 | 2
+             0 $",
+            expect![[r#"
+                0 ~ 10
+                0 | 1
+                0 ~ 20
+                1 ~ 5
+                    => ~ 5
+                1 $
+                    => ~ 10
+                    => | 1
+                    => ~ 20
+                0 | 2
+                    => | 2
+                0 $
+                    => $
+            "#]],
+        );
+    }
+
+    #[test]
+    fn an_idle_lane_does_not_hold_the_watermark_back_and_time_never_runs_backwards() {
+        check(
+            2,
+            "0 ~ 10
+             1 idle
+             1 ~ 3
+             0 ~ 12
+             1 ~ 11
+             0 idle
+             1 idle",
+            expect![[r#"
+                0 ~ 10
+                1 idle
+                    => ~ 10
+                1 ~ 3
+                0 ~ 12
+                1 ~ 11
+                    => ~ 11
+                0 idle
+                1 idle
+                    => idle
+            "#]],
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Channels bounded in bytes, so that a slow task slows its sources down and nothing else grows.
+//!
+//! A task has one [`Inbox`]; every shard that sends to it has a lane of its own with its own budget. A message's bytes count until
+//! the receiver is done with it, also while alignment holds it back: a lane blocked by a barrier therefore stops its sender
+//! and no other.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::align::LaneId;
+use crate::message::Message;
+
+/// What one lane may hold. A larger batch passes alone.
+const LANE_BYTES: usize = 1 << 20;
+
+/// What a control message counts, so that a flood of them is bounded too.
+const CONTROL_BYTES: usize = 64;
+
+/// The receiver is gone: it has all it needs, or has failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// A message that has arrived. Dropping it gives its bytes back to the lane's budget.
+pub struct Delivery {
+    pub lane: LaneId,
+    pub message: Message,
+    _budget: OwnedSemaphorePermit,
+}
+
+/// The sending end of one lane.
+pub struct Sender {
+    lane: LaneId,
+    queue: mpsc::UnboundedSender<Delivery>,
+    budget: Arc<Semaphore>,
+}
+
+impl Sender {
+    /// Waits until the lane has room.
+    ///
+    /// # Errors
+    /// [`Closed`] once the inbox has been dropped, also while waiting.
+    pub async fn send(&self, message: Message) -> Result<(), Closed> {
+        let bytes = match &message {
+            Message::Batch(batch) => batch.bytes().clamp(CONTROL_BYTES, LANE_BYTES),
+            _ => CONTROL_BYTES,
+        };
+        let permit = Arc::clone(&self.budget).acquire_many_owned(bytes as u32).await.map_err(|_| Closed)?;
+        self.queue.send(Delivery { lane: self.lane, message, _budget: permit }).map_err(|_| Closed)
+    }
+}
+
+/// The receiving end of all lanes of one task.
+pub struct Inbox {
+    queue: mpsc::UnboundedReceiver<Delivery>,
+    budgets: Vec<Arc<Semaphore>>,
+}
+
+impl Inbox {
+    /// The next message of any lane, in arrival order; order within a lane is kept. `None` when every sender is gone.
+    pub async fn receive(&mut self) -> Option<Delivery> {
+        self.queue.recv().await
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.budgets.iter().for_each(|budget| budget.close());
+    }
+}
+
+/// An inbox with `lanes` senders.
+pub fn inbox(lanes: usize) -> (Vec<Sender>, Inbox) {
+    let (queue, receiver) = mpsc::unbounded_channel();
+    let budgets: Vec<Arc<Semaphore>> = (0..lanes).map(|_| Arc::new(Semaphore::new(LANE_BYTES))).collect();
+    let senders = budgets
+        .iter()
+        .enumerate()
+        .map(|(lane, budget)| Sender { lane: LaneId(lane), queue: queue.clone(), budget: Arc::clone(budget) })
+        .collect();
+    (senders, Inbox { queue: receiver, budgets })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use tidemill_state::EventTime;
+
+    #[tokio::test]
+    async fn a_full_lane_waits_and_the_other_does_not() {
+        let (senders, mut inbox) = inbox(2);
+        let mut sent = 0;
+        while senders[0].send(Message::Watermark(EventTime(sent))).now_or_never().is_some() {
+            sent += 1;
+        }
+        assert_eq!(sent as usize, LANE_BYTES / CONTROL_BYTES);
+        assert!(senders[1].send(Message::Idle).now_or_never().is_some());
+        let held = inbox.receive().await.expect("a message was sent");
+        assert!(senders[0].send(Message::Idle).now_or_never().is_none(), "held messages count");
+        drop(held);
+        assert!(senders[0].send(Message::Idle).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_inbox_wakes_a_waiting_sender() {
+        let (senders, inbox) = inbox(1);
+        while senders[0].send(Message::Idle).now_or_never().is_some() {}
+        let waiting = senders[0].send(Message::Idle);
+        drop(inbox);
+        assert_eq!(waiting.await, Err(Closed));
+    }
+}

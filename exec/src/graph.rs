@@ -1,0 +1,130 @@
+//! A job as the runtime sees it: stages and the exchanges between them.
+
+use std::fmt::{self, Display, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion_physical_expr::PhysicalExpr;
+
+use crate::connect::{Sink, Source};
+use crate::operator::{ExplainLine, Input, OperatorSpec};
+
+/// A complete, checked description of a running job. Contains no SQL and no plan. Building one performs no I/O.
+#[derive(Default)]
+pub struct JobGraph {
+    pub stages: Vec<Stage>,
+    pub edges: Vec<Edge>,
+}
+
+/// Operators that run in one task without an exchange between them.
+pub struct Stage {
+    /// Names the stage in errors, metrics and (with its operators) in checkpoints.
+    pub name: String,
+    pub head: Head,
+    pub chain: Vec<Arc<dyn OperatorSpec>>,
+    pub tail: Tail,
+    /// Number of shards, `1..=KEY_GROUPS`.
+    pub parallelism: u16,
+}
+
+/// Where a stage's rows come from.
+pub enum Head {
+    Source(SourceHead),
+    /// Edges of the graph, as many inputs as the first operator has.
+    Inputs,
+}
+
+/// A source and what is done to its rows before anything else.
+pub struct SourceHead {
+    /// As the user named the table.
+    pub table: String,
+    pub source: Arc<dyn Source>,
+    pub watermark: Option<WatermarkStrategy>,
+}
+
+/// How event time is read off a table's rows.
+#[derive(Clone, Debug)]
+pub struct WatermarkStrategy {
+    /// Gives, per row as the source reads it, the watermark that may follow it: milliseconds since 1970, null for none.
+    pub expression: Arc<dyn PhysicalExpr>,
+    /// After how long without rows a split no longer holds time back.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Where a stage's rows go to.
+pub enum Tail {
+    /// Along the stage's edge.
+    Exchange,
+    /// Into a table; `key` identifies a row of an updating stream, if known.
+    Sink { table: String, sink: Arc<dyn Sink>, key: Option<Vec<usize>> },
+}
+
+/// Index into [`JobGraph::stages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StageId(pub usize);
+
+/// A stream from every shard of one stage to shards of another.
+pub struct Edge {
+    pub from: StageId,
+    pub to: StageId,
+    /// Which input of the receiver's first operator.
+    pub input: Input,
+    pub exchange: Exchange,
+}
+
+/// How rows find the shard that handles them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Shard n to shard n. Both sides have equal parallelism.
+    Forward,
+    /// By the hash of these columns of the sender's schema.
+    Hash(Vec<usize>),
+    /// Every row to every shard.
+    Broadcast,
+    /// Round-robin, batch by batch.
+    Spread,
+}
+
+impl Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exchange::Forward => f.write_str("forward"),
+            Exchange::Hash(columns) => {
+                f.write_str("hash(")?;
+                for (n, column) in columns.iter().enumerate() {
+                    write!(f, "{}#{column}", if n == 0 { "" } else { ", " })?;
+                }
+                f.write_str(")")
+            }
+            Exchange::Broadcast => f.write_str("broadcast"),
+            Exchange::Spread => f.write_str("spread"),
+        }
+    }
+}
+
+impl Display for JobGraph {
+    /// One paragraph per stage: number, shards, where its rows come from, its chain, where they go.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (id, stage) in self.stages.iter().enumerate() {
+            let shards = if stage.parallelism == 1 { "shard" } else { "shards" };
+            writeln!(f, "stage {id}: {} {shards}", stage.parallelism)?;
+            match &stage.head {
+                Head::Source(head) => writeln!(f, "  from source {}", head.table)?,
+                Head::Inputs => {
+                    for edge in self.edges.iter().filter(|edge| edge.to == StageId(id)) {
+                        writeln!(f, "  from stage {} by {}", edge.from.0, edge.exchange)?;
+                    }
+                }
+            }
+            for operator in &stage.chain {
+                let mut line = ExplainLine::default();
+                operator.explain(&mut line);
+                writeln!(f, "  {}({line})", operator.name())?;
+            }
+            if let Tail::Sink { table, .. } = &stage.tail {
+                writeln!(f, "  into sink {table}")?;
+            }
+        }
+        f.write_char('\n')
+    }
+}

@@ -1,0 +1,33 @@
+//! Every operator, one file each.
+
+mod aggregate;
+mod expand;
+mod filter;
+mod limit;
+mod project;
+mod unnest;
+
+pub use aggregate::{Aggregate, AggregateColumn, Emit, LocalAggregate};
+pub use expand::Expand;
+pub use filter::Filter;
+pub use limit::Limit;
+pub use project::Project;
+pub use unnest::Unnest;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+
+use crate::error::Result;
+
+/// Evaluates `expressions` over `rows` into the columns of `schema`. Also right when there are no columns at all.
+fn evaluate(expressions: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns: Vec<ArrayRef> = expressions
+        .iter()
+        .map(|expression| Ok(expression.evaluate(rows)?.into_array(rows.num_rows())?))
+        .collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}

@@ -1,0 +1,171 @@
+//! One row per element of an array, map or multiset.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, RecordBatch, UInt32Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_physical_expr::PhysicalExpr;
+
+use crate::error::{Error, Result};
+use crate::message::Batch;
+use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
+
+/// `CROSS JOIN UNNEST(collection)`: each row in, once per element of its collection.
+///
+/// An element that is a row becomes one column per field; a map gives key and value. Weights are kept.
+#[derive(Debug)]
+pub struct Unnest {
+    /// A list or map, over the input's schema.
+    pub collection: Arc<dyn PhysicalExpr>,
+    /// Columns of the input that come out too, before the element's.
+    pub keep: Vec<usize>,
+    /// `WITH ORDINALITY`: a last column counts the elements of each row from 1.
+    pub ordinality: bool,
+    /// `LEFT JOIN`: a row without elements comes out once, with nulls.
+    pub outer: bool,
+    pub schema: SchemaRef,
+}
+
+impl OperatorSpec for Unnest {
+    fn name(&self) -> &'static str {
+        "unnest"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn explain(&self, line: &mut ExplainLine) {
+        line.field("collection", &self.collection);
+        line.list("select", self.schema.fields().iter().map(|field| field.name()));
+        if self.outer {
+            line.field("join", "left");
+        }
+    }
+
+    fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(Unnesting {
+            collection: Arc::clone(&self.collection),
+            keep: self.keep.clone(),
+            ordinality: self.ordinality,
+            outer: self.outer,
+            schema: self.schema(),
+        }))
+    }
+}
+
+struct Unnesting {
+    collection: Arc<dyn PhysicalExpr>,
+    keep: Vec<usize>,
+    ordinality: bool,
+    outer: bool,
+    schema: SchemaRef,
+}
+
+impl Operator for Unnesting {
+    fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
+        let array = self.collection.evaluate(batch.rows())?.into_array(batch.len())?;
+        let elements = Elements::of(&array)?;
+        let (origin, index) = elements.indices(self.outer);
+        if origin.is_empty() {
+            return Ok(());
+        }
+        // Where the elements lie one after the other, as they do unless nulls or slices intervene, they are used as they are.
+        let is_whole = index.null_count() == 0
+            && index.len() == elements.values.first().map_or(0, |values| values.len())
+            && index.values().iter().copied().eq(0..index.len() as u32);
+        let origin = UInt32Array::from(origin);
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        for &column in &self.keep {
+            columns.push(compute::take(batch.rows().column(column), &origin, None)?);
+        }
+        for values in &elements.values {
+            columns.push(if is_whole { Arc::clone(values) } else { compute::take(values, &index, None)? });
+        }
+        if self.ordinality {
+            columns.push(Arc::new(ordinals(&origin, &index)));
+        }
+        let weights = match batch.weights() {
+            Some(weights) => Some(compute::take(weights, &origin, None)?.as_primitive().clone()),
+            None => None,
+        };
+        out.send(Batch::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?, weights));
+        Ok(())
+    }
+}
+
+/// 1, 2, 3 ... within each row; null where the row had no element.
+fn ordinals(origin: &UInt32Array, index: &UInt32Array) -> Int32Array {
+    let mut ordinal = 0;
+    (0..origin.len())
+        .map(|row| {
+            ordinal = if row > 0 && origin.value(row) == origin.value(row - 1) { ordinal + 1 } else { 1 };
+            index.is_valid(row).then_some(ordinal)
+        })
+        .collect()
+}
+
+/// The elements of all rows of a collection column.
+struct Elements {
+    /// One array per column an element becomes.
+    values: Vec<ArrayRef>,
+    offsets: OffsetBuffer<i32>,
+    nulls: Option<arrow::buffer::NullBuffer>,
+}
+
+impl Elements {
+    fn of(array: &ArrayRef) -> Result<Elements> {
+        let elements = |values: ArrayRef, offsets: &OffsetBuffer<i32>| {
+            Ok(Elements { values: fields(values)?, offsets: offsets.clone(), nulls: array.nulls().cloned() })
+        };
+        match array.data_type() {
+            DataType::List(_) => {
+                let list: &ListArray = array.as_list();
+                elements(Arc::clone(list.values()), list.offsets())
+            }
+            DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+                let list = compute::cast(array, &DataType::List(Arc::clone(field)))?;
+                Elements::of(&list)
+            }
+            DataType::Map(_, _) => {
+                let map = array.as_map();
+                elements(Arc::new(map.entries().clone()), map.offsets())
+            }
+            other => Err(Error::new(format!("cannot UNNEST a value of type {other}")).why("it takes an ARRAY, MAP or MULTISET")),
+        }
+    }
+
+    /// Per row out: the row in, and the index of the element (null for none).
+    fn indices(&self, outer: bool) -> (Vec<u32>, UInt32Array) {
+        let elements = self.offsets.last().copied().unwrap_or(0) as usize;
+        let mut origin = Vec::with_capacity(elements);
+        let mut index = UInt32Array::builder(elements);
+        for (row, bounds) in self.offsets.windows(2).enumerate() {
+            let is_null = self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            if is_null || bounds[0] == bounds[1] {
+                if outer {
+                    origin.push(row as u32);
+                    index.append_null();
+                }
+                continue;
+            }
+            for element in bounds[0]..bounds[1] {
+                origin.push(row as u32);
+                index.append_value(element as u32);
+            }
+        }
+        (origin, index.finish())
+    }
+}
+
+/// The columns an element becomes: the fields of a row (null where the row is), else the element itself.
+fn fields(values: ArrayRef) -> Result<Vec<ArrayRef>> {
+    let Some(row) = values.as_struct_opt() else { return Ok(vec![values]) };
+    if row.null_count() == 0 {
+        return Ok(row.columns().to_vec());
+    }
+    let is_null = compute::is_null(row)?;
+    row.columns().iter().map(|column| Ok(compute::nullif(column, &is_null)?)).collect()
+}

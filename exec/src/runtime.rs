@@ -1,0 +1,284 @@
+//! Runs job graphs in this process: opens sources and sinks, wires channels, spawns tasks, drives the coordinator.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tidemill_state::Epoch;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::connect::SplitId;
+use crate::coordinator::{Action, Coordinator, Signal, TaskId};
+use crate::error::{Error, Result};
+use crate::exchange::{Inbox, Router, Sender, inbox};
+use crate::graph::{Edge, Exchange, Head, JobGraph, StageId, Tail as GraphTail};
+use crate::message::Barrier;
+use crate::operator::{Input, ShardContext};
+use crate::task::{Chain, Report, Reports, Tail, run_inputs, run_source};
+
+/// What a job has done so far; shared by all its tasks.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub rows_read: AtomicU64,
+    pub rows_written: AtomicU64,
+    pub rows_skipped: AtomicU64,
+    pub epochs: AtomicU64,
+}
+
+/// A launched job. Dropping it cancels the job.
+pub struct Job {
+    pub metrics: Arc<Metrics>,
+    events: mpsc::UnboundedReceiver<JobEvent>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+/// What a job reports while it runs.
+#[derive(Debug)]
+pub enum JobEvent {
+    /// Something the user should know, but no failure: skipped records, a reconnect.
+    Note(String),
+    /// All sinks have passed this epoch's barrier.
+    Epoch(Epoch),
+    /// The last event.
+    Finished,
+    /// The last event: a task failed, all others were cancelled.
+    Failed(Error),
+}
+
+impl Job {
+    /// The next event; `None` after the last one. Cancel-safe.
+    pub async fn event(&mut self) -> Option<JobEvent> {
+        self.events.recv().await
+    }
+
+    /// Waits for the end, handing notes to `note`.
+    pub async fn wait(&mut self, mut note: impl FnMut(String)) -> Result<()> {
+        while let Some(event) = self.event().await {
+            match event {
+                JobEvent::Note(text) => note(text),
+                JobEvent::Failed(error) => return Err(error),
+                JobEvent::Finished => return Ok(()),
+                JobEvent::Epoch(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all tasks where they are. Sinks are not finished.
+    pub fn cancel(&self) {
+        self.driver.abort();
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// Starts every task of `graph`, on the current tokio runtime.
+///
+/// Returns once every source and sink is open.
+///
+/// # Errors
+/// A source or sink that cannot be opened, named by its table.
+pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
+    let metrics = Arc::new(Metrics::default());
+    let (signals, reports) = mpsc::unbounded_channel();
+    let mut wiring = Wiring::new(&graph);
+    let mut tasks = JoinSet::new();
+    let mut barriers = BTreeMap::new();
+    let mut next_task = 0;
+
+    for (id, stage) in graph.stages.into_iter().enumerate() {
+        let mut splits = match &stage.head {
+            Head::Source(head) => {
+                let splits = head.source.splits().await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
+                Some(share(splits, stage.parallelism))
+            }
+            Head::Inputs => None,
+        };
+        for shard in 0..stage.parallelism {
+            let context = ShardContext { shard, parallelism: stage.parallelism };
+            let chain = Chain::open(&stage.chain, &context)?;
+            let tail = match &stage.tail {
+                GraphTail::Exchange => wiring.tail(StageId(id), shard),
+                GraphTail::Sink { table, sink, key } => {
+                    let writer = sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
+                    Tail::Sink { table: table.clone(), writer, key: key.clone(), metrics: Arc::clone(&metrics) }
+                }
+            };
+            let reports = Reports { task: TaskId(next_task), signals: signals.clone(), metrics: Arc::clone(&metrics) };
+            next_task += 1;
+            match (&stage.head, &mut splits) {
+                (Head::Source(head), Some(splits)) => {
+                    let splits = std::mem::take(&mut splits[usize::from(shard)]);
+                    let table = head.table.clone();
+                    let operator = format!("source {table}");
+                    let reader = head
+                        .source
+                        .open(splits.into_iter().map(|split| (split, None)).collect())
+                        .await
+                        .map_err(|error| error.in_operator(operator.clone()))?;
+                    let (barrier, barrier_inbox) = mpsc::unbounded_channel();
+                    barriers.insert(reports.task, barrier);
+                    let watermark = head.watermark.clone();
+                    tasks.spawn(supervise(reports, async move |reports| {
+                        run_source(reader, watermark, barrier_inbox, chain, tail, reports, &table)
+                            .await
+                            .map_err(|error| error.in_operator(operator))
+                    }));
+                }
+                _ => {
+                    let (inbox, inputs) = wiring.inbox(StageId(id), shard);
+                    tasks.spawn(supervise(reports, async move |reports| run_inputs(inbox, inputs, chain, tail, reports).await));
+                }
+            }
+        }
+    }
+
+    let (events, job_events) = mpsc::unbounded_channel();
+    let coordinator = Coordinator::new((0..next_task).map(TaskId), barriers.keys().copied(), epoch_interval);
+    let driver = tokio::spawn(drive(coordinator, tasks, barriers, reports, events, Arc::clone(&metrics)));
+    Ok(Job { metrics, events: job_events, driver })
+}
+
+/// Deals splits out to shards, one after the other, so that each shard's splits keep their order.
+fn share(splits: Vec<SplitId>, parallelism: u16) -> Vec<Vec<SplitId>> {
+    let mut shares = vec![Vec::new(); usize::from(parallelism)];
+    for (n, split) in splits.into_iter().enumerate() {
+        shares[n % usize::from(parallelism)].push(split);
+    }
+    shares
+}
+
+/// Runs a task and reports how it ended. A panic is a failure like any other: the job ends, the process goes on.
+async fn supervise(reports: Reports, task: impl AsyncFnOnce(&Reports) -> Result<()>) {
+    let outcome = std::panic::AssertUnwindSafe(task(&reports)).catch_unwind().await;
+    let failed = match outcome {
+        Ok(Ok(())) => return reports.signal(Signal::Finished(reports.task)),
+        Ok(Err(error)) => error,
+        Err(panic) => Error::new(format!("a bug: {}", panic_text(panic.as_ref()))).why("an invariant of the engine does not hold"),
+    };
+    let _ = reports.signals.send(Report::Failed(failed));
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a task panicked")
+}
+
+/// Feeds the coordinator and does what it says, until the job ends. Dropping the future aborts all tasks.
+async fn drive(
+    mut coordinator: Coordinator,
+    mut tasks: JoinSet<()>,
+    barriers: BTreeMap<TaskId, mpsc::UnboundedSender<Barrier>>,
+    mut reports: mpsc::UnboundedReceiver<Report>,
+    events: mpsc::UnboundedSender<JobEvent>,
+    metrics: Arc<Metrics>,
+) {
+    let mut wake_at: Option<Instant> = None;
+    loop {
+        let timer = async {
+            match wake_at {
+                Some(time) => tokio::time::sleep_until(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let signal = tokio::select! {
+            biased;
+            report = reports.recv() => match report {
+                Some(Report::Signal(signal)) => signal,
+                Some(Report::Note(note)) => {
+                    let _ = events.send(JobEvent::Note(note));
+                    continue;
+                }
+                Some(Report::Failed(error)) => {
+                    tasks.shutdown().await;
+                    let _ = events.send(JobEvent::Failed(error));
+                    return;
+                }
+                None => unreachable!("the driver ends with the coordinator's Finish, while tasks hold the sending end"),
+            },
+            () = timer => {
+                wake_at = None;
+                Signal::Tick
+            }
+        };
+        for action in coordinator.step(signal, std::time::Instant::now()) {
+            match action {
+                Action::InjectBarrier(barrier) => barriers.values().for_each(|source| {
+                    let _ = source.send(barrier); // A source that has ended needs no barrier.
+                }),
+                Action::WakeAt(time) => wake_at = Some(Instant::from_std(time)),
+                Action::EpochComplete(epoch) => {
+                    metrics.epochs.store(epoch.0, Ordering::Relaxed);
+                    let _ = events.send(JobEvent::Epoch(epoch));
+                }
+                Action::Finish => {
+                    let _ = events.send(JobEvent::Finished);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
+struct Wiring {
+    inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<Input>)>,
+    senders: BTreeMap<(StageId, u16), (Exchange, Vec<Option<Sender>>)>,
+}
+
+impl Wiring {
+    fn new(graph: &JobGraph) -> Wiring {
+        let mut wiring = Wiring { inboxes: BTreeMap::new(), senders: BTreeMap::new() };
+        let shards = |stage: StageId| graph.stages[stage.0].parallelism;
+        for (id, _) in graph.stages.iter().enumerate() {
+            let to = StageId(id);
+            let edges: Vec<&Edge> = graph.edges.iter().filter(|edge| edge.to == to).collect();
+            for shard in 0..shards(to) {
+                // Lanes in the order of edges, then of sending shards.
+                let mut lanes = Vec::new();
+                for edge in &edges {
+                    for from_shard in 0..shards(edge.from) {
+                        let router = Router::new(edge.exchange.clone(), from_shard, shards(to));
+                        if router.reachable().contains(&shard) {
+                            lanes.push((*edge, from_shard));
+                        }
+                    }
+                }
+                let (senders, inbox) = inbox(lanes.len());
+                wiring.inboxes.insert((to, shard), (inbox, lanes.iter().map(|(edge, _)| edge.input).collect()));
+                for ((edge, from_shard), sender) in lanes.into_iter().zip(senders) {
+                    let (_, slots) = wiring.senders.entry((edge.from, from_shard)).or_insert_with(|| {
+                        (edge.exchange.clone(), (0..shards(to)).map(|_| None).collect())
+                    });
+                    slots[usize::from(shard)] = Some(sender);
+                }
+            }
+        }
+        wiring
+    }
+
+    fn inbox(&mut self, stage: StageId, shard: u16) -> (Inbox, Vec<Input>) {
+        self.inboxes.remove(&(stage, shard)).expect("every shard has one inbox, asked for once")
+    }
+
+    fn tail(&mut self, stage: StageId, shard: u16) -> Tail {
+        let (exchange, senders) = self
+            .senders
+            .remove(&(stage, shard))
+            .expect("every stage without a sink has exactly one edge that leaves it");
+        let router = Router::new(exchange, shard, senders.len() as u16);
+        Tail::Exchange { router, senders }
+    }
+}

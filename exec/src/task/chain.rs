@@ -1,0 +1,103 @@
+//! The operators of one task, one feeding the next without a queue between them.
+
+use std::sync::Arc;
+
+use tidemill_state::EventTime;
+
+use crate::error::Result;
+use crate::exchange::Aligned;
+use crate::message::{Barrier, Message};
+use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext};
+
+/// Running operators in order. With none, messages pass through.
+pub struct Chain {
+    links: Vec<Link>,
+    /// The last watermark fed in.
+    watermark: EventTime,
+}
+
+struct Link {
+    name: &'static str,
+    operator: Box<dyn Operator>,
+}
+
+impl Chain {
+    pub fn open(specs: &[Arc<dyn OperatorSpec>], context: &ShardContext) -> Result<Chain> {
+        let links = specs
+            .iter()
+            .map(|spec| {
+                let operator = spec.open(context).map_err(|error| error.in_operator(spec.name()))?;
+                Ok(Link { name: spec.name(), operator })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Chain { links, watermark: EventTime::MIN })
+    }
+
+    /// Runs one message through all operators; what comes out of the last is appended to `out`.
+    ///
+    /// `open` is the barrier that would come next: at the end of input the watermark is infinite, and operators emit what is
+    /// open as if that barrier had come.
+    pub fn feed(&mut self, aligned: Aligned, open: Barrier, out: &mut Output) -> Result<()> {
+        match aligned {
+            // Only the first operator of a chain can have several inputs; all others have input 0.
+            Aligned::Batch(input, batch) => self.run(0, input, Message::Batch(batch), open, out),
+            Aligned::Watermark(time) => self.advance(time, open, out),
+            Aligned::Idle => self.run(0, Input(0), Message::Idle, open, out),
+            Aligned::Barrier(barrier) => self.run(0, Input(0), Message::Barrier(barrier), open, out),
+            Aligned::End => {
+                self.advance(EventTime::MAX, open, out)?;
+                self.run(0, Input(0), Message::End, open, out)
+            }
+        }
+    }
+
+    fn advance(&mut self, time: EventTime, open: Barrier, out: &mut Output) -> Result<()> {
+        if time <= self.watermark {
+            return Ok(());
+        }
+        self.watermark = time;
+        self.run(0, Input(0), Message::Watermark(time), open, out)
+    }
+
+    fn run(&mut self, at: usize, input: Input, message: Message, open: Barrier, out: &mut Output) -> Result<()> {
+        let Some(link) = self.links.get_mut(at) else {
+            out.push(message);
+            return Ok(());
+        };
+        let mut emitted = Output::default();
+        link.handle(input, message, open, &mut emitted).map_err(|error| error.in_operator(link.name))?;
+        for message in emitted.drain() {
+            self.run(at + 1, Input(0), message, open, out)?;
+        }
+        Ok(())
+    }
+
+    /// Whether some operator has all it needs, so that no further input can change what comes out.
+    pub fn is_finished(&self) -> bool {
+        self.links.iter().any(|link| link.operator.is_finished())
+    }
+}
+
+impl Link {
+    fn handle(&mut self, input: Input, message: Message, open: Barrier, out: &mut Output) -> Result<()> {
+        match message {
+            Message::Batch(batch) => self.operator.on_batch(input, batch, out),
+            Message::Watermark(time) => self.operator.on_watermark(time, out),
+            Message::Idle => {
+                out.push(Message::Idle);
+                Ok(())
+            }
+            Message::Barrier(barrier) => {
+                self.operator.on_barrier(&barrier, out)?;
+                out.push(Message::Barrier(barrier));
+                Ok(())
+            }
+            Message::End => {
+                self.operator.on_barrier(&open, out)?;
+                self.operator.on_end(out)?;
+                out.push(Message::End);
+                Ok(())
+            }
+        }
+    }
+}

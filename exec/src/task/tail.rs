@@ -1,0 +1,85 @@
+//! Where a task's rows go: along an exchange, or into a sink.
+
+use std::sync::Arc;
+
+use crate::changelog;
+use crate::connect::Writer;
+use crate::error::{Error, Result};
+use crate::exchange::{Router, Sender};
+use crate::message::Message;
+use crate::operator::Output;
+use crate::runtime::Metrics;
+
+pub enum Tail {
+    /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
+    Exchange { router: Router, senders: Vec<Option<Sender>> },
+    Sink { table: String, writer: Box<dyn Writer>, key: Option<Vec<usize>>, metrics: Arc<Metrics> },
+}
+
+/// Whether anybody still wants rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    More,
+    Nothing,
+}
+
+impl Tail {
+    /// Delivers everything in `output`, waiting where there is no room.
+    pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
+        for message in output.drain() {
+            match self {
+                Tail::Exchange { router, senders } => {
+                    if exchange(router, senders, message).await? == Demand::Nothing {
+                        return Ok(Demand::Nothing);
+                    }
+                }
+                Tail::Sink { table, writer, key, metrics } => {
+                    write(writer.as_mut(), key.as_deref(), message, metrics)
+                        .await
+                        .map_err(|error| error.in_operator(format!("sink {table}")))?;
+                }
+            }
+        }
+        Ok(Demand::More)
+    }
+}
+
+async fn exchange(router: &mut Router, senders: &mut [Option<Sender>], message: Message) -> Result<Demand> {
+    match message {
+        Message::Batch(batch) => {
+            let mut parts = Vec::with_capacity(senders.len());
+            router.route(batch, |shard, part| parts.push((shard, part)))?;
+            for (shard, part) in parts {
+                send(&mut senders[usize::from(shard)], Message::Batch(part)).await;
+            }
+        }
+        control => {
+            for sender in senders.iter_mut() {
+                send(sender, control.clone()).await;
+            }
+        }
+    }
+    Ok(if senders.iter().any(Option::is_some) { Demand::More } else { Demand::Nothing })
+}
+
+/// A receiver that is gone has ended before us (`LIMIT`) or failed (then the job is being torn down): either way it wants nothing more.
+async fn send(sender: &mut Option<Sender>, message: Message) {
+    if let Some(open) = sender
+        && open.send(message).await.is_err()
+    {
+        *sender = None;
+    }
+}
+
+async fn write(writer: &mut dyn Writer, key: Option<&[usize]>, message: Message, metrics: &Metrics) -> Result<(), Error> {
+    match message {
+        Message::Batch(batch) => {
+            let changes = changelog::fold(&batch, key)?;
+            metrics.rows_written.fetch_add(changes.rows.num_rows() as u64, std::sync::atomic::Ordering::Relaxed);
+            writer.write(changes).await
+        }
+        Message::Barrier(barrier) => writer.flush(barrier.epoch).await,
+        Message::End => writer.finish().await,
+        Message::Watermark(_) | Message::Idle => Ok(()),
+    }
+}

@@ -1,0 +1,11 @@
+//! Helpers for tests: small batches, and transcripts of operators.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+
+/// A batch of one text column `word`.
+pub fn rows(words: &[&str]) -> RecordBatch {
+    let column: ArrayRef = Arc::new(StringArray::from(words.to_vec()));
+    RecordBatch::try_from_iter([("word", column)]).expect("one column has one length")
+}
