@@ -3,6 +3,7 @@
 //! This crate never sees SQL text, a logical plan or a catalog.
 
 pub mod aggregate;
+pub mod batch;
 pub mod changelog;
 pub mod connect;
 pub mod connectors;

@@ -1,5 +1,7 @@
 //! Every connector, one file each.
 
+pub mod inline;
+
 use std::sync::Arc;
 
 use crate::connect::Connector;

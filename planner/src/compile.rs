@@ -1,0 +1,104 @@
+//! Streaming plan to job graph: exchanges inserted, neighbours chained into stages.
+
+use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
+use tidemill_exec::{Error, Input, Result};
+
+use crate::stream::{Distribution, PlanOp, StreamPlan};
+
+/// Lays plans out as one job. Each plan ends in a sink.
+pub fn compile(plans: Vec<StreamPlan>, parallelism: u16) -> Result<JobGraph> {
+    let mut compiler = Compiler { graph: JobGraph::default(), parallelism };
+    for plan in plans {
+        compiler.sink(plan)?;
+    }
+    Ok(compiler.graph)
+}
+
+struct Compiler {
+    graph: JobGraph,
+    parallelism: u16,
+}
+
+impl Compiler {
+    fn sink(&mut self, mut plan: StreamPlan) -> Result<()> {
+        let (PlanOp::Sink { table, sink, key }, Some(input)) = (plan.op, plan.inputs.pop()) else {
+            return Err(Error::new("a job must end in a sink").fix("write INSERT INTO a table"));
+        };
+        let stage = self.node(input)?;
+        let stage = match sink.max_parallelism() {
+            Some(most) if most < stage.parallelism => self.exchange(stage, Exchange::Spread, most),
+            _ => stage,
+        };
+        self.close(stage, Tail::Sink { table, sink, key });
+        Ok(())
+    }
+
+    /// The stage that `plan` ends in, still open for operators.
+    fn node(&mut self, mut plan: StreamPlan) -> Result<Stage> {
+        match plan.op {
+            PlanOp::Source { table, source, watermark } => Ok(Stage {
+                name: table.clone(),
+                head: Head::Source(SourceHead { table, source, watermark }),
+                chain: Vec::new(),
+                tail: Tail::Exchange,
+                parallelism: self.parallelism,
+            }),
+            PlanOp::Operator(operator) => {
+                let input = plan.inputs.pop().expect("an operator of the plan has an input");
+                let have = input.props.distribution.clone();
+                let mut stage = self.node(input)?;
+                stage = match plan.required {
+                    required if required == have => stage,
+                    Distribution::Any => stage,
+                    Distribution::Single if stage.parallelism == 1 => stage,
+                    Distribution::Single => self.exchange(stage, Exchange::Spread, 1),
+                    // One shard holds all keys: nothing to exchange.
+                    Distribution::Hash(_) if stage.parallelism == 1 && self.parallelism == 1 => stage,
+                    Distribution::Hash(columns) => {
+                        let parallelism = self.parallelism;
+                        self.exchange(stage, Exchange::Hash(columns), parallelism)
+                    }
+                };
+                stage.name = operator.name().to_string();
+                stage.chain.push(operator);
+                Ok(stage)
+            }
+            PlanOp::Union => {
+                let mut from = Vec::new();
+                for input in plan.inputs {
+                    let stage = self.node(input)?;
+                    let parallelism = stage.parallelism;
+                    from.push((self.close(stage, Tail::Exchange), parallelism));
+                }
+                let parallelism = from.iter().map(|(_, parallelism)| *parallelism).max().unwrap_or(1);
+                let to = StageId(self.graph.stages.len());
+                for (stage, shards) in from {
+                    let exchange = if shards == parallelism { Exchange::Forward } else { Exchange::Spread };
+                    self.graph.edges.push(Edge { from: stage, to, input: Input(0), exchange });
+                }
+                Ok(open(parallelism))
+            }
+            PlanOp::Sink { .. } => unreachable!("sinks are the roots of plans"),
+        }
+    }
+
+    /// Ends `stage` in an exchange and begins the next one behind it.
+    fn exchange(&mut self, stage: Stage, exchange: Exchange, parallelism: u16) -> Stage {
+        let from = self.close(stage, Tail::Exchange);
+        let to = StageId(self.graph.stages.len());
+        self.graph.edges.push(Edge { from, to, input: Input(0), exchange });
+        open(parallelism)
+    }
+
+    fn close(&mut self, mut stage: Stage, tail: Tail) -> StageId {
+        stage.tail = tail;
+        self.graph.stages.push(stage);
+        StageId(self.graph.stages.len() - 1)
+    }
+}
+
+/// A stage behind an exchange. Stages are numbered as they are closed, and none is closed while this one is open, so it gets the
+/// next number: the edges that lead to it may name it already.
+fn open(parallelism: u16) -> Stage {
+    Stage { name: "union".to_string(), head: Head::Inputs, chain: Vec::new(), tail: Tail::Exchange, parallelism }
+}

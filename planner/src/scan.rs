@@ -1,0 +1,88 @@
+//! A table as DataFusion's planner sees it: what can be scanned, and what is computed on top.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use tidemill_exec::connect::{Registry, Source, TableDefinition};
+use tidemill_exec::{Error, Result};
+
+/// The columns a connector delivers. Everything the optimizer may scan is one of these.
+pub struct Scan {
+    pub definition: TableDefinition,
+    pub registry: Registry,
+    pub watermark: Option<ScanWatermark>,
+    pub bounded: bool,
+}
+
+/// How event time is read off scanned rows.
+#[derive(Clone, Debug)]
+pub struct ScanWatermark {
+    /// The column it speaks about; it may be a computed one.
+    pub column: String,
+    /// Milliseconds since 1970 (BIGINT), over the columns of the definition.
+    pub expression: Expr,
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Scan {
+    /// # Errors
+    /// The connector only writes, or its options do not fit.
+    pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
+        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded: true };
+        scan.bounded = scan.open(&scan.all())?.bounded();
+        Ok(scan)
+    }
+
+    /// A source for the columns `projection`, in that order.
+    pub fn open(&self, projection: &[usize]) -> Result<Arc<dyn Source>> {
+        self.registry.connector(&self.definition)?.source(&self.definition, projection, &self.registry)
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.definition.schema.fields().len()).collect()
+    }
+
+    /// The scan behind a table of a logical plan.
+    pub fn of(source: &Arc<dyn TableSource>) -> Result<&Scan> {
+        let any: &dyn Any = source.as_ref();
+        any.downcast_ref().ok_or_else(|| Error::new("this table cannot be read").why("it is not a table of this session"))
+    }
+}
+
+impl TableSource for Scan {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.definition.schema)
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scan({})", self.definition.name)
+    }
+}
+
+/// A name that stands for a plan: a view, or a table with computed columns.
+pub struct Derived {
+    plan: LogicalPlan,
+}
+
+impl Derived {
+    pub fn new(plan: LogicalPlan) -> Derived {
+        Derived { plan }
+    }
+}
+
+impl TableSource for Derived {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.plan.schema().inner())
+    }
+
+    fn get_logical_plan(&'_ self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+}

@@ -1,0 +1,179 @@
+//! `SET 'key' = 'value'`: what a session can be told, with Flink's names.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
+use tidemill_exec::operators::Emit;
+use tidemill_exec::{Error, Result};
+
+use OptionKind::{Boolean, Bytes, Duration as Time, Integer, OneOf, Text};
+
+/// Every setting that does something here, in alphabetical order.
+pub const SETTINGS: &[OptionSpec] = &[
+    OptionSpec::with_default("execution.epoch.interval", Time, "100 ms", "how long an epoch lasts at most under load"),
+    OptionSpec::with_default(
+        "execution.runtime-mode",
+        OneOf(&["automatic", "batch", "streaming"]),
+        "automatic",
+        "how queries run; automatic: SELECT over bounded tables in batch, everything else as a stream",
+    ),
+    OptionSpec::optional("parallelism.default", Integer, "shards per stage; default: the number of cores"),
+    OptionSpec::optional("pipeline.name", Text, "name of the next job in SHOW JOBS"),
+    OptionSpec::with_default(
+        "sql-client.execution.result-mode",
+        OneOf(&["table", "changelog", "tableau"]),
+        "table",
+        "how the shell shows an updating result",
+    ),
+    OptionSpec::with_default("table.dml-sync", Boolean, "false", "INSERT waits until its job has finished"),
+    OptionSpec::with_default(
+        "table.exec.emit",
+        OneOf(&["epoch", "each-row"]),
+        "epoch",
+        "updating results change once per epoch, or once per input row as in Flink without mini-batch",
+    ),
+    OptionSpec::with_default(
+        "table.exec.sink.not-null-enforcer",
+        OneOf(&["ERROR", "DROP"]),
+        "ERROR",
+        "what happens to a null for a NOT NULL column of a sink",
+    ),
+    OptionSpec::with_default("table.local-time-zone", Text, "UTC", "time zone of TIMESTAMP_LTZ, such as Europe/Berlin"),
+];
+
+/// Settings of Flink that scripts carry along and that need nothing here: accepted, checked for their type, without effect.
+const ACCEPTED: &[OptionSpec] = &[
+    OptionSpec::optional("execution.checkpointing.interval", Time, "time between checkpoints"),
+    OptionSpec::optional("execution.checkpointing.mode", Text, "guarantee of checkpoints"),
+    OptionSpec::optional("execution.target", Text, "where a Flink job is deployed"),
+    OptionSpec::optional("pipeline.max-parallelism", Integer, "number of key groups"),
+    OptionSpec::optional("pipeline.object-reuse", Boolean, "a JVM matter"),
+    OptionSpec::optional("pipeline.operator-chaining", Boolean, "operators always chain here"),
+    OptionSpec::optional("pipeline.operator-chaining.enabled", Boolean, "operators always chain here"),
+    OptionSpec::optional("sql-client.execution.max-table-result.rows", Integer, "rows kept for the table view"),
+    OptionSpec::optional("sql-client.display.max-column-width", Integer, "width of columns"),
+    OptionSpec::optional("sql-client.verbose", Boolean, "stack traces"),
+    OptionSpec::optional("state.backend.type", Text, "where state is kept"),
+    OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
+    OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
+    OptionSpec::optional("table.exec.mini-batch.size", Integer, "epochs do this here"),
+    OptionSpec::optional("table.exec.resource.default-parallelism", Integer, "shards per stage"),
+    OptionSpec::optional("table.optimizer.agg-phase-strategy", Text, "phases are chosen by the planner"),
+    OptionSpec::optional("table.optimizer.distinct-agg.split.enabled", Boolean, "distinct counts need no split here"),
+    OptionSpec::optional("table.exec.source.cdc-events-duplicate", Boolean, "duplicates in change streams"),
+    OptionSpec::optional("taskmanager.memory.process.size", Bytes, "a JVM matter"),
+    OptionSpec::optional("taskmanager.numberOfTaskSlots", Integer, "there are no slots here"),
+];
+
+/// The settings of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Options);
+
+impl Settings {
+    /// # Errors
+    /// An unknown key (with the nearest known one), or a value that is not of its type.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let specs: Vec<OptionSpec> = SETTINGS.iter().chain(ACCEPTED).copied().collect();
+        let one = Options::new([(key.to_string(), value.to_string())]);
+        one.check("the session", &specs).map_err(|error| match specs.iter().any(|spec| spec.name == key) {
+            true => Error::new(format!("cannot set '{key}' to '{value}'")).why(expected(&specs, key)),
+            false => error,
+        })?;
+        if key == "table.local-time-zone" {
+            value.parse::<chrono_tz::Tz>().map(drop).or_else(|_| value.parse::<arrow::array::timezone::Tz>().map(drop)).map_err(|_| {
+                Error::new(format!("unknown time zone '{value}'")).fix("use a name such as Europe/Berlin, or an offset such as +02:00")
+            })?;
+        }
+        self.0.set(key, value);
+        Ok(())
+    }
+
+    /// Back to the default.
+    pub fn reset(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    /// Back to all defaults.
+    pub fn reset_all(&mut self) {
+        self.0 = Options::default();
+    }
+
+    /// What was set, in order of keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter()
+    }
+
+    /// What was set, and the defaults of the rest.
+    pub fn all(&self) -> BTreeMap<&str, &str> {
+        let defaults = SETTINGS.iter().filter_map(|spec| Some((spec.name, spec.default?)));
+        defaults.chain(self.0.iter()).collect()
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.0.text(SETTINGS, key).unwrap_or_default()
+    }
+
+    pub fn runtime_mode(&self) -> RuntimeMode {
+        match self.text("execution.runtime-mode").to_lowercase().as_str() {
+            "batch" => RuntimeMode::Batch,
+            "streaming" => RuntimeMode::Streaming,
+            _ => RuntimeMode::Automatic,
+        }
+    }
+
+    pub fn emit(&self) -> Emit {
+        if self.text("table.exec.emit").eq_ignore_ascii_case("each-row") { Emit::EachRow } else { Emit::Epoch }
+    }
+
+    pub fn parallelism(&self) -> u16 {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from) as i64;
+        let keys = ["parallelism.default", "table.exec.resource.default-parallelism"];
+        let wanted = keys.iter().find_map(|key| self.0.integer(SETTINGS, key)).filter(|&shards| shards > 0);
+        wanted.unwrap_or_else(cores).clamp(1, i64::from(tidemill_state::KEY_GROUPS)) as u16
+    }
+
+    pub fn epoch_interval(&self) -> Duration {
+        self.0.duration(SETTINGS, "execution.epoch.interval").unwrap_or(Duration::from_millis(100))
+    }
+
+    pub fn time_zone(&self) -> &str {
+        self.text("table.local-time-zone")
+    }
+
+    pub fn result_mode(&self) -> &str {
+        self.text("sql-client.execution.result-mode")
+    }
+
+    pub fn is_dml_sync(&self) -> bool {
+        self.0.boolean(SETTINGS, "table.dml-sync")
+    }
+
+    /// Rows with a null for a NOT NULL column are dropped, rather than failing the job.
+    pub fn drops_nulls(&self) -> bool {
+        self.text("table.exec.sink.not-null-enforcer").eq_ignore_ascii_case("DROP")
+    }
+
+    pub fn job_name(&self) -> Option<&str> {
+        self.0.get("pipeline.name")
+    }
+}
+
+fn expected(specs: &[OptionSpec], key: &str) -> String {
+    match specs.iter().find(|spec| spec.name == key).map(|spec| spec.kind) {
+        Some(Boolean) => "it must be true or false".to_string(),
+        Some(Integer) => "it must be a whole number".to_string(),
+        Some(Time) => "it must be a duration such as 500 ms, 10 s or 1 min".to_string(),
+        Some(Bytes) => "it must be a size such as 64 kb or 128 mb".to_string(),
+        Some(OneOf(choices)) => format!("it must be one of {}", choices.join(", ")),
+        Some(Text) | None => "it is not a value it can have".to_string(),
+    }
+}
+
+/// `execution.runtime-mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeMode {
+    Automatic,
+    Batch,
+    Streaming,
+}

@@ -1,0 +1,177 @@
+//! GROUP BY, GROUPING SETS and DISTINCT to operators.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::GroupingSet;
+use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan, lit};
+use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Expand, LocalAggregate};
+use tidemill_exec::{Changes, Result};
+
+use super::lower::{Lowering, nullable};
+use super::plan::{Distribution, StreamPlan};
+use crate::aggregates;
+
+impl Lowering<'_> {
+    /// Project keys, arguments and filters into columns; then aggregate, in two phases where an exchange lies between.
+    pub(super) fn aggregate(&self, node: &logical::Aggregate) -> Result<StreamPlan> {
+        let input = node.input.schema();
+        let calls = node.aggr_expr.iter().map(|expr| aggregates::call_of(expr, input)).collect::<Result<Vec<_>>>()?;
+
+        let sets = GroupingSets::of(&node.group_expr);
+        let mut columns: Vec<Expr> = sets.keys.clone();
+        let mut position = |expr: Expr| match columns.iter().position(|known| *known == expr) {
+            Some(index) => index,
+            None => {
+                columns.push(expr);
+                columns.len() - 1
+            }
+        };
+        let places: Vec<(Vec<usize>, Option<usize>)> = calls
+            .iter()
+            .map(|call| {
+                let arguments = call.arguments.iter().map(|argument| position(argument.clone())).collect();
+                (arguments, call.filter.clone().map(&mut position))
+            })
+            .collect();
+
+        let (plan, schema) = self.input_of(&columns, &node.input)?;
+        let fields = columns.iter().enumerate().map(|(n, expr)| {
+            Ok(Field::new(name_of(expr, n), expr.get_type(&schema)?, true))
+        });
+        let projected: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
+        let output = nullable(node.schema.inner());
+        // An argument that is a key too is a column twice when sets null it, so that aggregates see the value.
+        let (plan, keys, shift) = match sets.sets {
+            None => (self.projected(plan, &schema, &columns, projected)?, sets.keys.len(), 0),
+            Some(ref chosen) => {
+                let expanded = self.expand(plan, &schema, &sets, chosen, &columns, &projected, output.field(sets.keys.len()).data_type())?;
+                (expanded, sets.keys.len() + 1, sets.keys.len() + 1)
+            }
+        };
+
+        let retracting = !plan.props.changes.is_append();
+        let aggregates: Vec<AggregateColumn> = calls
+            .into_iter()
+            .zip(places)
+            .map(|(call, (arguments, filter))| AggregateColumn {
+                call: tidemill_exec::aggregate::AggregateCall { retracting, ..call.call },
+                arguments: arguments.into_iter().map(|column| column + shift).collect(),
+                filter: filter.map(|column| column + shift),
+            })
+            .collect();
+        self.grouped(plan, keys, aggregates, output)
+    }
+
+    /// Groups by the first `keys` columns of `plan`.
+    fn grouped(&self, plan: StreamPlan, keys: usize, columns: Vec<AggregateColumn>, schema: SchemaRef) -> Result<StreamPlan> {
+        let keys: Vec<usize> = (0..keys).collect();
+        let retracting = !plan.props.changes.is_append();
+        let distribution = if keys.is_empty() { Distribution::Single } else { Distribution::Hash(keys.clone()) };
+        let changes = if columns.is_empty() && !retracting {
+            Changes::Append
+        } else {
+            Changes::Retract { key: Some(keys.clone()) }
+        };
+        // A local phase pays where rows would travel, and must not run where every row is to be seen on its own.
+        let local = self.parallelism > 1
+            && self.emit == Emit::Epoch
+            && !columns.is_empty()
+            && plan.props.distribution != distribution
+            && columns.iter().all(|column| !column.call.distinct);
+        let input = Arc::clone(&plan.props.schema);
+        let plan = match local {
+            false => plan,
+            true => {
+                let local = LocalAggregate::new(keys.clone(), columns.clone(), Arc::clone(&input))?;
+                let changes = plan.props.changes.clone();
+                StreamPlan::operator(local, plan, changes, Distribution::Any)
+            }
+        };
+        let aggregate = Aggregate { keys, columns, input, partial: local, retracting, emit: self.emit, schema };
+        Ok(StreamPlan::operator(aggregate, plan, changes, distribution.clone()).requires(distribution))
+    }
+
+    pub(super) fn distinct(&self, input: &LogicalPlan) -> Result<StreamPlan> {
+        let plan = self.plan(input)?;
+        let schema = Arc::clone(&plan.props.schema);
+        self.grouped(plan, schema.fields().len(), Vec::new(), schema)
+    }
+
+    /// For each grouping set a copy of the row, with the keys outside the set null, and the set's number: keys, number, columns.
+    fn expand(
+        &self,
+        plan: StreamPlan,
+        input: &DFSchema,
+        sets: &GroupingSets,
+        chosen: &[Vec<bool>],
+        columns: &[Expr],
+        projected: &SchemaRef,
+        id_type: &DataType,
+    ) -> Result<StreamPlan> {
+        let mut fields: Vec<Field> =
+            (0..sets.keys.len()).map(|n| projected.field(n).clone().with_name(format!("key{n}"))).collect();
+        fields.push(Field::new(logical::Aggregate::INTERNAL_GROUPING_ID, id_type.clone(), true));
+        fields.extend(projected.fields().iter().map(|field| field.as_ref().clone()));
+        let mut projections = Vec::with_capacity(chosen.len());
+        for (number, set) in chosen.iter().enumerate() {
+            let mut expressions = Vec::with_capacity(fields.len());
+            for (n, key) in sets.keys.iter().enumerate() {
+                expressions.push(if set[n] { key.clone() } else { lit(ScalarValue::try_from(projected.field(n).data_type())?) });
+            }
+            // Bit n from the left is set when key n is not in the set; above these bits, equal sets are told apart by a count.
+            let repeats = chosen[..number].iter().filter(|earlier| *earlier == set).count() as u64;
+            let id = set.iter().fold(repeats, |id, is_in| (id << 1) | u64::from(!is_in));
+            expressions.push(lit(ScalarValue::UInt64(Some(id)).cast_to(id_type)?));
+            expressions.extend(columns.iter().cloned());
+            projections.push(expressions.iter().map(|expr| self.expression(expr, input)).collect::<Result<Vec<_>>>()?);
+        }
+        let changes = match &plan.props.changes {
+            Changes::Append => Changes::Append,
+            Changes::Retract { .. } => Changes::Retract { key: None },
+        };
+        let expand = Expand { projections, schema: Arc::new(Schema::new(fields)) };
+        Ok(StreamPlan::operator(expand, plan, changes, Distribution::Any))
+    }
+}
+
+fn name_of(expr: &Expr, position: usize) -> String {
+    match expr {
+        Expr::Column(column) => column.name.clone(),
+        Expr::Alias(alias) => alias.name.clone(),
+        _ => format!("expr{position}"),
+    }
+}
+
+/// The keys of a GROUP BY, and which of them each grouping set has.
+struct GroupingSets {
+    keys: Vec<Expr>,
+    /// `None`: all keys, once.
+    sets: Option<Vec<Vec<bool>>>,
+}
+
+impl GroupingSets {
+    fn of(group: &[Expr]) -> GroupingSets {
+        let [Expr::GroupingSet(set)] = group else { return GroupingSets { keys: group.to_vec(), sets: None } };
+        let keys: Vec<Expr> = set.distinct_expr().into_iter().cloned().collect();
+        let of = |members: &[Expr]| keys.iter().map(|key| members.contains(key)).collect::<Vec<bool>>();
+        let sets = match set {
+            GroupingSet::Rollup(columns) => (0..=columns.len()).rev().map(|n| of(&columns[..n])).collect(),
+            GroupingSet::Cube(columns) => (0..1usize << columns.len())
+                .rev()
+                .map(|mask| {
+                    let members: Vec<Expr> = columns
+                        .iter()
+                        .enumerate()
+                        .filter(|(n, _)| mask >> (columns.len() - 1 - n) & 1 == 1)
+                        .map(|(_, column)| column.clone())
+                        .collect();
+                    of(&members)
+                })
+                .collect(),
+            GroupingSet::GroupingSets(sets) => sets.iter().map(|members| of(members)).collect(),
+        };
+        GroupingSets { keys, sets: Some(sets) }
+    }
+}

@@ -1,0 +1,357 @@
+//! The one place that matches on logical plans for streams: each arm is one call.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::{Column, DFSchema, DFSchemaRef};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
+use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use tidemill_exec::connectors::inline::Inline;
+use tidemill_exec::graph::WatermarkStrategy;
+use tidemill_exec::operators::{Emit, Filter, Limit, Project, Unnest};
+use tidemill_exec::{Changes, Error, Result};
+
+use super::plan::{Distribution, PlanOp, Props, StreamPlan};
+use crate::scan::Scan;
+use crate::settings::Settings;
+use crate::unnest::UnnestNode;
+
+/// Relational plan to streaming plan.
+///
+/// # Errors
+/// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: joins, sorts, OVER windows,
+/// limits over updating rows.
+pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
+    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), props }.plan(plan)
+}
+
+/// What lowering depends on beside the plan.
+pub struct Lowering<'a> {
+    pub(super) emit: Emit,
+    pub(super) parallelism: u16,
+    props: &'a ExecutionProps,
+}
+
+impl Lowering<'_> {
+    pub(super) fn plan(&self, plan: &LogicalPlan) -> Result<StreamPlan> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::Projection(node) => self.project(&node.expr, plan.schema(), &node.input),
+            LogicalPlan::Filter(node) => self.filter(node),
+            LogicalPlan::SubqueryAlias(node) => self.plan(&node.input),
+            LogicalPlan::Aggregate(node) => self.aggregate(node),
+            LogicalPlan::Distinct(logical::Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Union(node) => self.union(node),
+            LogicalPlan::Limit(node) => self.limit(node),
+            LogicalPlan::Values(node) => self.values(node),
+            LogicalPlan::EmptyRelation(node) => self.empty(node),
+            LogicalPlan::Extension(node) => match node.node.as_any().downcast_ref::<UnnestNode>() {
+                Some(unnest) => self.unnest(unnest, None).map(|(plan, _)| plan),
+                None => Err(unsupported(node.node.name())),
+            },
+            LogicalPlan::Join(_) => Err(unsupported("a join")),
+            LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
+            LogicalPlan::Sort(_) => Err(Error::new("cannot sort a stream")
+                .why("rows keep arriving, so no row can be known to be the first")
+                .fix("drop ORDER BY, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded")),
+            LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
+            other => Err(unsupported(&format!("{} ", other.display()))),
+        }
+    }
+
+    fn scan(&self, node: &TableScan) -> Result<StreamPlan> {
+        let scan = Scan::of(&node.source)?;
+        let stored = &scan.definition.schema;
+        let wanted = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
+        // The watermark may need columns that the query does not.
+        let mut read = wanted.clone();
+        if let Some(watermark) = &scan.watermark {
+            for column in watermark.expression.column_refs() {
+                let index = stored.index_of(&column.name)?;
+                if !read.contains(&index) {
+                    read.push(index);
+                }
+            }
+        }
+        let schema: SchemaRef = Arc::new(stored.project(&read)?);
+        let watermark = match &scan.watermark {
+            Some(watermark) => Some(WatermarkStrategy {
+                expression: self.expression(&unqualified(&watermark.expression)?, &DFSchema::try_from(schema.as_ref().clone())?)?,
+                idle_timeout: watermark.idle_timeout,
+            }),
+            None => None,
+        };
+        let props = Props {
+            schema: Arc::clone(&schema),
+            changes: Changes::Append,
+            distribution: Distribution::Any,
+            bounded: scan.bounded,
+        };
+        let op = PlanOp::Source { table: node.table_name.to_string(), source: scan.open(&read)?, watermark };
+        let mut plan = StreamPlan { op, inputs: vec![], required: Distribution::Any, props };
+        if read.len() > wanted.len() {
+            plan = keep(plan, &(0..wanted.len()).collect::<Vec<_>>())?;
+        }
+        if !node.filters.is_empty() {
+            let condition = logical_expr_and(&node.filters);
+            plan = self.filtered(plan, &condition, &node.projected_schema)?;
+        }
+        Ok(plan)
+    }
+
+    /// `expressions` over the rows of `input`; through an UNNEST below, only the columns they use are carried along.
+    pub(super) fn project(&self, expressions: &[Expr], output: &DFSchemaRef, input: &LogicalPlan) -> Result<StreamPlan> {
+        let (plan, schema) = self.input_of(expressions, input)?;
+        self.projected(plan, &schema, expressions, Arc::clone(output.inner()))
+    }
+
+    /// The plan of `input`, with at least the columns that `expressions` use, and the schema to resolve them by.
+    pub(super) fn input_of(&self, expressions: &[Expr], input: &LogicalPlan) -> Result<(StreamPlan, DFSchemaRef)> {
+        match input {
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<UnnestNode>() {
+                Some(unnest) => {
+                    let used = expressions.iter().flat_map(Expr::column_refs).cloned().collect();
+                    self.unnest(unnest, Some(&used))
+                }
+                None => Ok((self.plan(input)?, Arc::clone(input.schema()))),
+            },
+            _ => Ok((self.plan(input)?, Arc::clone(input.schema()))),
+        }
+    }
+
+    pub(super) fn projected(&self, plan: StreamPlan, input: &DFSchema, expressions: &[Expr], output: SchemaRef) -> Result<StreamPlan> {
+        let physical = expressions.iter().map(|expr| self.expression(expr, input)).collect::<Result<Vec<_>>>()?;
+        let is_identity = physical.len() == plan.props.schema.fields().len()
+            && physical.iter().enumerate().all(|(n, expr)| column_index(expr) == Some(n))
+            && plan.props.schema.fields().iter().zip(output.fields()).all(|(a, b)| a.name() == b.name());
+        if is_identity {
+            return Ok(plan);
+        }
+        // Where a column of the input comes out, if it does.
+        let moved = |column: &usize| physical.iter().position(|expr| column_index(expr) == Some(*column));
+        let moved_all = |columns: &[usize]| columns.iter().map(moved).collect::<Option<Vec<usize>>>();
+        let changes = match &plan.props.changes {
+            Changes::Append => Changes::Append,
+            Changes::Retract { key } => Changes::Retract { key: key.as_deref().and_then(moved_all) },
+        };
+        let distribution = match &plan.props.distribution {
+            Distribution::Hash(columns) => moved_all(columns).map_or(Distribution::Any, Distribution::Hash),
+            other => other.clone(),
+        };
+        // Nullability is what the expressions say, whatever the optimizer made of the schema.
+        let fields: Vec<_> = physical
+            .iter()
+            .zip(output.fields())
+            .map(|(expr, field)| {
+                let data_type = expr.data_type(&plan.props.schema)?;
+                Ok(field.as_ref().clone().with_data_type(data_type).with_nullable(true))
+            })
+            .collect::<Result<_>>()?;
+        let project = Project { expressions: physical, schema: Arc::new(Schema::new(fields)) };
+        Ok(StreamPlan::operator(project, plan, changes, distribution))
+    }
+
+    fn filter(&self, node: &logical::Filter) -> Result<StreamPlan> {
+        let plan = self.plan(&node.input)?;
+        self.filtered(plan, &node.predicate, node.input.schema())
+    }
+
+    fn filtered(&self, plan: StreamPlan, condition: &Expr, input: &DFSchema) -> Result<StreamPlan> {
+        let filter = Filter { condition: self.expression(condition, input)?, schema: Arc::clone(&plan.props.schema) };
+        let (changes, distribution) = (plan.props.changes.clone(), plan.props.distribution.clone());
+        Ok(StreamPlan::operator(filter, plan, changes, distribution))
+    }
+
+    /// With `used`, input columns that are not in it do not come out. Also gives the schema of what does.
+    fn unnest(&self, node: &UnnestNode, used: Option<&BTreeSet<Column>>) -> Result<(StreamPlan, DFSchemaRef)> {
+        let plan = self.plan(&node.input)?;
+        let input = node.input.schema();
+        let width = input.fields().len();
+        let all = || node_schema(node).iter();
+        let keep: Vec<usize> = match used {
+            None => (0..width).collect(),
+            Some(used) => (0..width).filter(|&n| used.contains(&Column::from(input.qualified_field(n)))).collect(),
+        };
+        let columns = keep.iter().copied().chain(width..width + node.element_columns());
+        let out = all().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect::<Vec<_>>();
+        let out = Arc::new(DFSchema::new_with_metadata(columns.map(|n| out[n].clone()).collect(), Default::default())?);
+        let unnest = Unnest {
+            collection: self.expression(&node.collection, input)?,
+            keep,
+            ordinality: node.ordinality,
+            outer: node.outer,
+            schema: nullable(out.inner()),
+        };
+        let changes = match &plan.props.changes {
+            Changes::Append => Changes::Append,
+            Changes::Retract { .. } => Changes::Retract { key: None },
+        };
+        Ok((StreamPlan::operator(unnest, plan, changes, Distribution::Any), out))
+    }
+
+    fn union(&self, node: &logical::Union) -> Result<StreamPlan> {
+        let schema = nullable(node.schema.inner());
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|input| {
+                let plan = self.plan(input)?;
+                // Branches agree in types by coercion; names and nullability are made equal here.
+                let expressions = input.schema().columns().into_iter().map(Expr::Column).collect::<Vec<_>>();
+                let plan = self.projected(plan, input.schema(), &expressions, Arc::clone(&schema))?;
+                Ok(plan)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let append = inputs.iter().all(|input| input.props.changes.is_append());
+        let props = Props {
+            schema,
+            changes: if append { Changes::Append } else { Changes::Retract { key: None } },
+            distribution: Distribution::Any,
+            bounded: inputs.iter().all(|input| input.props.bounded),
+        };
+        Ok(StreamPlan { op: PlanOp::Union, inputs, required: Distribution::Any, props })
+    }
+
+    fn limit(&self, node: &logical::Limit) -> Result<StreamPlan> {
+        if matches!(node.input.as_ref(), LogicalPlan::Sort(_)) {
+            return Err(unsupported("ORDER BY ... LIMIT"));
+        }
+        let plan = self.plan(&node.input)?;
+        let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (node.get_skip_type()?, node.get_fetch_type()?) else {
+            return Err(Error::new("LIMIT takes a whole number").fix("write LIMIT 10"));
+        };
+        if !plan.props.changes.is_append() {
+            return Err(Error::new("cannot LIMIT an updating result")
+                .why("rows come and go, so the first ones are not known for good")
+                .fix("drop LIMIT, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded"));
+        }
+        let limit = Limit { skip, fetch, schema: Arc::clone(&plan.props.schema) };
+        Ok(StreamPlan::operator(limit, plan, Changes::Append, Distribution::Single).requires(Distribution::Single))
+    }
+
+    fn values(&self, node: &logical::Values) -> Result<StreamPlan> {
+        let schema = nullable(node.schema.inner());
+        let no_columns = DFSchema::empty();
+        let rows = RecordBatch::try_new_with_options(
+            Arc::new(Schema::empty()),
+            vec![],
+            &RecordBatchOptions::new().with_row_count(Some(1)),
+        )?;
+        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); schema.fields().len()];
+        for row in &node.values {
+            for (n, expr) in row.iter().enumerate() {
+                let value = self.expression(expr, &no_columns)?.evaluate(&rows)?.into_array(1)?;
+                columns[n].push(arrow::compute::cast(&value, schema.field(n).data_type())?);
+            }
+        }
+        let columns = columns
+            .iter()
+            .map(|parts| Ok(arrow::compute::concat(&parts.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(inline("VALUES", RecordBatch::try_new(schema, columns)?))
+    }
+
+    fn empty(&self, node: &logical::EmptyRelation) -> Result<StreamPlan> {
+        let schema = nullable(node.schema.inner());
+        let rows = usize::from(node.produce_one_row);
+        let columns = schema.fields().iter().map(|field| arrow::array::new_null_array(field.data_type(), rows)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(inline("VALUES", RecordBatch::try_new_with_options(schema, columns, &options)?))
+    }
+
+    pub(super) fn expression(&self, expr: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        if let Some(what) = subquery_in(expr) {
+            return Err(unsupported(what));
+        }
+        Ok(create_physical_expr(expr, input, self.props)?)
+    }
+}
+
+/// A table of given rows.
+fn inline(name: &str, rows: RecordBatch) -> StreamPlan {
+    let props =
+        Props { schema: rows.schema(), changes: Changes::Append, distribution: Distribution::Any, bounded: true };
+    let op = PlanOp::Source { table: name.to_string(), source: Arc::new(Inline::new(rows)), watermark: None };
+    StreamPlan { op, inputs: vec![], required: Distribution::Any, props }
+}
+
+/// Only the columns `columns` of `plan`.
+fn keep(plan: StreamPlan, columns: &[usize]) -> Result<StreamPlan> {
+    let schema: SchemaRef = Arc::new(plan.props.schema.project(columns)?);
+    let expressions = columns
+        .iter()
+        .map(|&n| {
+            let name = plan.props.schema.field(n).name();
+            Arc::new(datafusion::physical_expr::expressions::Column::new(name, n)) as Arc<dyn PhysicalExpr>
+        })
+        .collect();
+    Ok(StreamPlan::operator(Project { expressions, schema }, plan, Changes::Append, Distribution::Any))
+}
+
+fn node_schema(node: &UnnestNode) -> &DFSchemaRef {
+    use datafusion::logical_expr::UserDefinedLogicalNodeCore;
+    node.schema()
+}
+
+/// Operators do not rely on nullability, and what the optimizer claims of it differs between branches.
+pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
+    Arc::new(Schema::new(
+        schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let data_type = match field.data_type() {
+                    DataType::Null => DataType::Null,
+                    other => other.clone(),
+                };
+                field.as_ref().clone().with_data_type(data_type).with_nullable(true)
+            })
+            .collect::<Vec<_>>(),
+    ))
+}
+
+fn column_index(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    use std::any::Any;
+    let any: &dyn Any = expr.as_ref();
+    any.downcast_ref::<datafusion::physical_expr::expressions::Column>().map(|column| column.index())
+}
+
+/// Watermark expressions name columns of the table itself.
+fn unqualified(expr: &Expr) -> Result<Expr> {
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let stripped = expr.clone().transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(stripped.data)
+}
+
+fn logical_expr_and(filters: &[Expr]) -> Expr {
+    filters.iter().cloned().reduce(Expr::and).expect("called with at least one filter")
+}
+
+fn subquery_in(expr: &Expr) -> Option<&'static str> {
+    use datafusion::common::tree_node::TreeNode;
+    let mut found = None;
+    let _ = expr.apply(|expr| {
+        match expr {
+            Expr::InSubquery(_) => found = Some("IN (SELECT ...)"),
+            Expr::Exists(_) => found = Some("EXISTS (SELECT ...)"),
+            Expr::ScalarSubquery(_) => found = Some("a scalar subquery"),
+            _ => {}
+        }
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::new(format!("cannot run {what} as a stream yet"))
+        .fix("SET 'execution.runtime-mode' = 'batch' if all tables are bounded")
+}
