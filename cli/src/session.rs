@@ -49,7 +49,14 @@ pub enum Event {
 
 impl Query {
     /// A query whose events come from `changes`.
-    pub fn new(schema: SchemaRef, append_only: bool, key: Option<Vec<usize>>, bounded: bool, batch: bool, changes: mpsc::Receiver<Result<Event>>) -> Query {
+    pub fn new(
+        schema: SchemaRef,
+        append_only: bool,
+        key: Option<Vec<usize>>,
+        bounded: bool,
+        batch: bool,
+        changes: mpsc::Receiver<Result<Event>>,
+    ) -> Query {
         Query { schema, append_only, key, bounded, batch, changes }
     }
 

@@ -37,7 +37,13 @@ pub struct SourceExec {
 
 impl SourceExec {
     /// At most `partitions` partitions. Lists the splits now.
-    pub async fn new(table: String, source: Arc<dyn Source>, schema: SchemaRef, partitions: usize, notes: Notes) -> Result<SourceExec> {
+    pub async fn new(
+        table: String,
+        source: Arc<dyn Source>,
+        schema: SchemaRef,
+        partitions: usize,
+        notes: Notes,
+    ) -> Result<SourceExec> {
         let splits = source.splits().await.map_err(|error| error.in_operator(format!("source {table}")))?;
         let partitions = partitions.min(splits.len()).max(1);
         let mut shares = vec![Vec::new(); partitions];
@@ -166,7 +172,10 @@ impl ExecutionPlan for OperatorExec {
         Ok(Arc::new(OperatorExec::new(Arc::clone(&self.operator), children.swap_remove(0))))
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(OperatorExec::new(Arc::clone(&self.operator), children.swap_remove(0))))
     }
 

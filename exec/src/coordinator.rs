@@ -63,7 +63,11 @@ enum Progress {
 
 impl Coordinator {
     /// A job of these tasks, of which `sources` read tables.
-    pub fn new(tasks: impl IntoIterator<Item = TaskId>, sources: impl IntoIterator<Item = TaskId>, interval: Duration) -> Coordinator {
+    pub fn new(
+        tasks: impl IntoIterator<Item = TaskId>,
+        sources: impl IntoIterator<Item = TaskId>,
+        interval: Duration,
+    ) -> Coordinator {
         Coordinator {
             interval,
             running: tasks.into_iter().collect(),
@@ -125,7 +129,8 @@ impl Coordinator {
     fn is_due(&self, now: Instant) -> bool {
         let mut active = self.sources.values().filter(|progress| **progress != Progress::Quiet).peekable();
         active.peek().is_some()
-            && (self.deadline.is_some_and(|deadline| deadline <= now) || active.all(|progress| *progress == Progress::CaughtUp))
+            && (self.deadline.is_some_and(|deadline| deadline <= now)
+                || active.all(|progress| *progress == Progress::CaughtUp))
     }
 
     fn begin_barrier(&mut self) -> Barrier {

@@ -98,7 +98,8 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
     for (id, stage) in graph.stages.into_iter().enumerate() {
         let mut splits = match &stage.head {
             Head::Source(head) => {
-                let splits = head.source.splits().await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
+                let splits =
+                    head.source.splits().await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
                 Some(share(splits, stage.parallelism))
             }
             Head::Inputs => None,
@@ -109,7 +110,8 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
             let tail = match &stage.tail {
                 GraphTail::Exchange => wiring.tail(StageId(id), shard),
                 GraphTail::Sink { table, sink, key } => {
-                    let writer = sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
+                    let writer =
+                        sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
                     Tail::Sink { table: table.clone(), writer, key: key.clone(), metrics: Arc::clone(&metrics) }
                 }
             };
@@ -136,7 +138,9 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                 }
                 _ => {
                     let (inbox, inputs) = wiring.inbox(StageId(id), shard);
-                    tasks.spawn(supervise(reports, async move |reports| run_inputs(inbox, inputs, chain, tail, reports).await));
+                    tasks.spawn(supervise(reports, async move |reports| {
+                        run_inputs(inbox, inputs, chain, tail, reports).await
+                    }));
                 }
             }
         }
@@ -163,7 +167,9 @@ async fn supervise(reports: Reports, task: impl AsyncFnOnce(&Reports) -> Result<
     let failed = match outcome {
         Ok(Ok(())) => return reports.signal(Signal::Finished(reports.task)),
         Ok(Err(error)) => error,
-        Err(panic) => Error::new(format!("a bug: {}", panic_text(panic.as_ref()))).why("an invariant of the engine does not hold"),
+        Err(panic) => {
+            Error::new(format!("a bug: {}", panic_text(panic.as_ref()))).why("an invariant of the engine does not hold")
+        }
     };
     let _ = reports.signals.send(Report::Failed(failed));
 }
@@ -259,9 +265,10 @@ impl Wiring {
                 let (senders, inbox) = inbox(lanes.len());
                 wiring.inboxes.insert((to, shard), (inbox, lanes.iter().map(|(edge, _)| edge.input).collect()));
                 for ((edge, from_shard), sender) in lanes.into_iter().zip(senders) {
-                    let (_, slots) = wiring.senders.entry((edge.from, from_shard)).or_insert_with(|| {
-                        (edge.exchange.clone(), (0..shards(to)).map(|_| None).collect())
-                    });
+                    let (_, slots) = wiring
+                        .senders
+                        .entry((edge.from, from_shard))
+                        .or_insert_with(|| (edge.exchange.clone(), (0..shards(to)).map(|_| None).collect()));
                     slots[usize::from(shard)] = Some(sender);
                 }
             }

@@ -54,7 +54,10 @@ pub struct Column {
 pub enum ColumnKind {
     Physical,
     /// Read from (and unless virtual written to) the connector, by the connector's key.
-    Metadata { key: String, is_virtual: bool },
+    Metadata {
+        key: String,
+        is_virtual: bool,
+    },
     Computed(Expression),
 }
 
@@ -103,7 +106,9 @@ impl Entry {
     /// All columns, in order.
     pub fn schema(&self) -> SchemaRef {
         match self {
-            Entry::Table(table) => Arc::new(Schema::new(table.columns.iter().map(|c| Arc::clone(&c.field)).collect::<Vec<_>>())),
+            Entry::Table(table) => {
+                Arc::new(Schema::new(table.columns.iter().map(|c| Arc::clone(&c.field)).collect::<Vec<_>>()))
+            }
             Entry::View(view) => Arc::clone(&view.schema),
         }
     }
@@ -139,7 +144,9 @@ impl Table {
 
     /// What is written: physical columns, and metadata columns that are not virtual.
     pub fn sink_definition(&self, time_zone: &str) -> TableDefinition {
-        self.definition(time_zone, |kind| matches!(kind, ColumnKind::Physical | ColumnKind::Metadata { is_virtual: false, .. }))
+        self.definition(time_zone, |kind| {
+            matches!(kind, ColumnKind::Physical | ColumnKind::Metadata { is_virtual: false, .. })
+        })
     }
 }
 
@@ -176,7 +183,9 @@ impl Catalog {
                     .fix("drop them first, or write DROP DATABASE ... CASCADE"));
             }
             Some(_) if name == self.current => {
-                return Err(Error::new(format!("cannot drop database {name}")).why("it is the current database").fix("USE another one first"));
+                return Err(Error::new(format!("cannot drop database {name}"))
+                    .why("it is the current database")
+                    .fix("USE another one first"));
             }
             Some(_) => {}
         }
@@ -207,7 +216,9 @@ impl Catalog {
             [name] => Ok((&self.current, name)),
             [database, name] => Ok((database, name)),
             [catalog, database, name] if catalog == CATALOG => Ok((database, name)),
-            [catalog, ..] => Err(Error::new(format!("unknown catalog {catalog}")).fix(format!("the only catalog is {CATALOG}"))),
+            [catalog, ..] => {
+                Err(Error::new(format!("unknown catalog {catalog}")).fix(format!("the only catalog is {CATALOG}")))
+            }
             [] => unreachable!("the parser gives names at least one part"),
         }
     }

@@ -1,1 +1,15 @@
+//! SQL text to job graph, in four arrows: [`dialect::parse`], [`analyze::Analyzer`], [`stream::stream`], [`compile::compile`].
+//!
+//! This crate opens no file and no socket, and spawns nothing.
 
+pub mod aggregates;
+pub mod analyze;
+pub mod catalog;
+pub mod compile;
+pub mod engine;
+pub mod functions;
+mod plan_error;
+pub mod scan;
+pub mod settings;
+pub mod stream;
+pub mod unnest;

@@ -50,7 +50,8 @@ impl Scan {
     /// The scan behind a table of a logical plan.
     pub fn of(source: &Arc<dyn TableSource>) -> Result<&Scan> {
         let any: &dyn Any = source.as_ref();
-        any.downcast_ref().ok_or_else(|| Error::new("this table cannot be read").why("it is not a table of this session"))
+        any.downcast_ref()
+            .ok_or_else(|| Error::new("this table cannot be read").why("it is not a table of this session"))
     }
 }
 

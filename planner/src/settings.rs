@@ -81,9 +81,14 @@ impl Settings {
             false => error,
         })?;
         if key == "table.local-time-zone" {
-            value.parse::<chrono_tz::Tz>().map(drop).or_else(|_| value.parse::<arrow::array::timezone::Tz>().map(drop)).map_err(|_| {
-                Error::new(format!("unknown time zone '{value}'")).fix("use a name such as Europe/Berlin, or an offset such as +02:00")
-            })?;
+            value
+                .parse::<chrono_tz::Tz>()
+                .map(drop)
+                .or_else(|_| value.parse::<arrow::array::timezone::Tz>().map(drop))
+                .map_err(|_| {
+                    Error::new(format!("unknown time zone '{value}'"))
+                        .fix("use a name such as Europe/Berlin, or an offset such as +02:00")
+                })?;
         }
         self.0.set(key, value);
         Ok(())

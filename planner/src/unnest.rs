@@ -40,7 +40,10 @@ impl UnnestNode {
         outer: bool,
     ) -> DataFusionResult<UnnestNode> {
         let columns = input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
-        let schema = Arc::new(DFSchema::new_with_metadata(columns.chain(elements.iter().cloned()).collect(), Default::default())?);
+        let schema = Arc::new(DFSchema::new_with_metadata(
+            columns.chain(elements.iter().cloned()).collect(),
+            Default::default(),
+        )?);
         Ok(UnnestNode { input, collection, elements, ordinality, outer, schema })
     }
 
@@ -88,7 +91,8 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let schema = self.input.schema();
-        let collected = self.collection.column_refs().into_iter().filter_map(|column| schema.maybe_index_of_column(column));
+        let collected =
+            self.collection.column_refs().into_iter().filter_map(|column| schema.maybe_index_of_column(column));
         let mut needed: Vec<usize> =
             output_columns.iter().copied().filter(|&column| column < schema.fields().len()).chain(collected).collect();
         needed.sort_unstable();
@@ -132,11 +136,15 @@ impl RelationPlanner for UnnestPlanner {
 /// The columns an element of this collection becomes.
 fn element_fields(collection: &DataType) -> DataFusionResult<Vec<FieldRef>> {
     let of_entry = |entry: &FieldRef| match entry.data_type() {
-        DataType::Struct(fields) => fields.iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect(),
+        DataType::Struct(fields) => {
+            fields.iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect()
+        }
         _ => vec![Arc::new(entry.as_ref().clone().with_name("EXPR$0").with_nullable(true))],
     };
     match collection {
-        DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => Ok(of_entry(element)),
+        DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => {
+            Ok(of_entry(element))
+        }
         DataType::Map(entries, _) => Ok(of_entry(entries)),
         other => Err(Error::new("cannot UNNEST this value")
             .why(format!("it is of type {other}, which has no elements"))
@@ -177,12 +185,19 @@ fn over_left(join: &Join, node: &UnnestNode) -> DataFusionResult<LogicalPlan> {
         JoinType::Inner => false,
         JoinType::Left if condition.is_none() => true,
         JoinType::Left => {
-            return Err(Error::new("LEFT JOIN UNNEST takes no condition").fix("write LEFT JOIN UNNEST(...) ON TRUE, and filter with WHERE").into());
+            return Err(Error::new("LEFT JOIN UNNEST takes no condition")
+                .fix("write LEFT JOIN UNNEST(...) ON TRUE, and filter with WHERE")
+                .into());
         }
-        other => return Err(Error::new(format!("{other} JOIN UNNEST has no meaning")).fix("use CROSS JOIN or LEFT JOIN ... ON TRUE").into()),
+        other => {
+            return Err(Error::new(format!("{other} JOIN UNNEST has no meaning"))
+                .fix("use CROSS JOIN or LEFT JOIN ... ON TRUE")
+                .into());
+        }
     };
     // The right side's schema carries the alias's names; the join's makes them nullable where it is outer.
-    let elements = join.right.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+    let elements =
+        join.right.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
     let collection = node
         .collection
         .clone()

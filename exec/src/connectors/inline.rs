@@ -32,7 +32,8 @@ impl Source for Inline {
 
     async fn open(&self, splits: Vec<(SplitId, Option<Offset>)>) -> Result<Box<dyn Reader>> {
         // Once the rows have been given, the offset says so.
-        let pending = splits.into_iter().find(|(_, offset)| offset.is_none()).map(|(split, _)| (split, self.rows.clone()));
+        let pending =
+            splits.into_iter().find(|(_, offset)| offset.is_none()).map(|(split, _)| (split, self.rows.clone()));
         Ok(Box::new(InlineReader { pending }))
     }
 }

@@ -122,8 +122,9 @@ impl<H> Align<H> {
     fn aligned(&self) -> Option<Barrier> {
         let mut barrier = None;
         for lane in self.lanes.iter().filter(|lane| !lane.ended) {
-            debug_assert!(barrier.is_none() || barrier == lane.blocked, "barriers of two epochs cannot meet");
-            barrier = Some(lane.blocked?);
+            let blocked_by = lane.blocked?;
+            debug_assert!(barrier.is_none_or(|other| other == blocked_by), "barriers of two epochs cannot meet");
+            barrier = Some(blocked_by);
         }
         barrier
     }

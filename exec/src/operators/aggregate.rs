@@ -108,7 +108,9 @@ impl LocalAggregate {
         fields.push(Field::new("rows", DataType::Int64, false));
         for (n, column) in columns.iter().enumerate() {
             let state = column.call.function.accumulator(&column.call)?.state_types();
-            fields.extend(state.into_iter().enumerate().map(|(part, state)| Field::new(format!("state{n}_{part}"), state, true)));
+            fields.extend(
+                state.into_iter().enumerate().map(|(part, state)| Field::new(format!("state{n}_{part}"), state, true)),
+            );
         }
         Ok(LocalAggregate { keys, columns, input, schema: Arc::new(Schema::new(fields)) })
     }
@@ -178,10 +180,13 @@ impl Groups {
     fn update(&mut self, groups: &[u32], rows: &RecordBatch, weights: Option<&[i64]>) -> Result<()> {
         match weights {
             None => groups.iter().for_each(|&group| self.rows[group as usize] += 1),
-            Some(weights) => groups.iter().zip(weights).for_each(|(&group, weight)| self.rows[group as usize] += weight),
+            Some(weights) => {
+                groups.iter().zip(weights).for_each(|(&group, weight)| self.rows[group as usize] += weight)
+            }
         }
         for (column, accumulator) in &mut self.accumulators {
-            let arguments: Vec<ArrayRef> = column.arguments.iter().map(|&index| Arc::clone(rows.column(index))).collect();
+            let arguments: Vec<ArrayRef> =
+                column.arguments.iter().map(|&index| Arc::clone(rows.column(index))).collect();
             match column.filter {
                 None => accumulator.update(groups, &arguments, weights)?,
                 Some(filter) => {

@@ -47,3 +47,39 @@ impl Operator for Filtering {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check;
+    use datafusion_common::ScalarValue;
+    use datafusion_expr::Operator::Gt;
+    use datafusion_physical_expr::expressions::{BinaryExpr, col, lit};
+    use expect_test::expect;
+
+    #[test]
+    fn null_counts_as_false_and_retractions_are_filtered_alike() {
+        check(
+            |schema| {
+                let three = lit(ScalarValue::Int64(Some(3)));
+                let condition = Arc::new(BinaryExpr::new(col("amount", schema).expect("a column"), Gt, three));
+                Filter { condition, schema: Arc::clone(schema) }
+            },
+            expect![[r#"
+                columns user text, amount int
+
+                + ann  5
+                    => + ann  5
+                + bob  2
+                + cid  null
+                - ann  5
+                    => - ann  5
+                ~ 0:01
+                    => ~ 0:01
+                | 1
+                $
+                    => $
+            "#]],
+        );
+    }
+}

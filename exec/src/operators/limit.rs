@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::datatypes::{SchemaRef, UInt64Type};
 
 use crate::error::Result;
 use crate::message::Batch;
-use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
+use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 
 /// `LIMIT fetch OFFSET skip` over append-only rows, in a single shard. Ends the job above it once it has its rows, so that a query
 /// over endless input ends too.
@@ -59,7 +60,51 @@ impl Operator for Limiting {
         Ok(())
     }
 
+    fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
+        let skip: ArrayRef = Arc::new(UInt64Array::from(vec![self.skip as u64]));
+        let remaining: ArrayRef = Arc::new(UInt64Array::from(vec![self.remaining.map(|rows| rows as u64)]));
+        let rows = RecordBatch::try_from_iter_with_nullable([("skip", skip, false), ("remaining", remaining, true)])?;
+        Ok(vec![TableSnapshot { table: "position", rows }])
+    }
+
+    fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
+        for TableSnapshot { rows, .. } in tables {
+            let remaining = rows.column(1).as_primitive::<UInt64Type>();
+            self.skip = rows.column(0).as_primitive::<UInt64Type>().value(0) as usize;
+            self.remaining = remaining.is_valid(0).then(|| remaining.value(0) as usize);
+        }
+        Ok(())
+    }
+
     fn is_finished(&self) -> bool {
         self.remaining == Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check;
+    use expect_test::expect;
+
+    #[test]
+    fn rows_before_the_offset_and_after_the_limit_are_dropped() {
+        check(
+            |schema| Limit { skip: 1, fetch: Some(2), schema: Arc::clone(schema) },
+            expect![[r#"
+                columns user text
+
+                + ann
+                + bob
+                    => + bob
+                | 1
+                ! crash
+                + cid
+                    => + cid
+                + dan
+                $
+                    => $
+            "#]],
+        );
     }
 }

@@ -133,7 +133,10 @@ impl Elements {
                 let map = array.as_map();
                 elements(Arc::new(map.entries().clone()), map.offsets())
             }
-            other => Err(Error::new(format!("cannot UNNEST a value of type {other}")).why("it takes an ARRAY, MAP or MULTISET")),
+            other => {
+                Err(Error::new(format!("cannot UNNEST a value of type {other}"))
+                    .why("it takes an ARRAY, MAP or MULTISET"))
+            }
         }
     }
 
@@ -168,4 +171,69 @@ fn fields(values: ArrayRef) -> Result<Vec<ArrayRef>> {
     }
     let is_null = compute::is_null(row)?;
     row.columns().iter().map(|column| Ok(compute::nullif(column, &is_null)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, ListBuilder, StringBuilder, StructArray};
+    use arrow::datatypes::{Field, Schema};
+    use datafusion_physical_expr::expressions::col;
+
+    /// ids 1 to 4 with the lists [x, y], [], null, [z, null].
+    fn tags() -> RecordBatch {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        lists.append_value([Some("x"), Some("y")]);
+        lists.append_value(Vec::<Option<&str>>::new());
+        lists.append_null();
+        lists.append_value([Some("z"), None]);
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, 4]));
+        RecordBatch::try_from_iter([("id", ids), ("tags", Arc::new(lists.finish()) as ArrayRef)])
+            .expect("equal lengths")
+    }
+
+    fn run(rows: RecordBatch, outer: bool, weights: Option<Vec<i64>>) -> String {
+        let schema = Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("tag", DataType::Utf8, true),
+            Field::new("n", DataType::Int32, true),
+        ]);
+        let collection = col("tags", &rows.schema()).expect("a column");
+        let unnest = Unnest { collection, keep: vec![0], ordinality: true, outer, schema: Arc::new(schema) };
+        let mut operator = unnest.open(&ShardContext::SINGLE).expect("it opens");
+        let mut out = Output::default();
+        operator.on_batch(Input(0), Batch::new(rows, weights.map(Into::into)), &mut out).expect("lists unnest");
+        let mut text = String::new();
+        for message in out.drain() {
+            let crate::Message::Batch(batch) = message else { continue };
+            for row in 0..batch.len() {
+                let show = |n: usize| {
+                    arrow::util::display::array_value_to_string(batch.rows().column(n), row).expect("printable")
+                };
+                text.push_str(&format!("{:+} {} {} {}; ", batch.weight(row), show(0), show(1), show(2)));
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn rows_without_elements_vanish_or_come_once_with_nulls() {
+        assert_eq!(run(tags(), false, None), "+1 1 x 1; +1 1 y 2; +1 4 z 1; +1 4  2; ");
+        assert_eq!(run(tags(), true, None), "+1 1 x 1; +1 1 y 2; +1 2  ; +1 3  ; +1 4 z 1; +1 4  2; ");
+    }
+
+    #[test]
+    fn a_retracted_row_retracts_its_elements_and_slices_are_right() {
+        let rows = tags();
+        assert_eq!(run(rows.slice(3, 1), false, Some(vec![-1])), "-1 4 z 1; -1 4  2; ");
+    }
+
+    #[test]
+    fn a_null_row_as_element_gives_null_fields() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let fields = vec![Arc::new(Field::new("q", DataType::Int64, true))];
+        let rows = StructArray::new(fields.into(), vec![numbers], Some(vec![true, false].into()));
+        let columns = super::fields(Arc::new(rows)).expect("structs come apart");
+        assert_eq!(columns[0].as_ref(), &Int64Array::from(vec![Some(1), None]));
+    }
 }

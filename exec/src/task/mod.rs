@@ -53,7 +53,13 @@ impl Reports {
 }
 
 /// Runs a task that reads from other tasks, until its inputs end, its chain has all it needs, or nobody wants its rows.
-pub async fn run_inputs(mut inbox: Inbox, inputs: Vec<Input>, mut chain: Chain, mut tail: Tail, reports: &Reports) -> Result<()> {
+pub async fn run_inputs(
+    mut inbox: Inbox,
+    inputs: Vec<Input>,
+    mut chain: Chain,
+    mut tail: Tail,
+    reports: &Reports,
+) -> Result<()> {
     let mut align = Align::new(inputs);
     let mut output = Output::default();
     let mut open = Barrier { epoch: Epoch(1), checkpoint: None };

@@ -12,8 +12,16 @@ use crate::runtime::Metrics;
 
 pub enum Tail {
     /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
-    Exchange { router: Router, senders: Vec<Option<Sender>> },
-    Sink { table: String, writer: Box<dyn Writer>, key: Option<Vec<usize>>, metrics: Arc<Metrics> },
+    Exchange {
+        router: Router,
+        senders: Vec<Option<Sender>>,
+    },
+    Sink {
+        table: String,
+        writer: Box<dyn Writer>,
+        key: Option<Vec<usize>>,
+        metrics: Arc<Metrics>,
+    },
 }
 
 /// Whether anybody still wants rows.
@@ -71,7 +79,12 @@ async fn send(sender: &mut Option<Sender>, message: Message) {
     }
 }
 
-async fn write(writer: &mut dyn Writer, key: Option<&[usize]>, message: Message, metrics: &Metrics) -> Result<(), Error> {
+async fn write(
+    writer: &mut dyn Writer,
+    key: Option<&[usize]>,
+    message: Message,
+    metrics: &Metrics,
+) -> Result<(), Error> {
     match message {
         Message::Batch(batch) => {
             let changes = changelog::fold(&batch, key)?;

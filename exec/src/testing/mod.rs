@@ -1,8 +1,12 @@
 //! Helpers for tests: small batches, and transcripts of operators.
 
+mod transcript;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+
+pub use transcript::check;
 
 /// A batch of one text column `word`.
 pub fn rows(words: &[&str]) -> RecordBatch {

@@ -37,16 +37,23 @@ impl Lowering<'_> {
             .collect();
 
         let (plan, schema) = self.input_of(&columns, &node.input)?;
-        let fields = columns.iter().enumerate().map(|(n, expr)| {
-            Ok(Field::new(name_of(expr, n), expr.get_type(&schema)?, true))
-        });
+        let fields =
+            columns.iter().enumerate().map(|(n, expr)| Ok(Field::new(name_of(expr, n), expr.get_type(&schema)?, true)));
         let projected: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
         let output = nullable(node.schema.inner());
         // An argument that is a key too is a column twice when sets null it, so that aggregates see the value.
         let (plan, keys, shift) = match sets.sets {
             None => (self.projected(plan, &schema, &columns, projected)?, sets.keys.len(), 0),
             Some(ref chosen) => {
-                let expanded = self.expand(plan, &schema, &sets, chosen, &columns, &projected, output.field(sets.keys.len()).data_type())?;
+                let expanded = self.expand(
+                    plan,
+                    &schema,
+                    &sets,
+                    chosen,
+                    &columns,
+                    &projected,
+                    output.field(sets.keys.len()).data_type(),
+                )?;
                 (expanded, sets.keys.len() + 1, sets.keys.len() + 1)
             }
         };
@@ -65,7 +72,13 @@ impl Lowering<'_> {
     }
 
     /// Groups by the first `keys` columns of `plan`.
-    fn grouped(&self, plan: StreamPlan, keys: usize, columns: Vec<AggregateColumn>, schema: SchemaRef) -> Result<StreamPlan> {
+    fn grouped(
+        &self,
+        plan: StreamPlan,
+        keys: usize,
+        columns: Vec<AggregateColumn>,
+        schema: SchemaRef,
+    ) -> Result<StreamPlan> {
         let keys: Vec<usize> = (0..keys).collect();
         let retracting = !plan.props.changes.is_append();
         let distribution = if keys.is_empty() { Distribution::Single } else { Distribution::Hash(keys.clone()) };
@@ -118,7 +131,11 @@ impl Lowering<'_> {
         for (number, set) in chosen.iter().enumerate() {
             let mut expressions = Vec::with_capacity(fields.len());
             for (n, key) in sets.keys.iter().enumerate() {
-                expressions.push(if set[n] { key.clone() } else { lit(ScalarValue::try_from(projected.field(n).data_type())?) });
+                expressions.push(if set[n] {
+                    key.clone()
+                } else {
+                    lit(ScalarValue::try_from(projected.field(n).data_type())?)
+                });
             }
             // Bit n from the left is set when key n is not in the set; above these bits, equal sets are told apart by a count.
             let repeats = chosen[..number].iter().filter(|earlier| *earlier == set).count() as u64;

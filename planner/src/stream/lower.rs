@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
@@ -80,7 +81,8 @@ impl Lowering<'_> {
         let schema: SchemaRef = Arc::new(stored.project(&read)?);
         let watermark = match &scan.watermark {
             Some(watermark) => Some(WatermarkStrategy {
-                expression: self.expression(&unqualified(&watermark.expression)?, &DFSchema::try_from(schema.as_ref().clone())?)?,
+                expression: self
+                    .expression(&unqualified(&watermark.expression)?, &DFSchema::try_from(schema.as_ref().clone())?)?,
                 idle_timeout: watermark.idle_timeout,
             }),
             None => None,
@@ -104,7 +106,12 @@ impl Lowering<'_> {
     }
 
     /// `expressions` over the rows of `input`; through an UNNEST below, only the columns they use are carried along.
-    pub(super) fn project(&self, expressions: &[Expr], output: &DFSchemaRef, input: &LogicalPlan) -> Result<StreamPlan> {
+    pub(super) fn project(
+        &self,
+        expressions: &[Expr],
+        output: &DFSchemaRef,
+        input: &LogicalPlan,
+    ) -> Result<StreamPlan> {
         let (plan, schema) = self.input_of(expressions, input)?;
         self.projected(plan, &schema, expressions, Arc::clone(output.inner()))
     }
@@ -123,7 +130,13 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn projected(&self, plan: StreamPlan, input: &DFSchema, expressions: &[Expr], output: SchemaRef) -> Result<StreamPlan> {
+    pub(super) fn projected(
+        &self,
+        plan: StreamPlan,
+        input: &DFSchema,
+        expressions: &[Expr],
+        output: SchemaRef,
+    ) -> Result<StreamPlan> {
         let physical = expressions.iter().map(|expr| self.expression(expr, input)).collect::<Result<Vec<_>>>()?;
         let is_identity = physical.len() == plan.props.schema.fields().len()
             && physical.iter().enumerate().all(|(n, expr)| column_index(expr) == Some(n))
@@ -221,7 +234,8 @@ impl Lowering<'_> {
             return Err(unsupported("ORDER BY ... LIMIT"));
         }
         let plan = self.plan(&node.input)?;
-        let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (node.get_skip_type()?, node.get_fetch_type()?) else {
+        let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (node.get_skip_type()?, node.get_fetch_type()?)
+        else {
             return Err(Error::new("LIMIT takes a whole number").fix("write LIMIT 10"));
         };
         if !plan.props.changes.is_append() {
@@ -258,7 +272,8 @@ impl Lowering<'_> {
     fn empty(&self, node: &logical::EmptyRelation) -> Result<StreamPlan> {
         let schema = nullable(node.schema.inner());
         let rows = usize::from(node.produce_one_row);
-        let columns = schema.fields().iter().map(|field| arrow::array::new_null_array(field.data_type(), rows)).collect();
+        let columns =
+            schema.fields().iter().map(|field| arrow::array::new_null_array(field.data_type(), rows)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(inline("VALUES", RecordBatch::try_new_with_options(schema, columns, &options)?))
     }
@@ -267,7 +282,7 @@ impl Lowering<'_> {
         if let Some(what) = subquery_in(expr) {
             return Err(unsupported(what));
         }
-        Ok(create_physical_expr(expr, input, self.props)?)
+        Ok(create_physical_expr(expr, input, self.props, &PhysicalPlanningContext::default())?)
     }
 }
 
@@ -298,7 +313,7 @@ fn node_schema(node: &UnnestNode) -> &DFSchemaRef {
 }
 
 /// Operators do not rely on nullability, and what the optimizer claims of it differs between branches.
-pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(
         schema
             .fields()

@@ -4,5 +4,6 @@ mod aggregate;
 mod lower;
 mod plan;
 
-pub use lower::{Lowering, stream};
+pub(crate) use lower::nullable;
+pub use lower::stream;
 pub use plan::{Distribution, PlanOp, Props, StreamPlan};

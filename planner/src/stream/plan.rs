@@ -20,11 +20,19 @@ pub struct StreamPlan {
 
 #[derive(Debug)]
 pub enum PlanOp {
-    Source { table: String, source: Arc<dyn Source>, watermark: Option<WatermarkStrategy> },
+    Source {
+        table: String,
+        source: Arc<dyn Source>,
+        watermark: Option<WatermarkStrategy>,
+    },
     Operator(Arc<dyn OperatorSpec>),
     /// All rows of all inputs.
     Union,
-    Sink { table: String, sink: Arc<dyn Sink>, key: Option<Vec<usize>> },
+    Sink {
+        table: String,
+        sink: Arc<dyn Sink>,
+        key: Option<Vec<usize>>,
+    },
 }
 
 /// What is known about the rows a node emits.
@@ -49,7 +57,12 @@ pub enum Distribution {
 
 impl StreamPlan {
     /// A node that runs `operator` over `input`, wherever its rows are.
-    pub fn operator(operator: impl OperatorSpec + 'static, input: StreamPlan, changes: Changes, distribution: Distribution) -> StreamPlan {
+    pub fn operator(
+        operator: impl OperatorSpec + 'static,
+        input: StreamPlan,
+        changes: Changes,
+        distribution: Distribution,
+    ) -> StreamPlan {
         let props = Props { schema: operator.schema(), changes, distribution, bounded: input.props.bounded };
         StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs: vec![input], required: Distribution::Any, props }
     }
@@ -84,7 +97,8 @@ impl Display for StreamPlan {
 impl StreamPlan {
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         write!(f, "{:indent$}", "", indent = depth * 2)?;
-        let columns = || self.props.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+        let columns =
+            || self.props.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
         match &self.op {
             PlanOp::Source { table, watermark, .. } => {
                 write!(f, "source(table={table}, columns=[{}]", columns())?;

@@ -1,0 +1,341 @@
+//! Transcripts: what goes into an operator, line by line, and below each line what comes out.
+//!
+//! | line | meaning |
+//! |---|---|
+//! | `columns user text, ts time, amount int` | schema of the input |
+//! | `+ ann 0:01 5`, `- ann 0:01 5`, `+2 ...` | a row appears, disappears, appears twice |
+//! | `~ 0:10` | watermark |
+//! | `\| 1` | barrier of epoch 1 |
+//! | `! crash` | memory is lost: the operator is rebuilt from the last barrier, and what came since is fed again |
+//! | `$` | end of input |
+//! | `=> ...` | what came out, in the same notation |
+//! | `// ...` | why |
+//!
+//! Each transcript is replayed four times: as written with one row per batch; with all rows between two marks in one batch; cut
+//! at random; and with a crash after every barrier. What comes out between two marks must be the same each time, up to order
+//! and cancelling changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use expect_test::Expect;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tidemill_state::{Epoch, EventTime};
+
+use crate::message::{Barrier, Batch, Message};
+use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
+
+/// Replays the transcript in `expected` against the operator that `make` builds for its columns.
+///
+/// # Panics
+/// The outputs differ from those written, or between replays. With `UPDATE_EXPECT=1` the transcript is rewritten.
+pub fn check<S: OperatorSpec>(make: impl Fn(&SchemaRef) -> S, expected: Expect) {
+    let script = Script::parse(expected.data().trim_start_matches('\n'));
+    let spec = make(&script.schema);
+    let (printed, as_written) = Replay::new(&spec).run(&script, &Cut::EachRow);
+    expected.assert_eq(&printed);
+    let ways = [("all rows between marks in one batch", Cut::Marks), ("a crash after every barrier", Cut::Crash)];
+    let random = (0..8).map(|seed| ("random batches", Cut::Random(seed)));
+    for (how, cut) in ways.into_iter().chain(random) {
+        let (text, outcome) = Replay::new(&spec).run(&script, &cut);
+        assert_eq!(outcome, as_written, "replayed with {how}:\n{text}");
+    }
+}
+
+enum Cut {
+    EachRow,
+    Marks,
+    Random(u64),
+    Crash,
+}
+
+struct Script {
+    schema: SchemaRef,
+    lines: Vec<(String, Event)>,
+}
+
+#[derive(Clone)]
+enum Event {
+    Row(Vec<Option<String>>, i64),
+    Watermark(i64),
+    Barrier(u64),
+    Crash,
+    End,
+    Blank,
+}
+
+impl Script {
+    fn parse(text: &str) -> Script {
+        let margin = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| line.len() - line.trim_start().len())
+            .min()
+            .unwrap_or(0);
+        let mut schema = Arc::new(Schema::empty());
+        let mut lines = Vec::new();
+        for line in text.trim_end().lines().map(|line| line.get(margin..).unwrap_or("").trim_end()) {
+            if line.trim_start().starts_with("=>") {
+                continue;
+            }
+            let code = line.split("//").next().unwrap_or("").trim();
+            let event = match code.split_once(char::is_whitespace).unwrap_or((code, "")) {
+                ("", _) => Event::Blank,
+                ("columns", columns) => {
+                    schema = Arc::new(parse_columns(columns));
+                    Event::Blank
+                }
+                ("~", time) => Event::Watermark(parse_time(time.trim())),
+                ("|", epoch) => Event::Barrier(epoch.trim().parse().expect("| and the number of an epoch")),
+                ("!", _) => Event::Crash,
+                ("$", _) => Event::End,
+                (sign, row) => {
+                    let weight = match &sign[1..] {
+                        "" => 1,
+                        times => times.parse().expect("a weight is a number"),
+                    };
+                    let values =
+                        row.split_whitespace().map(|value| (value != "null").then(|| value.to_string())).collect();
+                    Event::Row(values, if sign.starts_with('-') { -weight } else { weight })
+                }
+            };
+            lines.push((line.to_string(), event));
+        }
+        Script { schema, lines }
+    }
+}
+
+fn parse_columns(text: &str) -> Schema {
+    let fields = text.split(',').map(|column| {
+        let (name, kind) = column.trim().split_once(' ').expect("a column is a name and a type");
+        let data_type = match kind {
+            "text" => DataType::Utf8,
+            "int" => DataType::Int64,
+            "small" => DataType::Int32,
+            "double" => DataType::Float64,
+            "bool" => DataType::Boolean,
+            "time" => DataType::Timestamp(TimeUnit::Millisecond, None),
+            other => panic!("no such type in transcripts: {other}"),
+        };
+        Field::new(name, data_type, true)
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
+/// `1:02` or `1:02.5`: minutes and seconds since 1970, in milliseconds.
+fn parse_time(text: &str) -> i64 {
+    let (minutes, seconds) = text.split_once(':').expect("a time is minutes:seconds");
+    let seconds: f64 = seconds.parse().expect("seconds are a number");
+    minutes.parse::<i64>().expect("minutes are a number") * 60_000 + (seconds * 1000.0) as i64
+}
+
+fn print_time(millis: i64) -> String {
+    if millis == i64::MAX {
+        return "end".to_string();
+    }
+    let (minutes, rest) = (millis.div_euclid(60_000), millis.rem_euclid(60_000));
+    match rest % 1000 {
+        0 => format!("{minutes}:{:02}", rest / 1000),
+        ms => format!("{minutes}:{:02}.{ms:03}", rest / 1000),
+    }
+}
+
+fn build(schema: &SchemaRef, rows: &[(Vec<Option<String>>, i64)]) -> Batch {
+    let columns = schema.fields().iter().enumerate().map(|(n, field)| {
+        let values = || rows.iter().map(|(row, _)| row[n].as_deref());
+        let column: ArrayRef = match field.data_type() {
+            DataType::Utf8 => Arc::new(StringArray::from_iter(values())),
+            DataType::Int64 => Arc::new(Int64Array::from_iter(values().map(|v| v.map(|v| v.parse().expect("an int"))))),
+            DataType::Int32 => {
+                Arc::new(Int32Array::from_iter(values().map(|v| v.map(|v| v.parse().expect("a small int")))))
+            }
+            DataType::Float64 => {
+                Arc::new(Float64Array::from_iter(values().map(|v| v.map(|v| v.parse().expect("a double")))))
+            }
+            DataType::Boolean => Arc::new(BooleanArray::from_iter(values().map(|v| v.map(|v| v == "true")))),
+            _ => Arc::new(TimestampMillisecondArray::from_iter(values().map(|v| v.map(parse_time)))),
+        };
+        column
+    });
+    let batch = RecordBatch::try_new(Arc::clone(schema), columns.collect()).expect("rows fit the columns line");
+    let weights = rows.iter().any(|(_, weight)| *weight != 1);
+    Batch::new(batch, weights.then(|| rows.iter().map(|(_, weight)| *weight).collect()))
+}
+
+/// What came out between two marks: net weight per row, and the marks passed on.
+type Outcome = Vec<BTreeMap<String, i64>>;
+
+struct Replay<'a, S> {
+    spec: &'a S,
+    operator: Box<dyn Operator>,
+    /// State at the last barrier, and what was fed since.
+    saved: Vec<TableSnapshot>,
+    since: Vec<Fed>,
+    outcome: Outcome,
+}
+
+#[derive(Clone)]
+enum Fed {
+    Batch(Batch),
+    Watermark(i64),
+}
+
+impl<'a, S: OperatorSpec> Replay<'a, S> {
+    fn new(spec: &'a S) -> Replay<'a, S> {
+        let operator = spec.open(&ShardContext::SINGLE).expect("the operator opens");
+        Replay { spec, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![BTreeMap::new()] }
+    }
+
+    fn run(mut self, script: &Script, cut: &Cut) -> (String, Outcome) {
+        let mut random = StdRng::seed_from_u64(match cut {
+            Cut::Random(seed) => *seed,
+            _ => 0,
+        });
+        let mut printed = String::new();
+        let mut pending: Vec<(Vec<Option<String>>, i64)> = Vec::new();
+        let mut open = Epoch(1);
+        for (line, event) in &script.lines {
+            let flush_before = match event {
+                Event::Row(..) => match cut {
+                    Cut::EachRow | Cut::Crash => true,
+                    Cut::Marks => false,
+                    Cut::Random(_) => random.random_bool(0.4),
+                },
+                Event::Blank => false,
+                _ => true,
+            };
+            if flush_before {
+                self.feed_rows(&script.schema, &mut pending, &mut printed);
+            }
+            printed.push_str(line);
+            printed.push('\n');
+            match event {
+                Event::Row(values, weight) => {
+                    pending.push((values.clone(), *weight));
+                    if matches!(cut, Cut::EachRow | Cut::Crash) {
+                        self.feed_rows(&script.schema, &mut pending, &mut printed);
+                    }
+                }
+                Event::Watermark(time) => {
+                    self.outcome.push(BTreeMap::new());
+                    self.feed(Fed::Watermark(*time), &mut printed);
+                    self.outcome.push(BTreeMap::new());
+                }
+                Event::Barrier(epoch) => {
+                    open = Epoch(epoch + 1);
+                    self.barrier(Barrier { epoch: Epoch(*epoch), checkpoint: None }, &mut printed);
+                    if matches!(cut, Cut::Crash) {
+                        self.crash();
+                    }
+                }
+                Event::Crash => self.crash(),
+                Event::End => {
+                    let mut out = Output::default();
+                    let barrier = Barrier { epoch: open, checkpoint: None };
+                    self.operator.on_watermark(EventTime::MAX, &mut out).expect("the last watermark is handled");
+                    self.operator.on_barrier(&barrier, &mut out).expect("the end is handled");
+                    self.operator.on_end(&mut out).expect("the end is handled");
+                    self.report(out, &mut printed);
+                    printed.push_str("    => $\n");
+                }
+                Event::Blank => {}
+            }
+        }
+        self.feed_rows(&script.schema, &mut pending, &mut printed);
+        self.outcome.iter_mut().for_each(|rows| rows.retain(|_, weight| *weight != 0));
+        (printed, self.outcome)
+    }
+
+    fn feed_rows(&mut self, schema: &SchemaRef, pending: &mut Vec<(Vec<Option<String>>, i64)>, printed: &mut String) {
+        if !pending.is_empty() {
+            self.feed(Fed::Batch(build(schema, pending)), printed);
+            pending.clear();
+        }
+    }
+
+    fn feed(&mut self, fed: Fed, printed: &mut String) {
+        let out = self.apply(&fed);
+        self.since.push(fed);
+        self.report(out, printed);
+    }
+
+    fn apply(&mut self, fed: &Fed) -> Output {
+        let mut out = Output::default();
+        match fed {
+            Fed::Batch(batch) => {
+                self.operator.on_batch(Input(0), batch.clone(), &mut out).expect("the rows are handled")
+            }
+            Fed::Watermark(time) => {
+                self.operator.on_watermark(EventTime(*time), &mut out).expect("the watermark is handled")
+            }
+        }
+        out
+    }
+
+    fn barrier(&mut self, barrier: Barrier, printed: &mut String) {
+        let mut out = Output::default();
+        self.operator.on_barrier(&barrier, &mut out).expect("the barrier is handled");
+        self.saved = self.operator.snapshot().expect("the state can be saved");
+        self.since.clear();
+        self.report(out, printed);
+        self.outcome.push(BTreeMap::new());
+    }
+
+    /// What came out before the crash since the last barrier came out once already; repeating it is the sink's business.
+    fn crash(&mut self) {
+        self.operator = self.spec.open(&ShardContext::SINGLE).expect("the operator opens again");
+        self.operator.restore(self.saved.clone()).expect("the state can be restored");
+        for fed in self.since.clone() {
+            self.apply(&fed);
+        }
+    }
+
+    fn report(&mut self, mut out: Output, printed: &mut String) {
+        for message in out.drain() {
+            match message {
+                Message::Batch(batch) => {
+                    for (row, text) in print_rows(batch.rows()).into_iter().enumerate() {
+                        let weight = batch.weight(row);
+                        let sign = if weight > 0 { '+' } else { '-' };
+                        let times = if weight.abs() == 1 { String::new() } else { weight.abs().to_string() };
+                        printed.push_str(&format!("    => {sign}{times} {text}\n"));
+                        *self.outcome.last_mut().expect("there is an open interval").entry(text).or_default() += weight;
+                    }
+                }
+                Message::Watermark(EventTime::MAX) => {}
+                Message::Watermark(time) => printed.push_str(&format!("    => ~ {}\n", print_time(time.0))),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn print_rows(rows: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("null");
+    let columns: Vec<_> = rows
+        .columns()
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                use arrow::array::{Array, AsArray};
+                let times = column.as_primitive::<arrow::datatypes::TimestampMillisecondType>().clone();
+                (0..times.len())
+                    .map(|n| if times.is_null(n) { "null".to_string() } else { print_time(times.value(n)) })
+                    .collect()
+            }
+            _ => {
+                let formatter = ArrayFormatter::try_new(column, &options).expect("every type can be shown");
+                (0..rows.num_rows()).map(|n| formatter.value(n).to_string()).collect::<Vec<String>>()
+            }
+        })
+        .collect();
+    (0..rows.num_rows())
+        .map(|n| columns.iter().map(|column| column[n].as_str()).collect::<Vec<_>>().join("  "))
+        .collect()
+}

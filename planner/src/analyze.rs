@@ -1,0 +1,285 @@
+//! Statement to logical plan: names resolved, types coerced, rewritten by the optimizer.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column as DataFusionColumn, DFSchema, TableReference};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
+    WindowUDF, cast,
+};
+use datafusion::optimizer::{Optimizer, OptimizerContext};
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use tidemill_exec::connect::Registry;
+use tidemill_exec::{Error, Result};
+
+use crate::catalog::{Catalog, ColumnKind, Entry, Expression, Table, View};
+use crate::engine;
+use crate::plan_error::explained;
+use crate::scan::{Derived, Scan, ScanWatermark};
+use crate::settings::Settings;
+use crate::unnest;
+
+/// Resolves names against a catalog.
+pub struct Analyzer<'a> {
+    catalog: &'a Catalog,
+    settings: &'a Settings,
+    registry: &'a Registry,
+    state: &'a SessionState,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
+}
+
+impl<'a> Analyzer<'a> {
+    /// `state` knows the functions; see [`engine::state`].
+    pub fn new(
+        catalog: &'a Catalog,
+        settings: &'a Settings,
+        registry: &'a Registry,
+        state: &'a SessionState,
+    ) -> Analyzer<'a> {
+        Analyzer { catalog, settings, registry, state, relation_planners: vec![Arc::new(unnest::UnnestPlanner)] }
+    }
+
+    /// The relational plan of a query, not yet optimized.
+    ///
+    /// # Errors
+    /// An unknown table, column or function (with the nearest name), arguments or types that do not fit.
+    pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        let statement = ast::Statement::Query(Box::new(query.clone()));
+        let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
+        unnest::pull_up(plan).map_err(explained)
+    }
+
+    /// An expression over the columns of `schema`.
+    pub fn expression(&self, expression: &Expression, schema: &DFSchema) -> Result<Expr> {
+        SqlToRel::new_with_options(self, options())
+            .sql_to_expr(expression.sql.clone(), schema, &mut PlannerContext::new())
+            .map_err(explained)
+    }
+
+    /// What scanning a table means: its connector's columns, then what is computed from them.
+    pub fn table(&self, table: &Table) -> Result<LogicalPlan> {
+        let definition = table.source_definition(self.settings.time_zone());
+        let stored = DFSchema::try_from(definition.schema.as_ref().clone()).map_err(explained)?;
+        let computed = self.computed(table, &stored)?;
+        let watermark = match &table.watermark {
+            Some(watermark) => Some(ScanWatermark {
+                column: watermark.column.clone(),
+                expression: self.watermark(table, &watermark.expression, &stored, &computed)?,
+                idle_timeout: None,
+            }),
+            None => None,
+        };
+        let scan = Scan::new(definition, self.registry, watermark)?;
+        let builder = LogicalPlanBuilder::scan(table.name.as_str(), Arc::new(scan), None).map_err(explained)?;
+        if computed.is_empty() {
+            return builder.build().map_err(explained);
+        }
+        let qualifier = TableReference::bare(table.name.as_str());
+        let columns = table.columns.iter().map(|column| {
+            let name = column.field.name();
+            match computed.iter().find(|(known, _)| known == name) {
+                Some((_, expr)) => expr.clone().alias(name),
+                None => Expr::Column(DataFusionColumn::new(Some(qualifier.clone()), name)),
+            }
+        });
+        builder.project(columns).and_then(LogicalPlanBuilder::build).map_err(explained)
+    }
+
+    /// The computed columns of a table, over its stored ones: a computed column may use those before it.
+    fn computed(&self, table: &Table, stored: &DFSchema) -> Result<Vec<(String, Expr)>> {
+        let mut computed: Vec<(String, Expr)> = Vec::new();
+        for column in &table.columns {
+            let ColumnKind::Computed(expression) = &column.kind else { continue };
+            let expr = self.over_computed(expression, stored, &computed)?;
+            computed.push((column.field.name().clone(), expr));
+        }
+        Ok(computed)
+    }
+
+    /// `expression` over stored and computed columns, rewritten to stored ones only.
+    fn over_computed(&self, expression: &Expression, stored: &DFSchema, computed: &[(String, Expr)]) -> Result<Expr> {
+        let mut fields: Vec<_> = stored.fields().iter().map(|field| field.as_ref().clone()).collect();
+        for (name, expr) in computed {
+            let (_, field) = expr.to_field(stored).map_err(explained)?;
+            fields.push(field.as_ref().clone().with_name(name));
+        }
+        let all = DFSchema::try_from(Schema::new(fields)).map_err(explained)?;
+        let expr = self.expression(expression, &all)?;
+        let substituted = expr.transform(|expr| {
+            Ok(match &expr {
+                Expr::Column(column) => match computed.iter().find(|(name, _)| *name == column.name) {
+                    Some((_, computed)) => Transformed::yes(computed.clone()),
+                    None => Transformed::no(expr),
+                },
+                _ => Transformed::no(expr),
+            })
+        });
+        Ok(substituted.map_err(explained)?.data)
+    }
+
+    /// A watermark expression, as milliseconds over stored columns.
+    fn watermark(
+        &self,
+        table: &Table,
+        expression: &Expression,
+        stored: &DFSchema,
+        computed: &[(String, Expr)],
+    ) -> Result<Expr> {
+        let expr = self.over_computed(expression, stored, computed)?;
+        let expr = self.coerced(expr, stored)?;
+        match expr.get_type(stored).map_err(explained)? {
+            DataType::Timestamp(_, zone) => {
+                let millis = cast(expr, DataType::Timestamp(TimeUnit::Millisecond, zone));
+                Ok(cast(millis, DataType::Int64))
+            }
+            other => Err(Error::new(format!("the watermark of table {} is no point in time", table.name))
+                .why(format!("{} is of type {other}", expression.text))
+                .fix("give it type TIMESTAMP(3) or TIMESTAMP_LTZ(3), such as ts - INTERVAL '5' SECOND")),
+        }
+    }
+
+    /// With the casts that types demand.
+    fn coerced(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        use datafusion::logical_expr::simplify::SimplifyContext;
+        use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+        let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
+        ExprSimplifier::new(context).coerce(expr, schema).map_err(explained)
+    }
+
+    /// Names, types and nullability of the columns of a table that is being created; computed ones are resolved here.
+    pub fn computed_fields(&self, table: &Table) -> Result<Vec<arrow::datatypes::FieldRef>> {
+        let definition = table.source_definition(self.settings.time_zone());
+        let stored = DFSchema::try_from(definition.schema.as_ref().clone()).map_err(explained)?;
+        let computed = self.computed(table, &stored)?;
+        if let Some(watermark) = &table.watermark {
+            self.watermark(table, &watermark.expression, &stored, &computed)?;
+        }
+        computed
+            .into_iter()
+            .map(|(name, expr)| {
+                let expr = self.coerced(expr, &stored)?;
+                let (_, field) = expr.to_field(&stored).map_err(explained)?;
+                Ok(Arc::new(field.as_ref().clone().with_name(name)))
+            })
+            .collect()
+    }
+
+    fn view(&self, view: &View) -> Result<LogicalPlan> {
+        let plan = self.query(&view.query)?;
+        if view.columns.is_empty() {
+            return Ok(plan);
+        }
+        let columns = plan
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(&view.columns)
+            .map(|(column, name)| Expr::Column(column).alias(name));
+        let columns: Vec<Expr> = columns.collect();
+        LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(explained)
+    }
+
+    /// Optimized for batch execution.
+    pub fn optimize_for_batch(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        self.state.optimize(plan).map_err(explained)
+    }
+
+    /// Optimized for streaming: the same rules, without those that change when or how often results are updated.
+    pub fn optimize_for_stream(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan =
+            self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}).map_err(explained)?;
+        let rules = Optimizer::new().rules.into_iter().filter(|rule| !NOT_FOR_STREAMS.contains(&rule.name())).collect();
+        let context = OptimizerContext::new().with_max_passes(8);
+        Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(explained)
+    }
+}
+
+/// DataFusion's rules that are right for a finished table and wrong, or worse, for a stream.
+const NOT_FOR_STREAMS: &[&str] = &[
+    // COUNT(DISTINCT x) would become two nested aggregations, with a retraction between them for every new value.
+    "single_distinct_aggregation_to_group_by",
+    // Branches of a UNION are sources of their own.
+    "unions_to_filter",
+    "optimize_unions",
+];
+
+fn options() -> ParserOptions {
+    ParserOptions::new()
+        .with_enable_ident_normalization(false)
+        .with_parse_float_as_decimal(true)
+        .with_map_string_types_to_utf8view(false)
+        .with_collect_spans(true)
+}
+
+impl ContextProvider for Analyzer<'_> {
+    fn get_table_source(&self, name: TableReference) -> datafusion::error::Result<Arc<dyn TableSource>> {
+        let path: Vec<String> = name.to_vec();
+        Ok(match self.catalog.get(&path)? {
+            Entry::Table(table) => Arc::new(Derived::new(self.table(table)?)),
+            Entry::View(view) => Arc::new(Derived::new(self.view(view)?)),
+        })
+    }
+
+    fn create_cte_work_table(
+        &self,
+        name: &str,
+        schema: arrow::datatypes::SchemaRef,
+    ) -> datafusion::error::Result<Arc<dyn TableSource>> {
+        let table = datafusion::catalog::cte_worktable::CteWorkTable::new(name, schema);
+        Ok(datafusion::datasource::provider_as_source(Arc::new(table)))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        engine::public_names(self.state.scalar_functions().keys())
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        engine::public_names(self.state.aggregate_functions().keys())
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}

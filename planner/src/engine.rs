@@ -1,0 +1,135 @@
+//! DataFusion set up our way: Flink's functions in place of its own, and our nodes in its physical plans.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::DFSchema;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+use tidemill_exec::batch::{Notes, OperatorExec, SourceExec};
+use tidemill_exec::operators::Unnest;
+
+use crate::scan::Scan;
+use crate::settings::Settings;
+use crate::stream::nullable;
+use crate::unnest::UnnestNode;
+use crate::{aggregates, functions};
+
+/// What DataFusion needs to know for one statement.
+///
+/// `streaming` decides what functions of the current time mean: the instant of each row in a stream, one instant for a batch query.
+/// `notes` hears of records that batch scans skip.
+pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> SessionState {
+    let mut config =
+        SessionConfig::new().with_target_partitions(usize::from(settings.parallelism())).with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.time_zone = Some(settings.time_zone().to_string());
+    options.sql_parser.enable_ident_normalization = false;
+    options.optimizer.expand_views_at_output = false;
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_query_planner(Arc::new(Planner { notes }))
+        .build();
+    // Ours replace DataFusion's of the same name.
+    for function in functions::all(settings.time_zone(), streaming) {
+        let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
+    }
+    for function in aggregates::udafs() {
+        let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, function);
+    }
+    let theirs = state.expr_planners().to_vec();
+    SessionStateBuilder::new_from_existing(state)
+        .with_expr_planners(functions::planners().into_iter().chain(theirs).collect())
+        .build()
+}
+
+/// Function names as users see them: those that SQL's special forms become are left out.
+pub fn public_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut names: Vec<String> =
+        names.filter(|name| !name.starts_with("__") && !name.starts_with('$')).cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+struct Planner {
+    notes: Notes,
+}
+
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Planner")
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let extensions = Extensions { notes: Arc::clone(&self.notes) };
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(extensions)])
+            .create_physical_plan(plan, session)
+            .await
+    }
+}
+
+/// Our nodes in a batch plan.
+struct Extensions {
+    notes: Notes,
+}
+
+#[async_trait]
+impl ExtensionPlanner for Extensions {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(node) = node.as_any().downcast_ref::<UnnestNode>() else { return Ok(None) };
+        let input: &DFSchema = node.input.schema();
+        let unnest = Unnest {
+            collection: session.create_physical_expr(node.collection.clone(), input)?,
+            keep: (0..input.fields().len()).collect(),
+            ordinality: node.ordinality,
+            outer: node.outer,
+            schema: nullable(UserDefinedLogicalNode::schema(node).inner()),
+        };
+        Ok(Some(Arc::new(OperatorExec::new(Arc::new(unnest), Arc::clone(&inputs[0])))))
+    }
+
+    async fn plan_table_scan(
+        &self,
+        _: &dyn PhysicalPlanner,
+        scan: &TableScan,
+        session: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+        if !scan.source.is::<Scan>() {
+            return Ok(None);
+        }
+        let table = Scan::of(&scan.source)?;
+        let projection =
+            scan.projection.clone().unwrap_or_else(|| (0..table.definition.schema.fields().len()).collect());
+        let schema = Arc::new(table.definition.schema.project(&projection)?);
+        let source = table.open(&projection)?;
+        let partitions = session.config().target_partitions();
+        let name = scan.table_name.to_string();
+        Ok(Some(Arc::new(SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?)))
+    }
+}
