@@ -4,18 +4,94 @@
 //! that takes rows in and out. The same accumulators serve streams, both phases of an aggregation around an exchange,
 //! snapshots, and (wrapped as DataFusion aggregates by the planner) batch execution.
 
+mod average;
+mod chosen;
+mod collect;
+mod count;
+mod counted;
+mod distinct;
+mod domain;
+mod extreme;
+mod first_last;
+mod foreign;
+mod json;
+mod lists;
+mod logical;
+mod multiset;
+mod ordered;
+mod sum;
+#[cfg(test)]
+mod tests;
+mod totals;
+mod types;
+mod variance;
+
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef};
 
 use crate::error::Result;
 
+pub use collect::multiset_type;
+pub use foreign::Foreign;
+
+/// Every aggregate that is ours, in the order the documentation shows them. Anything else is DataFusion's, as [`Foreign`].
+static AGGREGATES: LazyLock<Vec<Arc<dyn AggregateFunction>>> = LazyLock::new(|| {
+    vec![
+        Arc::new(count::Count),
+        Arc::new(count::ApproxCountDistinct),
+        Arc::new(sum::Sum { empty_is_zero: false }),
+        Arc::new(sum::Sum { empty_is_zero: true }),
+        Arc::new(average::Avg),
+        Arc::new(extreme::Extreme { max: false }),
+        Arc::new(extreme::Extreme { max: true }),
+        Arc::new(first_last::FirstLast { last: false }),
+        Arc::new(first_last::FirstLast { last: true }),
+        Arc::new(ordered::ListAgg),
+        Arc::new(ordered::ArrayAgg),
+        Arc::new(collect::Collect),
+        Arc::new(variance::Variance { name: "STDDEV_POP", sample: false, root: true }),
+        Arc::new(variance::Variance { name: "STDDEV_SAMP", sample: true, root: true }),
+        Arc::new(variance::Variance { name: "VAR_POP", sample: false, root: false }),
+        Arc::new(variance::Variance { name: "VAR_SAMP", sample: true, root: false }),
+        Arc::new(logical::Logical { any: false }),
+        Arc::new(logical::Logical { any: true }),
+        Arc::new(json::JsonArrayAgg { name: "JSON_ARRAYAGG", keeps_nulls: false }),
+        Arc::new(json::JsonArrayAgg { name: "JSON_ARRAYAGG_NULL_ON_NULL", keeps_nulls: true }),
+        Arc::new(json::JsonObjectAgg { name: "JSON_OBJECTAGG", keeps_nulls: true }),
+        Arc::new(json::JsonObjectAgg { name: "JSON_OBJECTAGG_ABSENT_ON_NULL", keeps_nulls: false }),
+    ]
+});
+
+/// Other names under which users know some of them.
+const ALIASES: &[(&str, &[&str])] = &[
+    ("LISTAGG", &["STRING_AGG"]),
+    ("STDDEV_SAMP", &["STDDEV"]),
+    ("VAR_SAMP", &["VARIANCE"]),
+    ("BOOL_AND", &["EVERY"]),
+];
+
+pub fn all() -> Vec<Arc<dyn AggregateFunction>> {
+    AGGREGATES.clone()
+}
+
+/// The aggregate of this name or alias, in any case.
+pub fn find(name: &str) -> Option<Arc<dyn AggregateFunction>> {
+    let is = |known: &&str| known.eq_ignore_ascii_case(name);
+    AGGREGATES.iter().find(|f| is(&f.name()) || aliases(f.name()).iter().any(|alias| is(alias))).cloned()
+}
+
+/// The other names of the aggregate that is called `name`.
+pub fn aliases(name: &str) -> &'static [&'static str] {
+    ALIASES.iter().find(|(of, _)| *of == name).map_or(&[], |(_, aliases)| aliases)
+}
+
 /// An aggregate by name: immutable, shared.
 pub trait AggregateFunction: Debug + Send + Sync {
     /// Upper-case, as users write it: "SUM".
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// The type of the result, given the arguments' types; may also say to which types the arguments must be cast first.
     ///
@@ -23,7 +99,10 @@ pub trait AggregateFunction: Debug + Send + Sync {
     /// Arguments of a number or type it does not take.
     fn resolve(&self, arguments: &[DataType]) -> Result<Resolved>;
 
-    /// Running state for one shard.
+    /// Running state for one shard. Honours everything the call says, `DISTINCT` included.
+    ///
+    /// # Errors
+    /// A combination of type and clause that it cannot compute.
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>>;
 }
 
@@ -48,6 +127,22 @@ pub struct AggregateCall {
     pub result: FieldRef,
     /// Weights other than +1 may come. Accumulators that can only invert at the price of keeping all values do so only then.
     pub retracting: bool,
+}
+
+impl AggregateCall {
+    /// The same call without `DISTINCT`, as seen by an accumulator that is fed each distinct value once.
+    fn without_distinct(&self) -> AggregateCall {
+        AggregateCall { distinct: false, ..self.clone() }
+    }
+
+    fn argument_types(&self) -> Vec<DataType> {
+        self.arguments.iter().map(|field| field.data_type().clone()).collect()
+    }
+
+    /// The type of the first argument.
+    fn argument_type(&self) -> &DataType {
+        self.arguments.first().map_or(&DataType::Null, |field| field.data_type())
+    }
 }
 
 /// Running state of one aggregate for many groups, addressed by dense group numbers.
