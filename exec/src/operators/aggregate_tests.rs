@@ -1,0 +1,203 @@
+//! Transcripts of GROUP BY.
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use expect_test::expect;
+
+use super::{Aggregate, AggregateColumn, Emit, LocalAggregate};
+use crate::aggregate::{AggregateCall, find};
+use crate::testing::check;
+use std::sync::Arc;
+
+fn column(input: &SchemaRef, function: &str, argument: Option<usize>, retracting: bool) -> AggregateColumn {
+    let function = find(function).expect("an aggregate of this name");
+    let arguments: Vec<_> = argument.iter().map(|&n| Arc::clone(&input.fields()[n])).collect();
+    let types: Vec<_> = arguments.iter().map(|field| field.data_type().clone()).collect();
+    let result = function.resolve(&types).expect("it takes such arguments").result;
+    let result = Arc::new(Field::new(function.name(), result, true));
+    let call = AggregateCall { function, arguments, distinct: false, ignore_nulls: false, result, retracting };
+    AggregateColumn { call, arguments: argument.into_iter().collect(), filter: None }
+}
+
+/// By column 0; `COUNT(*)`, then these functions of column 1.
+fn by_first(input: &SchemaRef, functions: &[&str], retracting: bool, emit: Emit) -> Aggregate {
+    let mut columns = vec![column(input, "COUNT", None, retracting)];
+    columns.extend(functions.iter().map(|function| column(input, function, Some(1), retracting)));
+    grouped(input, vec![0], columns, retracting, emit)
+}
+
+fn grouped(input: &SchemaRef, keys: Vec<usize>, columns: Vec<AggregateColumn>, retracting: bool, emit: Emit) -> Aggregate {
+    let mut fields: Vec<_> = keys.iter().map(|&key| Arc::clone(&input.fields()[key])).collect();
+    fields.extend(columns.iter().map(|column| Arc::clone(&column.call.result)));
+    let schema = Arc::new(Schema::new(fields));
+    Aggregate { keys, columns, input: Arc::clone(input), partial: false, retracting, emit, schema }
+}
+
+#[test]
+fn an_epoch_emits_the_net_change_of_each_key_and_unchanged_results_stay_silent() {
+    check(
+        |input| by_first(input, &["SUM"], false, Emit::Epoch),
+        expect![[r#"
+            columns user text, amount int
+
+            + ann 5
+            + bob 1
+            + ann 2
+            | 1
+                => + ann  2  7
+                => + bob  1  1
+            + ann 1
+            + null 4          // null is a key like any other
+            | 2
+                => - ann  2  7
+                => + ann  3  8
+                => + null  1  4
+            ! crash
+            + bob null        // a null does not change a sum, but the row counts
+            | 3
+                => - bob  1  1
+                => + bob  2  1
+            | 4
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn each_row_mode_emits_a_change_per_row() {
+    check(
+        |input| by_first(input, &[], false, Emit::EachRow),
+        expect![[r#"
+            columns word text, n int
+
+            + An 1
+                => + An  1
+            + An 1
+                => - An  1
+                => + An  2
+            + Be 1
+                => + Be  1
+            | 1
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn a_key_without_rows_disappears_and_can_come_back() {
+    check(
+        |input| by_first(input, &["MAX", "MIN"], true, Emit::Epoch),
+        expect![[r#"
+            columns user text, amount int
+
+            + ann 5
+            + ann 9
+            + bob 1
+            | 1
+                => + ann  2  9  5
+                => + bob  1  1  1
+            - ann 9
+            - bob 1
+            | 2
+                => - ann  2  9  5
+                => + ann  1  5  5
+                => - bob  1  1  1
+            ! crash
+            + bob 3
+            - bob 3           // comes and goes within an epoch: nobody sees it
+            + bob 4
+            | 3
+                => + bob  1  4  4
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn without_keys_there_is_no_result_before_the_first_row() {
+    check(
+        |input| grouped(input, vec![], vec![column(input, "COUNT", None, false)], false, Emit::Epoch),
+        expect![[r#"
+            columns user text
+
+            | 1
+            + ann
+            + bob
+            | 2
+                => + 2
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn distinct_emits_a_row_at_its_first_sight() {
+    check(
+        |input| grouped(input, vec![0], vec![], false, Emit::Epoch),
+        expect![[r#"
+            columns user text
+
+            + ann
+                => + ann
+            + ann
+            + null
+                => + null
+            | 1
+            ! crash
+            + ann
+            + bob
+                => + bob
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn distinct_over_changing_rows_takes_a_row_back_with_its_last_copy() {
+    check(
+        |input| grouped(input, vec![0], vec![], true, Emit::Epoch),
+        expect![[r#"
+            columns user text
+
+            +2 ann
+            | 1
+                => + ann
+            - ann
+            | 2
+            - ann
+            | 3
+                => - ann
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn the_local_phase_turns_the_rows_of_an_epoch_into_one_partial_per_key() {
+    check(
+        |input| {
+            let columns = vec![column(input, "COUNT", None, false), column(input, "MAX", Some(1), false)];
+            LocalAggregate::new(vec![0], columns, Arc::clone(input)).expect("states have types")
+        },
+        expect![[r#"
+            columns user text, amount int
+
+            + ann 5
+            + bob 1
+            + ann 7
+            | 1
+                => + ann  2  2  7
+                => + bob  1  1  1
+            + ann 2
+            | 2
+                => + ann  1  1  2
+            $
+                => $
+        "#]],
+    );
+}
