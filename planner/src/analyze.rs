@@ -185,6 +185,18 @@ impl<'a> Analyzer<'a> {
         LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(explained)
     }
 
+    /// An expression without columns.
+    pub fn constant(&self, expression: &ast::Expr) -> Result<Expr> {
+        SqlToRel::new_with_options(self, options())
+            .sql_to_expr(expression.clone(), &DFSchema::empty(), &mut PlannerContext::new())
+            .map_err(explained)
+    }
+
+    /// With final types: what the analyzer's coercion makes of the plan.
+    pub fn coerce(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}).map_err(explained)
+    }
+
     /// Optimized for batch execution.
     pub fn optimize_for_batch(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
         self.state.optimize(plan).map_err(explained)

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -132,4 +133,25 @@ impl ExtensionPlanner for Extensions {
         let name = scan.table_name.to_string();
         Ok(Some(Arc::new(SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?)))
     }
+}
+
+/// Whether every table of the plan ends by itself.
+pub fn is_bounded(plan: &LogicalPlan) -> bool {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut bounded = true;
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(scan) = Scan::of(&scan.source)
+        {
+            bounded &= scan.bounded;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    bounded
+}
+
+/// Starts a batch plan; its rows come in one stream.
+pub async fn execute(state: &SessionState, plan: &LogicalPlan) -> tidemill_exec::Result<SendableRecordBatchStream> {
+    let physical = state.query_planner().create_physical_plan(plan, state).await?;
+    Ok(datafusion::physical_plan::execute_stream(physical, state.task_ctx())?)
 }

@@ -6,6 +6,7 @@ mod aggregate_tests;
 mod expand;
 mod filter;
 mod limit;
+mod not_null;
 mod project;
 mod unnest;
 
@@ -13,6 +14,7 @@ pub use aggregate::{Aggregate, AggregateColumn, Emit, LocalAggregate};
 pub use expand::Expand;
 pub use filter::Filter;
 pub use limit::Limit;
+pub use not_null::NotNull;
 pub use project::Project;
 pub use unnest::Unnest;
 

@@ -1,0 +1,232 @@
+//! The jobs a session has started, and what became of them.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use tidemill_exec::{Error, Job, JobEvent, Metrics, Result};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+/// Names a job within its session: 1, 2, 3 ...
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum JobStatus {
+    Running,
+    Finished,
+    Failed(Error),
+    Stopped,
+}
+
+impl JobStatus {
+    /// Flink's word for it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            JobStatus::Running => "RUNNING",
+            JobStatus::Finished => "FINISHED",
+            JobStatus::Failed(_) => "FAILED",
+            JobStatus::Stopped => "CANCELED",
+        }
+    }
+}
+
+/// A line of SHOW JOBS.
+pub struct JobSummary {
+    pub id: JobId,
+    pub name: String,
+    pub status: JobStatus,
+    pub started: Instant,
+    pub rows_read: u64,
+    pub rows_written: u64,
+}
+
+/// What a background job has to say.
+pub struct Report {
+    pub job: JobId,
+    pub news: News,
+}
+
+pub enum News {
+    /// Something worth knowing: skipped records, a reconnect.
+    Note(String),
+    /// It came to its end; the text says with what ("12 rows written").
+    Finished(String),
+    Failed(Error),
+}
+
+/// All jobs of a session, running or not. Dropping it cancels those that run.
+pub struct Jobs {
+    jobs: Vec<Entry>,
+    reports: mpsc::UnboundedSender<Report>,
+    heard: mpsc::UnboundedReceiver<Report>,
+}
+
+struct Entry {
+    id: JobId,
+    name: String,
+    started: Instant,
+    metrics: Arc<Metrics>,
+    status: watch::Receiver<JobStatus>,
+    stop: Stop,
+}
+
+/// Ends the task that drives a job, and with it the job.
+struct Stop {
+    task: AbortHandle,
+    status: Arc<Mutex<watch::Sender<JobStatus>>>,
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Jobs {
+        let (reports, heard) = mpsc::unbounded_channel();
+        Jobs { jobs: Vec::new(), reports, heard }
+    }
+}
+
+impl Jobs {
+    /// Looks after a job that runs.
+    pub fn start(&mut self, name: String, mut job: Job) -> JobId {
+        let metrics = Arc::clone(&job.metrics);
+        let written = Arc::clone(&job.metrics);
+        self.supervise(name, metrics, async move |note| {
+            loop {
+                match job.event().await {
+                    Some(JobEvent::Note(text)) => note(text),
+                    Some(JobEvent::Epoch(_)) => {}
+                    Some(JobEvent::Failed(error)) => return Err(error),
+                    Some(JobEvent::Finished) | None => return Ok(written.rows_written.load(Ordering::Relaxed)),
+                }
+            }
+        })
+    }
+
+    /// Runs a batch job; `work` gives the number of rows it wrote.
+    pub fn start_batch(
+        &mut self,
+        name: String,
+        work: impl Future<Output = Result<u64>> + Send + 'static,
+        mut notes: mpsc::UnboundedReceiver<String>,
+    ) -> JobId {
+        let metrics = Arc::new(Metrics::default());
+        let written = Arc::clone(&metrics);
+        self.supervise(name, metrics, async move |note| {
+            let outcome = work.await;
+            while let Ok(text) = notes.try_recv() {
+                note(text);
+            }
+            let rows = outcome?;
+            written.rows_written.store(rows, Ordering::Relaxed);
+            Ok(rows)
+        })
+    }
+
+    fn supervise<F, W>(&mut self, name: String, metrics: Arc<Metrics>, work: W) -> JobId
+    where
+        W: FnOnce(Box<dyn Fn(String) + Send>) -> F,
+        F: Future<Output = Result<u64>> + Send + 'static,
+    {
+        let id = JobId(self.jobs.len() as u64 + 1);
+        let (sender, status) = watch::channel(JobStatus::Running);
+        let sender = Arc::new(Mutex::new(sender));
+        let reports = self.reports.clone();
+        let notes = reports.clone();
+        let work = work(Box::new(move |note| drop(notes.send(Report { job: id, news: News::Note(note) }))));
+        let ended = Arc::clone(&sender);
+        let task = tokio::spawn(async move {
+            let (status, news) = match work.await {
+                Ok(rows) => (JobStatus::Finished, News::Finished(format!("{} written", super::query::rows(rows)))),
+                Err(error) => (JobStatus::Failed(error.clone()), News::Failed(error)),
+            };
+            let _ = reports.send(Report { job: id, news });
+            locked(&ended).send_replace(status);
+        });
+        let stop = Stop { task: task.abort_handle(), status: sender };
+        self.jobs.push(Entry { id, name, started: Instant::now(), metrics, status, stop });
+        id
+    }
+
+    /// Waits for a job; its end is not reported again.
+    pub async fn wait(&mut self, id: &JobId) -> Result<u64> {
+        let Some(entry) = self.jobs.iter_mut().find(|entry| entry.id == *id) else { return Ok(0) };
+        let _ = entry.status.wait_for(|status| !matches!(status, JobStatus::Running)).await;
+        let status = entry.status.borrow().clone();
+        let rows = entry.metrics.rows_written.load(Ordering::Relaxed);
+        while let Ok(report) = self.heard.try_recv() {
+            if report.job != *id || matches!(report.news, News::Note(_)) {
+                let _ = self.reports.send(report);
+                if self.heard.len() <= 1 {
+                    break;
+                }
+            }
+        }
+        match status {
+            JobStatus::Failed(error) => Err(error),
+            _ => Ok(rows),
+        }
+    }
+
+    /// # Errors
+    /// No job has this id, or it has ended already.
+    pub fn stop(&mut self, id: &str) -> Result<()> {
+        let known: Vec<String> = self.jobs.iter().map(|entry| entry.id.to_string()).collect();
+        let Some(entry) = self.jobs.iter().find(|entry| entry.id.to_string() == id) else {
+            return Err(Error::new(format!("unknown job {id}")).nearest(id, known.iter().map(String::as_str)));
+        };
+        let status = entry.status.borrow().clone();
+        if !matches!(status, JobStatus::Running) {
+            return Err(Error::new(format!("job {id} does not run")).why(format!("it is {}", status.label())));
+        }
+        entry.stop.task.abort();
+        locked(&entry.stop.status).send_replace(JobStatus::Stopped);
+        Ok(())
+    }
+
+    pub fn summaries(&self) -> Vec<JobSummary> {
+        self.jobs
+            .iter()
+            .map(|entry| JobSummary {
+                id: entry.id,
+                name: entry.name.clone(),
+                status: entry.status.borrow().clone(),
+                started: entry.started,
+                rows_read: entry.metrics.rows_read.load(Ordering::Relaxed),
+                rows_written: entry.metrics.rows_written.load(Ordering::Relaxed),
+            })
+            .collect()
+    }
+
+    /// The next thing a job reports; `None` once no job runs and everything was reported. Cancel-safe.
+    pub async fn next_report(&mut self) -> Option<Report> {
+        loop {
+            if let Ok(report) = self.heard.try_recv() {
+                return Some(report);
+            }
+            let mut running = self.jobs.iter_mut().find(|entry| matches!(*entry.status.borrow(), JobStatus::Running))?;
+            tokio::select! {
+                biased;
+                report = self.heard.recv() => return report,
+                _ = running.status.changed() => {}
+            }
+        }
+    }
+}
+
+/// Nothing panics while holding this lock.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

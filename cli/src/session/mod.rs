@@ -1,0 +1,336 @@
+//! A session: catalog, settings and running jobs; takes statements one by one.
+
+mod answers;
+mod collect;
+mod explain;
+mod jobs;
+mod query;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use tidemill_exec::connect::Registry;
+use tidemill_exec::{Error, Result, batch, launch};
+use tidemill_planner::analyze::Analyzer;
+use tidemill_planner::catalog::{Catalog, Entry};
+use tidemill_planner::dialect::{self, CreateTable, Insert, ObjectKind, ParsedStatement, Statement, TableChange, Use, ViewChange};
+use tidemill_planner::settings::{RuntimeMode, Settings};
+use tidemill_planner::{compile, ddl, engine, insert, stream};
+
+pub use jobs::{JobId, JobStatus, JobSummary, News, Report};
+pub use query::{Event, Query};
+
+use jobs::Jobs;
+use tidemill_exec::batch::Notes;
+
+/// What one connection to the engine knows: its catalog, its settings, the jobs it started.
+pub struct Session {
+    catalog: Catalog,
+    settings: Settings,
+    registry: Registry,
+    jobs: Jobs,
+}
+
+/// What executing a statement gave.
+pub enum Outcome {
+    /// It is done; the text says what happened ("table t created").
+    Done(String),
+    /// A small finished table: SHOW, DESCRIBE.
+    Rows(RecordBatch),
+    /// Text to print as it is: EXPLAIN, SHOW CREATE TABLE.
+    Text(String),
+    /// A query that is running.
+    Query(Query),
+    /// A job was started in the background.
+    Job { id: JobId, name: String },
+    /// HELP
+    Help,
+    /// CLEAR
+    Clear,
+    /// QUIT
+    Quit,
+}
+
+impl Session {
+    /// A session with these settings in force.
+    ///
+    /// # Errors
+    /// A setting that does not exist, or a value that is not of its kind.
+    pub fn new(settings: impl IntoIterator<Item = (String, String)>) -> Result<Session> {
+        Session::with_registry(settings, Registry::default())
+    }
+
+    /// A session that knows other connectors and formats too.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_registry(settings: impl IntoIterator<Item = (String, String)>, registry: Registry) -> Result<Session> {
+        let mut session = Session { catalog: Catalog::default(), settings: Settings::default(), registry, jobs: Jobs::default() };
+        for (key, value) in settings {
+            session.settings.set(&key, &value)?;
+        }
+        Ok(session)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The next thing a background job reports; waits for it. `None` once no job runs and everything was reported. Cancel-safe.
+    pub async fn next_report(&mut self) -> Option<Report> {
+        self.jobs.next_report().await
+    }
+
+    /// Parses `script` and executes its statements in order, up to the first that fails. What they give is handed to `each`.
+    pub async fn run(&mut self, script: &str, mut each: impl AsyncFnMut(Outcome) -> Result<()>) -> Result<()> {
+        for statement in dialect::statements(script, &|name| std::env::var(name).ok()) {
+            let outcome = self.execute(&statement?).await?;
+            each(outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes one statement. A query or job it starts goes on after this returns.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the statement; places are relative to its text.
+    pub async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
+        match &statement.statement {
+            Statement::Query(query) => self.query(query).await.map(Outcome::Query),
+            Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
+            Statement::StatementSet(inserts) => self.insert(inserts).await,
+            Statement::CreateTable(create) => self.create_table(create).await,
+            Statement::CreateView(create) => {
+                let view = self.analyzed(false, |analyzer| ddl::view(create, analyzer))?;
+                let entry = Entry::View(Arc::new(view));
+                self.catalog.create(&create.name.parts, entry, create.if_not_exists, create.or_replace)?;
+                Ok(Outcome::Done(format!("view {} created", create.name)))
+            }
+            Statement::CreateDatabase(create) => {
+                self.catalog.create_database(create.name.last(), create.if_not_exists)?;
+                Ok(Outcome::Done(format!("database {} created", create.name)))
+            }
+            Statement::CreateCatalog(create) => Err(Error::new(format!("cannot create the catalog {}", create.name))
+                .why("there is one catalog, in memory")
+                .fix("create a DATABASE in it")),
+            Statement::Drop(drop) => self.drop(drop),
+            Statement::AlterTable(alter) => self.alter_table(alter),
+            Statement::AlterView(alter) => self.alter_view(alter),
+            Statement::Explain(explain) => self.explain(explain).map(Outcome::Text),
+            Statement::Show(show) => self.show(show),
+            Statement::Describe(describe) => self.describe(describe),
+            Statement::Set(Some((key, value))) => {
+                self.settings.set(key, value)?;
+                Ok(Outcome::Done(format!("'{key}' is now '{value}'")))
+            }
+            Statement::Set(None) => self.show_settings(),
+            Statement::Reset(Some(key)) => {
+                self.settings.reset(key);
+                Ok(Outcome::Done(format!("'{key}' is back to its default")))
+            }
+            Statement::Reset(None) => {
+                self.settings.reset_all();
+                Ok(Outcome::Done("all settings are back to their defaults".to_string()))
+            }
+            Statement::Use(Use::Database(name)) => {
+                self.catalog.use_database(name.last())?;
+                Ok(Outcome::Done(format!("database {name} is current")))
+            }
+            Statement::Use(Use::Catalog(name)) => match name.last() {
+                tidemill_planner::catalog::CATALOG => Ok(Outcome::Done(format!("catalog {name} is current"))),
+                other => Err(Error::new(format!("unknown catalog {other}")).fix("the only catalog is default_catalog")),
+            },
+            Statement::StopJob(stop) => {
+                if stop.savepoint {
+                    return Err(Error::new("cannot take a savepoint yet").fix(format!("write STOP JOB '{}'", stop.id)));
+                }
+                self.jobs.stop(&stop.id)?;
+                Ok(Outcome::Done(format!("job {} stopped", stop.id)))
+            }
+            Statement::Help => Ok(Outcome::Help),
+            Statement::Quit => Ok(Outcome::Quit),
+            Statement::Clear => Ok(Outcome::Clear),
+        }
+    }
+
+    /// Runs `f` with an analyzer over the present catalog and settings.
+    fn analyzed<T>(&self, streaming: bool, f: impl FnOnce(&Analyzer<'_>) -> Result<T>) -> Result<T> {
+        let state = engine::state(&self.settings, streaming, Arc::new(|_| {}));
+        f(&Analyzer::new(&self.catalog, &self.settings, &self.registry, &state))
+    }
+
+    async fn query(&self, query: &dialect::Query) -> Result<Query> {
+        let (notes, heard) = query::notes();
+        let bounded = self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?;
+        let streaming = match self.settings.runtime_mode() {
+            RuntimeMode::Automatic => !bounded,
+            RuntimeMode::Streaming => true,
+            RuntimeMode::Batch => {
+                require_bounded(bounded)?;
+                false
+            }
+        };
+        let state = engine::state(&self.settings, streaming, notes);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let plan = analyzer.query(query)?;
+        if !streaming {
+            let plan = analyzer.optimize_for_batch(&plan)?;
+            let rows = engine::execute(&state, &plan).await?;
+            return Ok(query::of_batch(rows, heard));
+        }
+        let plan = analyzer.optimize_for_stream(plan)?;
+        let plan = stream::stream(&plan, &self.settings, state.execution_props())?;
+        let (sink, events) = collect::collect();
+        let props = plan.props.clone();
+        let graph = compile::compile(vec![insert::with_sink("result", Arc::new(sink), plan)], self.settings.parallelism())?;
+        let job = launch(graph, self.settings.epoch_interval()).await?;
+        Ok(query::of_stream(props, events, job))
+    }
+
+    /// Runs inserts as one job.
+    async fn insert(&mut self, inserts: &[Insert]) -> Result<Outcome> {
+        let batch = self.settings.runtime_mode() == RuntimeMode::Batch;
+        let tables: Vec<String> = inserts.iter().map(|insert| insert.table.to_string()).collect();
+        let name = self.settings.job_name().map_or_else(|| format!("insert into {}", tables.join(", ")), str::to_string);
+        let (notes, heard) = query::notes();
+        let state = engine::state(&self.settings, !batch, notes);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let targets = inserts
+            .iter()
+            .map(|insert| insert::target(insert, &self.catalog, &self.settings, &self.registry, &analyzer, &state))
+            .collect::<Result<Vec<_>>>()?;
+        let id = if batch {
+            let mut writes = Vec::new();
+            for target in targets {
+                require_bounded(engine::is_bounded(&target.plan))?;
+                let plan = analyzer.optimize_for_batch(&target.plan)?;
+                writes.push((engine::execute(&state, &plan).await?, target.sink));
+            }
+            let work = async move {
+                let mut rows = 0;
+                for (plan, sink) in writes {
+                    rows += batch::write(plan, sink.as_ref()).await?;
+                }
+                Ok(rows)
+            };
+            self.jobs.start_batch(name.clone(), work, heard)
+        } else {
+            let plans = targets
+                .iter()
+                .map(|target| {
+                    let plan = analyzer.optimize_for_stream(target.plan.clone())?;
+                    let plan = stream::stream(&plan, &self.settings, state.execution_props())?;
+                    insert::sink(target, plan, &self.settings)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let graph = compile::compile(plans, self.settings.parallelism())?;
+            let job = launch(graph, self.settings.epoch_interval()).await?;
+            self.jobs.start(name.clone(), job)
+        };
+        if self.settings.is_dml_sync() {
+            let rows = self.jobs.wait(&id).await?;
+            return Ok(Outcome::Done(format!("{} written", query::rows(rows))));
+        }
+        Ok(Outcome::Job { id, name })
+    }
+
+    async fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
+        let streaming = self.settings.runtime_mode() != RuntimeMode::Batch;
+        let table = self.analyzed(streaming, |analyzer| ddl::table(create, &self.catalog, analyzer, self.settings.time_zone()))?;
+        let existed = self.catalog.get(&create.name.parts).is_ok();
+        self.catalog.create(&create.name.parts, Entry::Table(Arc::new(table)), create.if_not_exists, create.or_replace)?;
+        let Some(query) = &create.query else { return Ok(Outcome::Done(format!("table {} created", create.name))) };
+        if existed && create.if_not_exists {
+            return Ok(Outcome::Done(format!("table {} exists already", create.name)));
+        }
+        let insert = Insert {
+            table: create.name.clone(),
+            table_options: Vec::new(),
+            overwrite: false,
+            partition: Vec::new(),
+            columns: Vec::new(),
+            query: query.clone(),
+            on_conflict: None,
+        };
+        let started = self.insert(&[insert]).await;
+        if started.is_err() {
+            // Half a CREATE TABLE AS is none.
+            self.catalog.drop(&create.name.parts, "table", true)?;
+        }
+        started
+    }
+
+    fn drop(&mut self, drop: &dialect::Drop) -> Result<Outcome> {
+        let kind = match drop.kind {
+            ObjectKind::Table => "table",
+            ObjectKind::View => "view",
+            ObjectKind::MaterializedView => return Err(Error::new("there are no materialized views yet")),
+            ObjectKind::Catalog => return Err(Error::new(format!("cannot drop the catalog {}", drop.name))),
+            ObjectKind::Database => {
+                self.catalog.drop_database(drop.name.last(), drop.if_exists, drop.cascade)?;
+                return Ok(Outcome::Done(format!("database {} dropped", drop.name)));
+            }
+        };
+        self.catalog.drop(&drop.name.parts, kind, drop.if_exists).map_err(|error| error.at(drop.name.place))?;
+        Ok(Outcome::Done(format!("{kind} {} dropped", drop.name)))
+    }
+
+    fn alter_table(&mut self, alter: &dialect::AlterTable) -> Result<Outcome> {
+        let entry = match self.catalog.get(&alter.name.parts) {
+            Err(_) if alter.if_exists => return Ok(Outcome::Done(format!("there is no table {}", alter.name))),
+            Err(error) => return Err(error.at(alter.name.place)),
+            Ok(entry) => entry.clone(),
+        };
+        let Entry::Table(table) = entry else {
+            return Err(Error::new(format!("{} is a view", alter.name)).fix("write ALTER VIEW").at(alter.name.place));
+        };
+        if let TableChange::RenameTo(name) = &alter.change {
+            self.catalog.rename(&alter.name.parts, name.last())?;
+            return Ok(Outcome::Done(format!("table {} is now {name}", alter.name)));
+        }
+        let altered = self.analyzed(true, |analyzer| ddl::altered(&table, &alter.change, analyzer, self.settings.time_zone()))?;
+        self.catalog.create(&alter.name.parts, Entry::Table(Arc::new(altered)), false, true)?;
+        Ok(Outcome::Done(format!("table {} altered", alter.name)))
+    }
+
+    fn alter_view(&mut self, alter: &dialect::AlterView) -> Result<Outcome> {
+        let Entry::View(view) = self.catalog.get(&alter.name.parts).map_err(|error| error.at(alter.name.place))?.clone() else {
+            return Err(Error::new(format!("{} is a table", alter.name)).fix("write ALTER TABLE").at(alter.name.place));
+        };
+        match &alter.change {
+            ViewChange::RenameTo(name) => {
+                self.catalog.rename(&alter.name.parts, name.last())?;
+                Ok(Outcome::Done(format!("view {} is now {name}", alter.name)))
+            }
+            ViewChange::As(query) => {
+                let changed = self.analyzed(true, |analyzer| ddl::view_of(&view.name, &view.columns, query, view.comment.clone(), analyzer))?;
+                self.catalog.create(&alter.name.parts, Entry::View(Arc::new(changed)), false, true)?;
+                Ok(Outcome::Done(format!("view {} altered", alter.name)))
+            }
+        }
+    }
+
+    fn show_settings(&self) -> Result<Outcome> {
+        let all: BTreeMap<&str, &str> = self.settings.all();
+        let rows = all.into_iter().map(|(key, value)| vec![Some(key.to_string()), Some(value.to_string())]).collect();
+        Ok(Outcome::Rows(tidemill_planner::show::texts(&["key", "value"], rows)?))
+    }
+}
+
+fn require_bounded(bounded: bool) -> Result<()> {
+    if bounded {
+        return Ok(());
+    }
+    Err(Error::new("cannot run an endless query in batch mode")
+        .why("a table in it never ends")
+        .fix("SET 'execution.runtime-mode' = 'streaming'"))
+}

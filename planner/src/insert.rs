@@ -1,0 +1,202 @@
+//! `INSERT INTO`: a query's rows as the sink's columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::Column;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use tidemill_exec::connect::{Registry, Sink, TableDefinition};
+use tidemill_exec::operators::NotNull;
+use tidemill_exec::{Changes, Error, Result};
+
+use crate::analyze::Analyzer;
+use crate::catalog::{Catalog, Entry, Table};
+use crate::dialect::statement::Insert;
+use crate::plan_error::explained;
+use crate::settings::Settings;
+use crate::stream::{Distribution, PlanOp, StreamPlan};
+use crate::types;
+
+/// A sink, opened from the catalog, and the query that fills it.
+pub struct Target {
+    pub table: Arc<Table>,
+    pub definition: TableDefinition,
+    pub sink: Arc<dyn Sink>,
+    /// One column per column of `definition`, of its type; not optimized.
+    pub plan: LogicalPlan,
+}
+
+/// Resolves an INSERT.
+///
+/// # Errors
+/// An unknown table, a view, a table that only reads, columns that do not match in number or type.
+pub fn target(
+    insert: &Insert,
+    catalog: &Catalog,
+    settings: &Settings,
+    registry: &Registry,
+    analyzer: &Analyzer<'_>,
+    state: &SessionState,
+) -> Result<Target> {
+    let entry = catalog.get(&insert.table.parts).map_err(|error| error.at(insert.table.place))?;
+    let Entry::Table(table) = entry else {
+        return Err(Error::new(format!("cannot INSERT INTO the view {}", insert.table)).at(insert.table.place));
+    };
+    if insert.overwrite {
+        return Err(Error::new(format!("cannot INSERT OVERWRITE {} yet", insert.table)).fix("write INSERT INTO").at(insert.table.place));
+    }
+    let mut table = Arc::clone(table);
+    for (key, value) in &insert.table_options {
+        Arc::make_mut(&mut table).options.set(key, value);
+    }
+    let definition = table.sink_definition(settings.time_zone());
+    let sink = registry.connector(&definition)?.sink(&definition, registry)?;
+    let query = analyzer.query(&insert.query.query)?;
+    let plan = fitted(insert, query, &definition, analyzer, state)?;
+    Ok(Target { table, definition, sink, plan })
+}
+
+/// The query's columns put in the sink's places and given its types.
+fn fitted(
+    insert: &Insert,
+    query: LogicalPlan,
+    definition: &TableDefinition,
+    analyzer: &Analyzer<'_>,
+    state: &SessionState,
+) -> Result<LogicalPlan> {
+    let names: Vec<&str> = definition.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let fixed: Vec<&str> = insert.partition.iter().map(|(name, _)| name.as_str()).collect();
+    for name in insert.columns.iter().map(String::as_str).chain(fixed.iter().copied()) {
+        if !names.contains(&name) {
+            return Err(Error::new(format!("table {} has no column {name}", definition.name)).nearest(name, names.iter().copied()).at(insert.table.place));
+        }
+    }
+    let wanted: Vec<&str> = match insert.columns.is_empty() {
+        true => names.iter().copied().filter(|name| !fixed.contains(name)).collect(),
+        false => insert.columns.iter().map(String::as_str).collect(),
+    };
+    // Types are final only after coercion.
+    let query = analyzer.coerce(query)?;
+    let given = query.schema().fields().len();
+    if given != wanted.len() {
+        let described: Vec<String> = query.schema().fields().iter().map(|field| format!("{} {}", field.name(), types::flink_type(field))).collect();
+        let expected: Vec<String> = wanted.iter().filter_map(|name| definition.schema.field_with_name(name).ok()).map(|field| format!("{} {}", field.name(), types::flink_type(field))).collect();
+        return Err(Error::new(format!("the query does not fit table {}", definition.name))
+            .why(format!("it gives {given} columns ({}), and the table takes {} ({})", described.join(", "), wanted.len(), expected.join(", ")))
+            .fix("list the columns to fill: INSERT INTO t (a, b) SELECT ..., or change the query")
+            .at(insert.query.place));
+    }
+    let columns = definition
+        .schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let name = field.name();
+            let expr = match wanted.iter().position(|wanted| wanted == name) {
+                Some(at) => {
+                    let (qualifier, from) = query.schema().qualified_field(at);
+                    implicit_cast(Expr::Column(Column::from((qualifier, from))), from, field, &definition.name, state)
+                        .map_err(|error| error.at(insert.query.place))?
+                }
+                None => match insert.partition.iter().find(|(fixed, _)| fixed == name) {
+                    Some((_, value)) => cast_to(analyzer.constant(value)?, field, state)?,
+                    None => cast_to(lit(datafusion::common::ScalarValue::Null), field, state)?,
+                },
+            };
+            Ok(expr.alias(name))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    LogicalPlanBuilder::from(query).project(columns).and_then(LogicalPlanBuilder::build).map_err(explained)
+}
+
+/// As Flink: what cannot lose anything is cast by itself, anything else is asked for.
+fn implicit_cast(expr: Expr, from: &FieldRef, to: &FieldRef, table: &str, state: &SessionState) -> Result<Expr> {
+    if from.data_type() == to.data_type() && types::length(to).is_none() {
+        return Ok(expr);
+    }
+    if !fits(from.data_type(), to.data_type()) {
+        return Err(Error::new(format!("column {} of the query does not fit column {} of table {table}", from.name(), to.name()))
+            .why(format!("it is of type {}, and the table's of type {}", types::flink_type(from), types::flink_type(to)))
+            .fix(format!("write CAST({} AS {})", from.name(), types::flink_type(&to.as_ref().clone().with_nullable(true)))));
+    }
+    cast_to(expr, to, state)
+}
+
+fn cast_to(expr: Expr, to: &Field, state: &SessionState) -> Result<Expr> {
+    let text = types::flink_type(&to.clone().with_nullable(true));
+    let cast = state.scalar_functions().get("__cast").cloned().ok_or_else(|| Error::new("the function __cast is missing"))?;
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(cast, vec![expr, lit(text)])))
+}
+
+/// Whether values of `from` go into `to` without being asked.
+fn fits(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    let width = |data_type: &DataType| match data_type {
+        Int8 => Some(1),
+        Int16 => Some(2),
+        Int32 => Some(3),
+        Int64 => Some(4),
+        Decimal128(_, _) | Decimal256(_, _) => Some(5),
+        Float32 => Some(6),
+        Float64 => Some(7),
+        _ => None,
+    };
+    match (from, to) {
+        (Null, _) => true,
+        (from, to) if from == to => true,
+        (Utf8 | LargeUtf8 | Utf8View, Utf8) | (Binary | LargeBinary | BinaryView | FixedSizeBinary(_), Binary) => true,
+        (Timestamp(_, _), Timestamp(_, _)) | (Date32, Timestamp(_, _)) | (Time32(_) | Time64(_), Time32(_)) => true,
+        (List(from), List(to)) => fits(from.data_type(), to.data_type()),
+        (Map(from, _), Map(to, _)) => fits(from.data_type(), to.data_type()),
+        (Struct(from), Struct(to)) => {
+            from.len() == to.len() && from.iter().zip(to).all(|(from, to)| fits(from.data_type(), to.data_type()))
+        }
+        (from, to) => matches!((width(from), width(to)), (Some(from), Some(to)) if from <= to),
+    }
+}
+
+/// Puts the sink on top of a streaming plan.
+///
+/// # Errors
+/// The query updates its rows and the sink cannot take them back, or keeps them by another key.
+pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<StreamPlan> {
+    let name = &target.definition.name;
+    if !input.props.changes.is_append() && !target.sink.accepts_updates() {
+        return Err(Error::new(format!("table {name} cannot take this query's rows"))
+            .why("the query changes rows it has given before, and the table only appends")
+            .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"));
+    }
+    if let (Some(key), false) = (input.props.changes.key(), target.definition.key.is_empty()) {
+        let same = key.len() == target.definition.key.len() && key.iter().all(|column| target.definition.key.contains(column));
+        if !same {
+            let names = |columns: &[usize]| columns.iter().map(|&n| target.definition.schema.field(n).name().clone()).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(format!("the primary key of table {name} is not the key of the query"))
+                .why(format!("the query's rows are unique by ({}), the table's by ({}): one would overwrite another", names(key), names(&target.definition.key)))
+                .fix(format!("declare PRIMARY KEY ({}) NOT ENFORCED, or group by ({})", names(key), names(&target.definition.key))));
+        }
+    }
+    let columns: Vec<usize> =
+        target.definition.schema.fields().iter().enumerate().filter(|(_, field)| !field.is_nullable()).map(|(n, _)| n).collect();
+    let checked = match columns.is_empty() {
+        true => input,
+        false => {
+            let (changes, distribution) = (input.props.changes.clone(), input.props.distribution.clone());
+            let check = NotNull { columns, drop: settings.drops_nulls(), table: name.clone(), schema: Arc::clone(&input.props.schema) };
+            StreamPlan::operator(check, input, changes, distribution)
+        }
+    };
+    Ok(with_sink(name, Arc::clone(&target.sink), checked))
+}
+
+/// A plan that ends in `sink`.
+pub fn with_sink(table: &str, sink: Arc<dyn Sink>, input: StreamPlan) -> StreamPlan {
+    let props = input.props.clone();
+    let key = match &props.changes {
+        Changes::Append => None,
+        Changes::Retract { key } => key.clone(),
+    };
+    let op = PlanOp::Sink { table: table.to_string(), sink, key };
+    StreamPlan { op, inputs: vec![input], required: Distribution::Any, props }
+}
