@@ -82,7 +82,7 @@ pub fn all() -> Vec<Arc<dyn AggregateFunction>> {
 /// The aggregate of this name or alias, in any case.
 pub fn find(name: &str) -> Option<Arc<dyn AggregateFunction>> {
     let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    AGGREGATES.iter().find(|f| is(&f.name()) || aliases(f.name()).iter().any(|alias| is(alias))).cloned()
+    AGGREGATES.iter().find(|f| is(&f.name()) || aliases(f.name()).iter().any(is)).cloned()
 }
 
 /// The other names of the aggregate that is called `name`.

@@ -105,6 +105,17 @@ async fn grouped_aggregates_give_what_flink_printed() {
 }
 
 #[tokio::test]
+async fn a_null_key_is_a_group() {
+    // agg_null_keys
+    check(
+        "SELECT a, COUNT(*) AS c, COUNT(v) AS cv, SUM(v) AS s FROM \
+         (VALUES ('x', 1), (NULL, 2), ('y', NULL), (NULL, 4), ('x', NULL), ('z', NULL)) AS t (a, v) GROUP BY a",
+        &["null|2|2|6", "x|2|1|1", "y|1|0|null", "z|1|0|null"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn integers_keep_their_type_wrap_and_truncate() {
     // agg_int_types
     let sql = "SELECT SUM(a), SUM(b), SUM(c), SUM(d), SUM(e), SUM(f), AVG(a), AVG(c), AVG(e), AVG(f) FROM t";

@@ -165,7 +165,8 @@ impl AggregateUDFImpl for Udaf {
         Ok(Some(self))
     }
 
+    /// The others leave nulls out anyway, and could not keep them.
     fn supports_null_handling_clause(&self) -> bool {
-        matches!(self.name.as_str(), "array_agg" | "first_value" | "last_value")
+        self.name == "array_agg"
     }
 }
