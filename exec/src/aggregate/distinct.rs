@@ -1,11 +1,11 @@
 //! `DISTINCT` for any aggregate: what is inside sees a value when it appears in its group, and again when it disappears.
 
 use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute;
 use arrow::datatypes::DataType;
 
 use super::counted;
 use super::multiset::Multiset;
+use super::sorted::take_all;
 use super::types::gather;
 use super::{Accumulator, AggregateCall, AggregateFunction};
 use crate::error::Result;
@@ -34,8 +34,7 @@ impl Distinct {
             return Ok(());
         }
         let groups = gather(groups, &rows);
-        let rows = UInt32Array::from(rows);
-        let columns = columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<Vec<_>, _>>()?;
+        let columns = take_all(columns, &UInt32Array::from(rows))?;
         self.inner.update(&groups, &columns, vanished.then_some(&changes))
     }
 }

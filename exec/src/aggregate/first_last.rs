@@ -32,6 +32,10 @@ impl AggregateFunction for FirstLast {
         }
     }
 
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
         // Not idle: the last of the values that are told apart is the one that appeared last, not the one that came last.
         if call.distinct {

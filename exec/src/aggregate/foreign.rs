@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute;
+use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::Accumulator as ForeignAccumulator;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
 use super::lists::{Finish, Lists};
+use super::sorted::{sort_lists, take_all};
 use super::types::{gather, grow};
 use super::{Accumulator, AggregateCall, AggregateFunction, Resolved};
 use crate::error::{Error, Result};
@@ -57,9 +58,9 @@ impl AggregateFunction for Foreign {
     }
 
     /// Over an updating input it keeps all rows of a group and computes the result from them each time: nothing is known of these
-    /// functions that would let a row be taken out.
+    /// functions that would let a row be taken out. The same with `ORDER BY`, for which some count on sorted input.
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
-        if call.retracting {
+        if call.retracting || !self.aggregate.order_bys().is_empty() {
             return Ok(Box::new(Lists::new(call.argument_types(), false, Replay(self.clone()))?));
         }
         let state_types = self.aggregate.state_fields()?.iter().map(|field| field.data_type().clone()).collect();
@@ -72,6 +73,13 @@ struct Replay(Foreign);
 
 impl Finish for Replay {
     fn finish(&self, lengths: &[usize], columns: &[ArrayRef]) -> Result<ArrayRef> {
+        let order_bys = self.0.aggregate.order_bys();
+        let order = &columns[columns.len() - order_bys.len()..];
+        let options: Vec<SortOptions> = order_bys.iter().map(|sort| sort.options).collect();
+        let columns = match order_bys {
+            [] => columns.to_vec(),
+            _ => take_all(columns, &sort_lists(lengths, order, &options)?)?,
+        };
         let mut row = 0;
         let mut results = Vec::with_capacity(lengths.len());
         for &length in lengths {
@@ -107,8 +115,7 @@ impl Foreigners {
     ) -> Result<()> {
         let mut order: Vec<u32> = (0..groups.len() as u32).collect();
         order.sort_by_key(|row| groups[*row as usize]);
-        let rows = UInt32Array::from(order.clone());
-        let columns = columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<Vec<_>, _>>()?;
+        let columns = take_all(columns, &UInt32Array::from(order.clone()))?;
         let mut start = 0;
         for run in gather(groups, &order).chunk_by(|a, b| a == b) {
             let rows: Vec<ArrayRef> = columns.iter().map(|column| column.slice(start, run.len())).collect();

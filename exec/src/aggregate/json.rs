@@ -32,6 +32,10 @@ impl AggregateFunction for JsonArrayAgg {
         }
     }
 
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
         if call.distinct {
             return Distinct::over(self, call);
@@ -81,6 +85,10 @@ impl AggregateFunction for JsonObjectAgg {
             }
             _ => Err(refuse(self.name, arguments, "a text as key and a value")),
         }
+    }
+
+    fn is_ordered(&self) -> bool {
+        true
     }
 
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {

@@ -19,6 +19,7 @@ mod lists;
 mod logical;
 mod multiset;
 mod ordered;
+mod sorted;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::error::Result;
 
 pub use collect::multiset_type;
 pub use foreign::Foreign;
+pub use sorted::Sorted;
 
 /// Every aggregate that is ours, in the order the documentation shows them. Anything else is DataFusion's, as [`Foreign`].
 static AGGREGATES: LazyLock<Vec<Arc<dyn AggregateFunction>>> = LazyLock::new(|| {
@@ -80,7 +82,7 @@ pub fn all() -> Vec<Arc<dyn AggregateFunction>> {
 /// The aggregate of this name or alias, in any case.
 pub fn find(name: &str) -> Option<Arc<dyn AggregateFunction>> {
     let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    AGGREGATES.iter().find(|f| is(&f.name()) || aliases(f.name()).iter().any(|alias| is(alias))).cloned()
+    AGGREGATES.iter().find(|f| is(&f.name()) || aliases(f.name()).iter().any(is)).cloned()
 }
 
 /// The other names of the aggregate that is called `name`.
@@ -98,6 +100,11 @@ pub trait AggregateFunction: Debug + Send + Sync {
     /// # Errors
     /// Arguments of a number or type it does not take.
     fn resolve(&self, arguments: &[DataType]) -> Result<Resolved>;
+
+    /// Whether the result depends on the order of rows, not only on which there are.
+    fn is_ordered(&self) -> bool {
+        false
+    }
 
     /// Running state for one shard. Honours everything the call says, `DISTINCT` included.
     ///

@@ -29,6 +29,10 @@ impl AggregateFunction for ListAgg {
         Ok(Resolved { arguments: vec![DataType::Utf8; arguments.len()], result: DataType::Utf8, nullable: true })
     }
 
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
         if call.distinct {
             return Distinct::over(self, call);
@@ -81,6 +85,10 @@ impl AggregateFunction for ArrayAgg {
             }
             _ => Err(refuse(self.name(), arguments, "one argument")),
         }
+    }
+
+    fn is_ordered(&self) -> bool {
+        true
     }
 
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {

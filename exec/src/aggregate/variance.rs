@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Int64Array, ListBuilder};
-use arrow::compute::{self, CastOptions};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use arrow::compute;
+use arrow::datatypes::{DataType, Field, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow::error::ArrowError;
 
 use super::distinct::Distinct;
 use super::types::{average, gather, grow, number, refuse, reset, scatter};
@@ -202,10 +203,7 @@ impl Accumulator for Deviations {
             let variance = if count == 1 { 0.0 } else { squares.max(0.0) / over as f64 };
             (over > 0).then_some(if self.root { variance.sqrt() } else { variance })
         });
-        let results: Float64Array = results.collect();
-        // A result that does not fit a DECIMAL is null; a double cut to an integer always fits, as it was no further apart.
-        let options = CastOptions { safe: true, ..CastOptions::default() };
-        Ok(compute::cast_with_options(&results, &self.result, &options)?)
+        Ok(narrow(results.collect(), &self.result)?)
     }
 
     fn clear(&mut self, groups: &[u32]) {
@@ -216,4 +214,16 @@ impl Accumulator for Deviations {
     fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Moments>()
     }
+}
+
+/// As Flink casts a DOUBLE: cut to 32 bits (64 for BIGINT), of which TINYINT and SMALLINT keep the lowest. A DECIMAL that does not fit
+/// is null.
+fn narrow(results: Float64Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    Ok(match to {
+        DataType::Int8 => Arc::new(results.unary::<_, Int8Type>(|value| value as i32 as i8)),
+        DataType::Int16 => Arc::new(results.unary::<_, Int16Type>(|value| value as i32 as i16)),
+        DataType::Int32 => Arc::new(results.unary::<_, Int32Type>(|value| value as i32)),
+        DataType::Int64 => Arc::new(results.unary::<_, Int64Type>(|value| value as i64)),
+        other => compute::cast(&results, other)?,
+    })
 }
