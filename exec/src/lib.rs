@@ -19,6 +19,7 @@ pub mod runtime;
 mod task;
 #[cfg(test)]
 pub mod testing;
+pub mod text;
 
 pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};
