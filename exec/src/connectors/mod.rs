@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::connect::Connector;
 
 mod blackhole;
+mod filesystem;
 mod pump;
 mod records;
 mod socket;
@@ -19,6 +20,7 @@ mod testing;
 mod values;
 
 pub use blackhole::Blackhole;
+pub use filesystem::{Filesystem, FilesystemSink};
 pub use socket::Socket;
 pub use stdin::Stdin;
 pub use stdout::Stdout;
@@ -27,6 +29,7 @@ pub use values::Values;
 /// Every built-in connector, in the order the documentation shows them.
 pub fn all() -> Vec<Arc<dyn Connector>> {
     vec![
+        Arc::new(Filesystem),
         Arc::new(Socket),
         Arc::new(Values),
         Arc::new(Stdin::default()),

@@ -151,6 +151,11 @@ impl Records {
         self.discarding = false;
     }
 
+    /// Bytes decoded, from the start of the split.
+    pub fn position(&self) -> u64 {
+        self.offset
+    }
+
     /// Whether [`end`](Self::end) was called.
     pub fn has_ended(&self) -> bool {
         self.ended
