@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use crate::connect::Format;
 
+mod parquet;
+
+pub use self::parquet::Parquet;
+
 /// Every built-in format, in the order the documentation shows them.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    vec![]
+    vec![Arc::new(Parquet)]
 }

@@ -226,3 +226,39 @@ async fn following_resumes_where_it_stopped() {
     let mut reader = source.open(vec![(first.split, Some(first.resume_at))]).await.unwrap();
     assert_eq!(next_rows(reader.as_mut(), 1).await, ["4"]);
 }
+
+#[tokio::test]
+async fn parquet_files_are_written_and_read_back_and_reading_resumes_at_rows() {
+    use crate::operator::ShardContext;
+    let files = Files::new(&[]);
+    let columns = [("v", DataType::Utf8), ("n", DataType::Int64), ("k", DataType::Utf8)];
+    let mut table = table(&columns, &[("format", "parquet"), ("parquet.batch-size", "3")]);
+    table.options.set("path", files.path("t").display().to_string());
+    table.partitioned_by = vec![2];
+    let registry = registry();
+    registry
+        .connector(&{
+            let mut table = table.clone();
+            table.options.set("connector", "filesystem");
+            table
+        })
+        .unwrap();
+    let mut writer = Filesystem.sink(&table, &registry).unwrap().open(&ShardContext::SINGLE).await.unwrap();
+    let lines: Vec<String> = (0..10).map(|n| format!("v{n},{n},a")).collect();
+    let rows = crate::connectors::testing::changes(&table, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    writer.write(rows).await.unwrap();
+    writer.finish().await.unwrap();
+
+    let source = source(&table, &[2, 1]);
+    let batches = read_batches(open(source.as_ref()).await.as_mut()).await.unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.rows.len()).collect::<Vec<_>>(), [3, 3, 3, 1]);
+    let mut rest = source.open(vec![(batches[1].split.clone(), Some(batches[1].resume_at.clone()))]).await.unwrap();
+    assert_eq!(read_all(rest.as_mut()).await.unwrap(), ["a,6", "a,7", "a,8", "a,9"]);
+}
+
+#[test]
+fn a_parquet_table_cannot_be_followed() {
+    let table = table(&[("v", DataType::Utf8)], &[("format", "parquet"), ("path", "/x"), ("source.follow", "true")]);
+    let error = Filesystem.source(&table, &[0], &registry()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("can only be read once it is finished"), "{error}");
+}
