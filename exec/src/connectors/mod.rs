@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::connect::Connector;
 
 mod blackhole;
+mod datagen;
 mod filesystem;
 mod pump;
 mod records;
@@ -20,6 +21,7 @@ mod testing;
 mod values;
 
 pub use blackhole::Blackhole;
+pub use datagen::Datagen;
 pub use filesystem::{Filesystem, FilesystemSink};
 pub use socket::Socket;
 pub use stdin::Stdin;
@@ -31,6 +33,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(Filesystem),
         Arc::new(Socket),
+        Arc::new(Datagen),
         Arc::new(Values),
         Arc::new(Stdin::default()),
         Arc::new(Stdout::default()),
