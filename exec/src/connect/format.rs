@@ -1,5 +1,11 @@
 //! How bytes become rows and rows become bytes.
 
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+
 use crate::changelog::ChangeBatch;
 use crate::connect::options::OptionSpec;
 use crate::connect::source::Skipped;
@@ -25,6 +31,62 @@ pub trait Format: Send + Sync {
     fn encodes_updates(&self) -> bool {
         false
     }
+
+    /// How files of this format are read and written, if they are not simply records one after another (parquet). Transports
+    /// of bytes cannot use such a format: its `decoder` and `encoder` say so.
+    fn files(&self) -> Option<&dyn FileFormat> {
+        None
+    }
+}
+
+/// A format whose files are read in several places and only make sense as a whole.
+///
+/// Everything here may block: it is called on threads made for that.
+pub trait FileFormat: Send + Sync {
+    /// Reads the columns `projection` of `table.schema` (none of them metadata, in that order) from one file, beginning with
+    /// row number `first_row` (0 is the first; past the end means that nothing is left).
+    ///
+    /// # Errors
+    /// The file is not of this format, or a column of it cannot become the type that the table declares.
+    fn open(
+        &self,
+        table: &TableDefinition,
+        projection: &[usize],
+        file: Arc<dyn FileBytes>,
+        first_row: u64,
+    ) -> Result<Box<dyn FileReader>>;
+
+    /// Starts a file with all physical columns of `table`.
+    fn create(&self, table: &TableDefinition, file: Box<dyn Write + Send>) -> Result<Box<dyn FileWriter>>;
+}
+
+/// A file that can be read anywhere.
+pub trait FileBytes: Send + Sync {
+    /// As the user knows it, for messages.
+    fn name(&self) -> &str;
+
+    /// How many bytes it has now.
+    fn size(&self) -> io::Result<u64>;
+
+    /// At most `length` bytes from `start`; fewer only at the end of the file.
+    fn read(&self, start: u64, length: usize) -> io::Result<Bytes>;
+}
+
+/// The rows of one file, in order.
+pub trait FileReader: Send {
+    /// The next rows, at least one and at most a batch of them, or `None` at the end.
+    fn next(&mut self) -> Result<Option<RecordBatch>>;
+}
+
+/// A file being written.
+pub trait FileWriter: Send {
+    fn write(&mut self, rows: &RecordBatch) -> Result<()>;
+
+    /// About how large the file would be if it ended here.
+    fn bytes(&self) -> u64;
+
+    /// Writes what belongs at the end. Without this call the file is of no use to anybody.
+    fn finish(self: Box<Self>) -> Result<()>;
 }
 
 /// Finds records in a stream of bytes and turns them into rows, straight into Arrow.

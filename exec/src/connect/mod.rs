@@ -8,7 +8,7 @@ pub mod source;
 pub mod table;
 
 pub use connector::{Connector, Registry};
-pub use format::{Decoder, Encoder, Format};
+pub use format::{Decoder, Encoder, FileBytes, FileFormat, FileReader, FileWriter, Format};
 pub use options::{OptionKind, OptionSpec, Options};
 pub use sink::{Sink, Writer};
 pub use source::{Offset, Reader, Skipped, Source, SplitBatch, SplitId};

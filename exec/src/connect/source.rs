@@ -56,6 +56,7 @@ impl fmt::Display for SplitId {
 pub struct Offset(pub Bytes);
 
 /// Rows of one split, and where reading resumes after them.
+#[derive(Debug)]
 pub struct SplitBatch {
     pub split: SplitId,
     /// May be empty, to report a new offset or skipped records.

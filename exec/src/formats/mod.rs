@@ -10,6 +10,7 @@ use crate::connect::Format;
 mod column;
 pub mod csv;
 pub mod json;
+pub mod parquet;
 pub mod raw;
 mod rows;
 mod scan;
@@ -20,7 +21,7 @@ mod law;
 
 /// Every built-in format, in the order the documentation shows them.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    vec![Arc::new(json::Json), Arc::new(csv::Csv), Arc::new(raw::Raw)]
+    vec![Arc::new(json::Json), Arc::new(csv::Csv), Arc::new(raw::Raw), Arc::new(parquet::Parquet)]
 }
 
 /// Where the columns of a record are in `rows`: batches hold all columns of the table, or only the physical ones.

@@ -1,0 +1,271 @@
+//! Writes a table as part files, in directories of partitions if it has any.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::UInt32Array;
+use arrow::compute::take_record_batch;
+use async_trait::async_trait;
+use tidemill_state::Epoch;
+
+use super::listing::is_hidden;
+use super::part::{Names, Part};
+use super::partition;
+use crate::changelog::ChangeBatch;
+use crate::connect::{Format, Sink, TableDefinition, Writer};
+use crate::error::{Error, Result};
+use crate::operator::ShardContext;
+
+/// When a part file is finished before the job is.
+#[derive(Clone, Copy)]
+pub(super) struct Rolling {
+    pub file_bytes: u64,
+    pub interval: Duration,
+}
+
+/// A directory that rows are written into.
+#[derive(Clone)]
+pub struct FilesystemSink {
+    pub(super) table: TableDefinition,
+    /// The table as it is within a file.
+    pub(super) records: TableDefinition,
+    pub(super) format: Arc<dyn Format>,
+    pub(super) directory: PathBuf,
+    pub(super) default_name: String,
+    pub(super) rolling: Rolling,
+    pub(super) parallelism_max: Option<u16>,
+    /// Name of the file that marks a finished partition.
+    pub(super) success_file: Option<String>,
+    pub(super) overwrite: bool,
+}
+
+impl fmt::Debug for FilesystemSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let overwrite = if self.overwrite { ", overwrite" } else { "" };
+        write!(f, "filesystem({}, format={}{overwrite})", self.directory.display(), self.format.name())
+    }
+}
+
+#[async_trait]
+impl Sink for FilesystemSink {
+    fn accepts_updates(&self) -> bool {
+        self.format.encodes_updates()
+    }
+
+    /// One if old files are replaced: by when, only a single writer knows.
+    fn max_parallelism(&self) -> Option<u16> {
+        if self.overwrite { Some(1) } else { self.parallelism_max }
+    }
+
+    async fn open(&self, context: &ShardContext) -> Result<Box<dyn Writer>> {
+        // Random, so that neither shards nor runs get in each other's way.
+        let prefix = format!("part-{:016x}-{}", rand::random::<u64>(), context.shard);
+        let parts = Parts {
+            sink: self.clone(),
+            prefix,
+            next_number: 0,
+            open: BTreeMap::new(),
+            sealed: Vec::new(),
+            written: BTreeSet::new(),
+        };
+        let mut writer = FilesystemWriter { parts: Some(Box::new(parts)) };
+        // The table can be read afterwards even if no row was written.
+        writer.blocking(|parts| parts.create_directory()).await?;
+        Ok(Box::new(writer))
+    }
+}
+
+/// Hands the work to a thread that may block, one call after another.
+struct FilesystemWriter {
+    parts: Option<Box<Parts>>,
+}
+
+impl FilesystemWriter {
+    async fn blocking(&mut self, work: impl FnOnce(&mut Parts) -> Result<()> + Send + 'static) -> Result<()> {
+        let stopped = || Error::new("writing files was interrupted before");
+        let mut parts = self.parts.take().ok_or_else(stopped)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&mut parts);
+            (parts, result)
+        });
+        let (parts, result) = done.await.map_err(|error| stopped().why(error.to_string()))?;
+        self.parts = Some(parts);
+        result
+    }
+}
+
+#[async_trait]
+impl Writer for FilesystemWriter {
+    async fn write(&mut self, changes: ChangeBatch) -> Result<()> {
+        self.blocking(|parts| parts.write(changes)).await
+    }
+
+    async fn flush(&mut self, _epoch: Epoch) -> Result<()> {
+        match &self.parts {
+            Some(parts) if parts.open.is_empty() => Ok(()),
+            _ => self.blocking(Parts::end_epoch).await,
+        }
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.blocking(Parts::finish).await
+    }
+}
+
+/// The part files of one shard: at most one being written per partition.
+struct Parts {
+    sink: FilesystemSink,
+    /// Of the names of its files.
+    prefix: String,
+    next_number: u64,
+    /// By directory within that of the table: "" or `d=1/k=a/`.
+    open: BTreeMap<String, Part>,
+    /// With `overwrite`: finished files that appear when the job has ended.
+    sealed: Vec<Names>,
+    /// Every directory with files of this job.
+    written: BTreeSet<String>,
+}
+
+impl Parts {
+    fn create_directory(&mut self) -> Result<()> {
+        let directory = &self.sink.directory;
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Error::new(format!("cannot write table {} into {}", self.sink.table.name, directory.display()))
+                .why(error.to_string())
+                .fix("give the path of a directory that exists or can be made")
+        })
+    }
+
+    fn write(&mut self, changes: ChangeBatch) -> Result<()> {
+        let table = &self.sink.table;
+        let physical: Vec<usize> =
+            table.physical().into_iter().filter(|column| !table.partitioned_by.contains(column)).collect();
+        let rows = changes.rows.project(&physical)?;
+        if table.partitioned_by.is_empty() {
+            return self.part("")?.write(ChangeBatch { rows, kinds: changes.kinds });
+        }
+        for (directory, indices) in self.by_directory(&changes)? {
+            let kinds = changes.kinds.as_ref().map(|kinds| indices.iter().map(|&row| kinds[row as usize]).collect());
+            let rows = take_record_batch(&rows, &UInt32Array::from(indices))?;
+            self.part(&directory)?.write(ChangeBatch { rows, kinds })?;
+        }
+        Ok(())
+    }
+
+    /// Which rows go into which partition's directory.
+    fn by_directory(&self, changes: &ChangeBatch) -> Result<BTreeMap<String, Vec<u32>>> {
+        let mut columns = Vec::new();
+        for &column in &self.sink.table.partitioned_by {
+            let name = self.sink.table.schema.field(column).name();
+            columns.push((name, partition::texts(name, changes.rows.column(column))?));
+        }
+        let mut rows_of: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        let mut directory = String::new();
+        for row in 0..changes.rows.num_rows() {
+            directory.clear();
+            for (name, texts) in &columns {
+                let value = partition::text(texts, row);
+                partition::push_directory(name, value, &self.sink.default_name, &mut directory);
+            }
+            match rows_of.get_mut(&directory) {
+                Some(rows) => rows.push(row as u32),
+                None => drop(rows_of.insert(directory.clone(), vec![row as u32])),
+            }
+        }
+        Ok(rows_of)
+    }
+
+    fn part(&mut self, directory: &str) -> Result<&mut Part> {
+        if !self.open.contains_key(directory) {
+            let name = format!("{}-{}.{}", self.prefix, self.next_number, self.sink.format.name());
+            let path = self.sink.directory.join(directory);
+            let part = Part::create(&path, &name, self.sink.format.as_ref(), &self.sink.records)?;
+            self.next_number += 1;
+            self.written.insert(directory.to_string());
+            self.open.insert(directory.to_string(), part);
+        }
+        Ok(self.open.get_mut(directory).expect("it was inserted if it was not there"))
+    }
+
+    fn end_epoch(&mut self) -> Result<()> {
+        for part in self.open.values_mut() {
+            part.end_epoch()?;
+        }
+        let due: Vec<String> = self
+            .open
+            .iter()
+            .filter(|(_, part)| part.is_due(&self.sink.rolling))
+            .map(|(directory, _)| directory.clone())
+            .collect();
+        due.iter().try_for_each(|directory| self.seal(directory))
+    }
+
+    fn seal(&mut self, directory: &str) -> Result<()> {
+        let Some(part) = self.open.remove(directory) else { return Ok(()) };
+        let sealed = part.seal()?;
+        if !self.sink.overwrite {
+            return sealed.publish();
+        }
+        self.sealed.push(sealed);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let open: Vec<String> = self.open.keys().cloned().collect();
+        open.iter().try_for_each(|directory| self.seal(directory))?;
+        if self.sink.overwrite {
+            self.remove_old_files()?;
+        }
+        for sealed in self.sealed.drain(..) {
+            sealed.publish()?;
+        }
+        if let Some(name) = self.sink.success_file.as_ref().filter(|_| !self.sink.table.partitioned_by.is_empty()) {
+            for directory in &self.written {
+                let path = self.sink.directory.join(directory).join(name);
+                std::fs::write(&path, "").map_err(|error| {
+                    Error::new(format!("could not write file {}", path.display())).why(error.to_string())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `INSERT OVERWRITE` replaces: the whole table, or the partitions that got rows.
+    fn remove_old_files(&self) -> Result<()> {
+        if self.sink.table.partitioned_by.is_empty() {
+            return remove_files(&self.sink.directory);
+        }
+        self.written.iter().try_for_each(|directory| remove_files(&self.sink.directory.join(directory)))
+    }
+}
+
+/// Hidden files stay: those of this job are among them.
+fn remove_files(directory: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::new(format!("could not remove the old files in {}", directory.display())).why(error.to_string())
+    };
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if !is_hidden(&path) && path.is_file() {
+            std::fs::remove_file(&path).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Parts {
+    /// The job was cancelled or failed, unless `finish` has left nothing to do.
+    fn drop(&mut self) {
+        for part in std::mem::take(&mut self.open).into_values() {
+            if self.sink.overwrite { part.discard() } else { part.salvage() }
+        }
+        self.sealed.iter().for_each(Names::discard);
+    }
+}
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;
