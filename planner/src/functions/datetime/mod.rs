@@ -1,0 +1,2 @@
+//! Functions of dates and times.
+pub mod zone;
