@@ -49,7 +49,14 @@ pub enum Event {
 
 impl Query {
     /// A query whose events come from `changes`.
-    pub fn new(schema: SchemaRef, append_only: bool, key: Option<Vec<usize>>, bounded: bool, batch: bool, changes: mpsc::Receiver<Result<Event>>) -> Query {
+    pub fn new(
+        schema: SchemaRef,
+        append_only: bool,
+        key: Option<Vec<usize>>,
+        bounded: bool,
+        batch: bool,
+        changes: mpsc::Receiver<Result<Event>>,
+    ) -> Query {
         Query { schema, append_only, key, bounded, batch, changes }
     }
 
@@ -60,6 +67,14 @@ impl Query {
 }
 
 impl Session {
+    /// A session with these settings in force.
+    ///
+    /// # Errors
+    /// A setting that does not exist, or a value that is not of its kind.
+    pub fn new(_settings: impl IntoIterator<Item = (String, String)>) -> Result<Session> {
+        Ok(Session {})
+    }
+
     /// Runs all statements of `script` that are complete... one at a time, in order.
     pub async fn execute(&mut self, _statement: &str) -> Result<Outcome> {
         Err(tidemill_exec::Error::new("sessions are being built"))
