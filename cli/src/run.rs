@@ -120,7 +120,8 @@ fn scripts(task: Task) -> Result<Option<Vec<Script>>, String> {
     }
 }
 
-fn runtime() -> Result<Runtime> {
+/// Threads start when the first task needs them; nothing that only prints help gets here.
+pub fn runtime() -> Result<Runtime> {
     Ok(Builder::new_multi_thread().enable_all().thread_name("tidemill").build()?)
 }
 

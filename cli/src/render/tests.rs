@@ -52,12 +52,32 @@ fn check(format: Format, rows: &RecordBatch, expected: Expect) {
 
 #[test]
 fn a_table_aligns_numbers_and_wide_characters_and_shows_control_characters() {
-    check(Format::Table, &sample(), expect![[r#""#]]);
+    check(
+        Format::Table,
+        &sample(),
+        expect![[r#"
+        +------------------+--------+-------------------------+
+        | user             | amount | ts                      |
+        +------------------+--------+-------------------------+
+        | ann              |      5 | 2020-01-01 00:00:01.000 |
+        | <NULL>           |  -1234 | 2020-01-01 00:00:01.005 |
+        | 表\n\u{1b}[2J,|" | <NULL> | <NULL>                  |
+        +------------------+--------+-------------------------+
+    "#]],
+    );
 }
 
 #[test]
 fn an_empty_table_is_a_header() {
-    check(Format::Table, &sample().slice(0, 0), expect![[r#""#]]);
+    check(
+        Format::Table,
+        &sample().slice(0, 0),
+        expect![[r#"
+        +------+--------+----+
+        | user | amount | ts |
+        +------+--------+----+
+    "#]],
+    );
 }
 
 #[test]
@@ -68,24 +88,68 @@ fn a_streamed_table_starts_at_once_and_widens_for_a_wide_value() {
     let (mut table, mut out) = (table::Table::new(&first.schema()), Vec::new());
     table.rows(&first, &mut out).unwrap();
     table.settle(&mut out).unwrap();
-    expect![[r#""#]].assert_eq(&String::from_utf8_lossy(&out));
+    expect![[r#"
+        +------------------+
+        | k                |
+        +------------------+
+        | a                |
+    "#]]
+    .assert_eq(&String::from_utf8_lossy(&out));
     out.clear();
     table.rows(&second, &mut out).unwrap();
     table.finish(&mut out).unwrap();
-    expect![[r#""#]].assert_eq(&String::from_utf8_lossy(&out));
+    expect![[r#"
+        | much wider than it was |
+        | b                      |
+        +------------------------+
+    "#]]
+    .assert_eq(&String::from_utf8_lossy(&out));
 }
 
 #[test]
 fn csv_tells_null_from_empty_and_quotes_what_needs_it() {
-    check(Format::Csv, &sample(), expect![[r#""#]]);
+    check(
+        Format::Csv,
+        &sample(),
+        expect![[r#"
+        user,amount,ts
+        ann,5,2020-01-01 00:00:01.000
+        ,-1234,2020-01-01 00:00:01.005
+        "表
+        [2J,|""",,
+    "#]],
+    );
     let empty: ArrayRef = Arc::new(StringArray::from(vec![Some(""), None]));
-    check(Format::Csv, &RecordBatch::try_from_iter([("a,b", empty)]).unwrap(), expect![[r#""#]]);
+    check(
+        Format::Csv,
+        &RecordBatch::try_from_iter([("a,b", empty)]).unwrap(),
+        expect![[r#"
+        "a,b"
+        ""
+
+    "#]],
+    );
 }
 
 #[test]
 fn json_keeps_nested_values_as_json() {
-    check(Format::Json, &sample(), expect![[r#""#]]);
-    check(Format::Json, &nested(), expect![[r#""#]]);
+    check(
+        Format::Json,
+        &sample(),
+        expect![[r#"
+        {"user":"ann","amount":5,"ts":"2020-01-01 00:00:01.000"}
+        {"user":null,"amount":-1234,"ts":"2020-01-01 00:00:01.005"}
+        {"user":"表\n\u001b[2J,|\"","amount":null,"ts":null}
+    "#]],
+    );
+    check(
+        Format::Json,
+        &nested(),
+        expect![[r#"
+        {"yes":true,"price":1.240,"ratio":1.0,"bytes":"AQI=","list":[1,null],"row \"q\"":{"z":"x\"y\\\u0001"},"map":{"a":1}}
+        {"yes":null,"price":null,"ratio":"NaN","bytes":null,"list":null,"row \"q\"":{"z":null},"map":{}}
+    "#]],
+    );
     let mut out = Vec::new();
     Format::Json.print(&nested(), &mut out).unwrap();
     for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -95,12 +159,39 @@ fn json_keeps_nested_values_as_json() {
 
 #[test]
 fn markdown_escapes_what_would_break_the_table() {
-    check(Format::Markdown, &sample(), expect![[r#""#]]);
+    check(
+        Format::Markdown,
+        &sample(),
+        expect![[r#"
+        | user | amount | ts |
+        | --- | --: | --- |
+        | ann | 5 | 2020-01-01 00:00:01.000 |
+        | NULL | -1234 | 2020-01-01 00:00:01.005 |
+        | 表<br>[2J,\|" | NULL | NULL |
+    "#]],
+    );
 }
 
 #[test]
 fn vertical_prints_a_line_per_value() {
-    check(Format::Vertical, &sample(), expect![[r#""#]]);
+    check(
+        Format::Vertical,
+        &sample(),
+        expect![[r#"
+        -[ row 1 ]-
+        user   | ann
+        amount | 5
+        ts     | 2020-01-01 00:00:01.000
+        -[ row 2 ]-
+        user   | <NULL>
+        amount | -1234
+        ts     | 2020-01-01 00:00:01.005
+        -[ row 3 ]-
+        user   | 表\n\u{1b}[2J,|"
+        amount | <NULL>
+        ts     | <NULL>
+    "#]],
+    );
 }
 
 #[test]
@@ -109,5 +200,14 @@ fn a_changelog_has_the_kind_of_change_first() {
     let kinds = vec![RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter];
     let changes = ChangeBatch { kinds: Some(kinds), rows };
     let rows = changelog(&changes, &with_op(&changes.rows.schema())).unwrap();
-    check(Format::Csv, &rows, expect![[r#""#]]);
+    check(
+        Format::Csv,
+        &rows,
+        expect![[r#"
+        op,n
+        +I,1
+        -U,1
+        +U,2
+    "#]],
+    );
 }

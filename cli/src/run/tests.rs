@@ -44,19 +44,57 @@ fn check(ran: &Ran, exit: Exit, out: Expect, err: Expect) {
 #[test]
 fn only_results_go_to_standard_output() {
     let ran = run("CREATE TABLE t; SHOW TABLES; EXPLAIN; SELECT 1;");
-    check(&ran, Exit::Succeeded, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &ran,
+        Exit::Succeeded,
+        expect![[r#"
+        word,n
+        orders,1
+        a plan
+        word,n
+        one,1
+    "#]],
+        expect![[r#""#]],
+    );
 }
 
 #[test]
 fn a_failing_statement_ends_the_script_with_its_place() {
     let ran = run("SELECT 1;\n  FOO BAR;\nSELECT 1;");
     assert_eq!(ran.executed, ["SELECT 1", "FOO BAR"]);
-    check(&ran, Exit::Failed, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &ran,
+        Exit::Failed,
+        expect![[r#"
+        word,n
+        one,1
+    "#]],
+        expect![[r#"
+        error: this is no statement
+          --> a.sql:2:3
+           |
+         2 | FOO BAR
+           | ^^^
+          fix: write another
+    "#]],
+    );
 }
 
 #[test]
 fn a_query_that_fails_midway_keeps_its_rows_and_fails_the_script() {
-    check(&run("SELECT broken; SELECT 1"), Exit::Failed, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &run("SELECT broken; SELECT 1"),
+        Exit::Failed,
+        expect![[r#"
+        word,n
+        one,1
+    "#]],
+        expect![[r#"
+        error: cannot decode a record
+          --> a.sql:1:1
+          why: it is cut off
+    "#]],
+    );
 }
 
 #[test]
@@ -67,29 +105,102 @@ fn quit_ends_all_scripts_with_success() {
 
 #[test]
 fn a_script_waits_for_its_jobs_and_fails_with_them() {
-    check(&run("INSERT INTO t SELECT 1"), Exit::Succeeded, expect![[r#""#]], expect![[r#""#]]);
-    check(&run("INSERT INTO broken SELECT 1"), Exit::Failed, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &run("INSERT INTO t SELECT 1"),
+        Exit::Succeeded,
+        expect![[r#""#]],
+        expect![[r#"
+        job 1 started: insert into sink
+        job 1: 2 records skipped
+    "#]],
+    );
+    check(
+        &run("INSERT INTO broken SELECT 1"),
+        Exit::Failed,
+        expect![[r#""#]],
+        expect![[r#"
+        job 1 started: insert into broken
+        error: job 1 failed: the disk is full
+    "#]],
+    );
 }
 
 #[test]
 fn a_bounded_updating_query_prints_the_rows_that_remain() {
-    check(&run("SELECT counts"), Exit::Succeeded, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &run("SELECT counts"),
+        Exit::Succeeded,
+        expect![[r#"
+        word,n
+        tide,2
+        mill,1
+    "#]],
+        expect![[r#""#]],
+    );
 }
 
 #[test]
 fn changelog_mode_prints_changes_but_not_for_a_batch_query() {
     let ran = run("SET 'sql-client.execution.result-mode' = '${MODE}'; SELECT counts; SELECT 1;");
-    check(&ran, Exit::Succeeded, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &ran,
+        Exit::Succeeded,
+        expect![[r#"
+        op,word,n
+        +I,tide,1
+        +I,mill,1
+        -U,tide,1
+        +U,tide,2
+        word,n
+        one,1
+    "#]],
+        expect![[r#""#]],
+    );
     let wrong = run("SET 'sql-client.execution.result-mode' = 'tabular'; SELECT 1;");
-    check(&wrong, Exit::Failed, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &wrong,
+        Exit::Failed,
+        expect![[r#""#]],
+        expect![[r#"
+        error: 'tabular' is no result mode
+          --> a.sql:1:1
+          fix: SET 'sql-client.execution.result-mode' = 'table', 'changelog' or 'tableau'
+    "#]],
+    );
 }
 
 #[test]
 fn ctrl_c_ends_an_endless_query_after_the_rows_it_had() {
     let ran = run_with(&["SELECT * FROM endless; SELECT 1"], Format::Table, true);
-    check(&ran, Exit::Interrupted, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &ran,
+        Exit::Interrupted,
+        expect![[r#"
+        +------------------+------------+
+        | word             |          n |
+        +------------------+------------+
+        | a                |          1 |
+        | b                |          2 |
+        +------------------+------------+
+    "#]],
+        expect![[r#""#]],
+    );
     let ran = run_with(&["SELECT endless counts"], Format::Table, true);
-    check(&ran, Exit::Interrupted, expect![[r#""#]], expect![[r#""#]]);
+    check(
+        &ran,
+        Exit::Interrupted,
+        expect![[r#"
+        +----+------------------+------------+
+        | op | word             |          n |
+        +----+------------------+------------+
+        | +I | tide             |          1 |
+        | +I | mill             |          1 |
+        | -U | tide             |          1 |
+        | +U | tide             |          2 |
+        +----+------------------+------------+
+    "#]],
+        expect![[r#""#]],
+    );
 }
 
 #[test]

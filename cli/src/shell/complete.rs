@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn tables_follow_from_and_join() {
-        assert_eq!(at("SELECT * FROM o|"), "o -> orders");
+        assert_eq!(at("SELECT * FROM o|"), "o -> `order lines` orders");
         assert_eq!(at("SELECT * FROM orders JOIN |"), " -> `order lines` orders users");
         assert_eq!(at("SELECT * FROM `or|"), "`or -> `order lines` `orders`");
     }

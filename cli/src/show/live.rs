@@ -236,9 +236,26 @@ mod tests {
 
     #[test]
     fn a_picture_fits_the_screen_and_counts_what_does_not() {
-        expect![[r#""#]].assert_eq(&picture(2, (80, 24)));
+        expect![[r#"
+            +--------+
+            | number |
+            +--------+
+            |      0 |
+            |      1 |
+            +--------+
+            2 rows, 3.2 s, q to stop"#]]
+        .assert_eq(&picture(2, (80, 24)));
         let tall = picture(100, (9, 8));
         assert_eq!(tall.lines().count(), 8);
-        expect![[r#""#]].assert_eq(&tall);
+        expect![[r#"
+            +--------
+            | number 
+            +--------
+            |      0 
+            |      1 
+            +--------
+            ... and 98 more rows
+            100 rows, 3.2 s, q to stop"#]]
+        .assert_eq(&tall);
     }
 }
