@@ -1,5 +1,6 @@
 //! Ctrl-C while statements run.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,19 +20,26 @@ struct Shared {
 }
 
 impl Interrupts {
-    /// Begins to listen; call inside a runtime. The second Ctrl-C before [`clear`](Self::clear) ends the process: work
-    /// that does not yield must not make the program unstoppable.
-    pub fn listen() -> Interrupts {
+    /// Begins to listen, before it returns; call inside a runtime. The second Ctrl-C before [`clear`](Self::clear) ends the
+    /// process: work that does not yield must not make the program unstoppable.
+    ///
+    /// # Errors
+    /// The system refuses the signal handler.
+    pub fn listen() -> io::Result<Interrupts> {
         let interrupts = Interrupts::default();
         let listener = interrupts.clone();
+        #[cfg(unix)]
+        let mut signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        #[cfg(windows)]
+        let mut signals = tokio::signal::windows::ctrl_c()?;
         tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            while signals.recv().await.is_some() {
                 if listener.press() {
                     std::process::exit(INTERRUPTED.into());
                 }
             }
         });
-        interrupts
+        Ok(interrupts)
     }
 
     /// Says whether an earlier press is still pending.

@@ -72,7 +72,7 @@ pub fn command(command: Command) -> Result<Exit> {
     let runtime = runtime()?;
     let (interrupts, session) = {
         let _inside = runtime.enter();
-        (Interrupts::listen(), Session::new(command.variables.settings()))
+        (Interrupts::listen()?, Session::new(command.variables.settings()))
     };
     let mut session = match session {
         Ok(session) => session,

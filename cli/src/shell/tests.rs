@@ -18,7 +18,7 @@ mod pseudo_terminal {
     use std::io::{Read, Write};
     use std::process::{Child, ChildStdin, Command, Stdio};
     use std::sync::mpsc::{self, Receiver};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use crate::connection::canned::Canned;
     use crate::render::Format;
@@ -28,6 +28,9 @@ mod pseudo_terminal {
 
     /// Set in the process that is the shell.
     const IS_SHELL: &str = "TIDEMILL_TEST_SHELL";
+    /// What the line editor writes when it begins to read: from here on it takes what is typed. The prompt itself is no such
+    /// sign, as it is drawn anew with every key.
+    const READY: &str = "\x1b[?2004h";
     /// Far more than any answer takes; only a hanging shell needs it.
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -39,12 +42,13 @@ mod pseudo_terminal {
             return;
         }
         let runtime = runtime().unwrap();
-        let interrupts = runtime.block_on(async { Interrupts::listen() });
+        let interrupts = runtime.block_on(async { Interrupts::listen() }).unwrap();
         let mut screen = Screen::of_process(Format::Table, true);
         let exit = run(&mut Canned::default(), &runtime, &Variables::default(), &mut screen, &interrupts);
         assert_eq!(exit.unwrap(), Exit::Succeeded);
     }
 
+    /// Types into the shell and looks at its screen.
     struct Typist {
         process: Child,
         keyboard: ChildStdin,
@@ -85,8 +89,9 @@ mod pseudo_terminal {
 
         /// Waits until `text` is on the screen; what comes before it is not looked at again.
         fn wait_for(&mut self, text: &str) {
+            let deadline = Instant::now() + PATIENCE;
             while !self.seen.contains(text) {
-                match self.screen.recv_timeout(PATIENCE) {
+                match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
                     Err(why) => panic!("waiting for {text:?}: {why}; the screen has {:?}", self.seen),
                 }
@@ -96,8 +101,15 @@ mod pseudo_terminal {
 
         /// Types a line at the next prompt.
         fn enter(&mut self, line: &str) {
-            self.wait_for(PROMPT);
+            self.wait_for(READY);
             self.type_keys(&format!("{line}\r"));
+        }
+    }
+
+    impl Drop for Typist {
+        /// A test that failed must not leave a shell behind.
+        fn drop(&mut self) {
+            let _ = self.process.kill();
         }
     }
 
@@ -117,7 +129,7 @@ mod pseudo_terminal {
         typist.wait_for("this is no statement");
 
         // Ctrl-C drops the line.
-        typist.wait_for(PROMPT);
+        typist.wait_for(READY);
         typist.type_keys("SELECT 'open\x03");
 
         // Ctrl-C ends an endless query and not the shell.
@@ -141,8 +153,10 @@ mod pseudo_terminal {
         typist.wait_for("job 1: 2 records skipped");
         typist.wait_for("job 1 finished: 12 rows written");
 
-        typist.wait_for(PROMPT);
-        typist.type_keys("SELECT am\t");
+        // Tab completes.
+        typist.wait_for(READY);
+        typist.type_keys("SELECT * FROM us\t");
+        typist.wait_for(" users");
         typist.type_keys("\x03");
         typist.enter("quit");
         typist.wait_for("1 passed");

@@ -178,8 +178,9 @@ impl Picture {
     }
 }
 
+/// Columns and rows of the terminal. Some say 0 for "unknown".
 fn size() -> (u16, u16) {
-    terminal::size().unwrap_or((80, 24))
+    terminal::size().ok().filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((80, 24))
 }
 
 /// The lines of a picture that fits `size`.
