@@ -1,0 +1,140 @@
+//! The function calls that stand for what sqlparser has no syntax tree for, and how to read them back.
+//!
+//! Parsing writes them ([`call`], [`text`]), planning reads them ([`table_argument`], [`descriptor`], [`table_options`]), so that the names
+//! are spelt in one place.
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Value,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+/// `TABLE ev PARTITION BY k` as an argument: `__table(ev, __partition_by(k), __order_by(), __options())`, later parts left out if empty.
+pub const TABLE: &str = "__table";
+pub const PARTITION_BY: &str = "__partition_by";
+pub const ORDER_BY: &str = "__order_by";
+/// `/*+ OPTIONS('a' = 'b') */` behind a table: `__options('a', 'b')`.
+pub const OPTIONS: &str = "__options";
+
+/// `name(arguments)`
+pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// `'text'`
+pub fn text(text: impl Into<String>) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text.into()).with_span(Span::empty()))
+}
+
+/// The name of a call in lower case, and its unnamed arguments. `None` for anything else, also for calls with named arguments.
+pub fn as_call(expr: &Expr) -> Option<(String, Vec<&Expr>)> {
+    let Expr::Function(function) = expr else { return None };
+    let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
+    let arguments = match &function.args {
+        FunctionArguments::List(list) => list
+            .args
+            .iter()
+            .map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                _ => None,
+            })
+            .collect::<Option<Vec<_>>>()?,
+        _ => Vec::new(),
+    };
+    Some((name, arguments))
+}
+
+/// The text of a string literal.
+pub fn as_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The parts of `a` or `a.b.c`.
+pub fn as_name(expr: &Expr) -> Option<Vec<Ident>> {
+    match expr {
+        Expr::Identifier(ident) => Some(vec![ident.clone()]),
+        Expr::CompoundIdentifier(parts) => Some(parts.clone()),
+        _ => None,
+    }
+}
+
+/// A table given to a table function: `TABLE ev PARTITION BY k`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableArgument {
+    pub name: ObjectName,
+    pub partition_by: Vec<Ident>,
+    pub order_by: Vec<Ident>,
+    /// From an OPTIONS hint, in the order written.
+    pub options: Vec<(String, String)>,
+}
+
+/// Reads a `__table(..)` call.
+pub fn table_argument(expr: &Expr) -> Option<TableArgument> {
+    let (name, arguments) = as_call(expr)?;
+    if name != TABLE {
+        return None;
+    }
+    let mut arguments = arguments.into_iter();
+    let mut table = TableArgument {
+        name: ObjectName::from(as_name(arguments.next()?)?),
+        partition_by: Vec::new(),
+        order_by: Vec::new(),
+        options: Vec::new(),
+    };
+    for clause in arguments {
+        let (kind, parts) = as_call(clause)?;
+        let columns = || parts.iter().map(|part| as_name(part)?.pop()).collect::<Option<Vec<_>>>();
+        match kind.as_str() {
+            PARTITION_BY => table.partition_by = columns()?,
+            ORDER_BY => table.order_by = columns()?,
+            OPTIONS => table.options = pairs(&parts)?,
+            _ => return None,
+        }
+    }
+    Some(table)
+}
+
+/// Reads `DESCRIPTOR(a, b)`.
+pub fn descriptor(expr: &Expr) -> Option<Vec<Ident>> {
+    let (name, arguments) = as_call(expr)?;
+    if name != "descriptor" {
+        return None;
+    }
+    arguments.into_iter().map(|argument| as_name(argument)?.pop()).collect()
+}
+
+/// The options that hints give to a table reference, from its `with_hints`.
+pub fn table_options(with_hints: &[Expr]) -> Vec<(String, String)> {
+    with_hints
+        .iter()
+        .filter_map(as_call)
+        .filter(|(name, _)| name == OPTIONS)
+        .filter_map(|(_, parts)| pairs(&parts))
+        .flatten()
+        .collect()
+}
+
+fn pairs(parts: &[&Expr]) -> Option<Vec<(String, String)>> {
+    parts
+        .chunks(2)
+        .map(|pair| Some((as_text(pair.first()?)?.to_string(), as_text(pair.get(1)?)?.to_string())))
+        .collect()
+}

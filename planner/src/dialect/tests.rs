@@ -1,0 +1,1 @@
+//! The front end as its users see it.
