@@ -1,0 +1,151 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::render::Format;
+use crate::variables::Variables;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill                                    the shell
+  tidemill -c \"SELECT 1 + 1\"                  one statement, or several
+  tidemill run orders.sql -D DIR=/data -p 4   a script, with ${DIR} replaced
+  tidemill --format json < query.sql          a script from standard input
+  cat a.csv | tidemill -c \"CREATE TABLE a (k STRING, v INT) WITH ('connector' = 'stdin', 'format' = 'csv');
+                           SELECT k, SUM(v) FROM a GROUP BY k\"
+
+Results go to standard output, everything else to standard error.
+Exit codes: 0 all statements succeeded, 1 one failed, 2 wrong usage, 130 stopped with Ctrl-C.";
+
+/// Streaming SQL in one binary.
+///
+/// Without arguments it is a shell; if standard input is no terminal, that is run as a script.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Args {
+    /// Run these statements, then exit; may be repeated
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
+    statements: Vec<String>,
+
+    /// Set a variable for ${KEY} in statements; a KEY with a dot is a setting too
+    #[arg(short = 'D', long = "define", value_name = "KEY=VALUE", global = true, value_parser = definition)]
+    definitions: Vec<(String, String)>,
+
+    /// How many shards a job runs as; the default is one per core
+    #[arg(short, long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    parallelism: Option<u16>,
+
+    /// How results are printed
+    #[arg(long, value_name = "FORMAT", global = true, default_value = "table")]
+    format: Format,
+
+    #[command(subcommand)]
+    subcommand: Option<Sub>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Run a script; waits until its jobs have ended
+    Run {
+        /// File of statements separated by `;`, or - for standard input
+        script: PathBuf,
+    },
+}
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Command {
+    pub task: Task,
+    pub format: Format,
+    pub variables: Variables,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The shell; a script if standard input is no terminal.
+    Shell,
+    /// Statements from the command line. Standard input is data.
+    Statements(Vec<String>),
+    Script(PathBuf),
+    /// `run -`
+    StandardInput,
+}
+
+impl Args {
+    /// # Errors
+    /// Arguments that contradict each other.
+    pub fn command(self) -> Result<Command, clap::Error> {
+        let task = match self.subcommand {
+            Some(Sub::Run { .. }) if !self.statements.is_empty() => {
+                let why = "-c cannot be used with run: it has the statements already";
+                return Err(<Args as CommandFactory>::command().error(ErrorKind::ArgumentConflict, why));
+            }
+            Some(Sub::Run { script }) if script.as_os_str() == "-" => Task::StandardInput,
+            Some(Sub::Run { script }) => Task::Script(script),
+            None if self.statements.is_empty() => Task::Shell,
+            None => Task::Statements(self.statements),
+        };
+        let parallelism = self.parallelism.map(|shards| ("parallelism.default".to_string(), shards.to_string()));
+        let variables = Variables::new(self.definitions.into_iter().chain(parallelism));
+        Ok(Command { task, format: self.format, variables })
+    }
+}
+
+fn definition(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_string(), value.to_string())),
+        _ => Err("write it as KEY=VALUE".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &[&str]) -> Result<Command, clap::Error> {
+        Args::try_parse_from(std::iter::once(&"tidemill").chain(line))?.command()
+    }
+
+    fn variables(entries: &[(&str, &str)]) -> Variables {
+        Variables::new(entries.iter().map(|(key, value)| (key.to_string(), value.to_string())))
+    }
+
+    #[test]
+    fn options_stand_before_or_after_run() {
+        let expected = Command {
+            task: Task::Script("a.sql".into()),
+            format: Format::Csv,
+            variables: variables(&[("DIR", "/a=b"), ("parallelism.default", "4")]),
+        };
+        assert_eq!(command(&["-D", "DIR=/a=b", "--format", "csv", "run", "a.sql", "-p4"]).unwrap(), expected);
+        assert_eq!(command(&["run", "-p", "4", "a.sql", "-DDIR=/a=b", "--format=csv"]).unwrap(), expected);
+    }
+
+    #[test]
+    fn statements_may_repeat_and_begin_with_a_comment() {
+        let task = command(&["-c", "SELECT 1", "-c", "-- two\nSELECT 2"]).unwrap().task;
+        assert_eq!(task, Task::Statements(vec!["SELECT 1".into(), "-- two\nSELECT 2".into()]));
+        assert_eq!(command(&[]).unwrap().task, Task::Shell);
+        assert_eq!(command(&["run", "-"]).unwrap().task, Task::StandardInput);
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2_and_help_with_0() {
+        let wrong: [&[&str]; 6] = [
+            &["-D", "x"],
+            &["-p", "0"],
+            &["--format", "xml"],
+            &["run"],
+            &["-c", "SELECT 1", "run", "a.sql"],
+            &["frob"],
+        ];
+        for line in wrong {
+            assert_eq!(command(line).unwrap_err().exit_code(), 2, "{line:?}");
+        }
+        assert_eq!(command(&["--help"]).unwrap_err().exit_code(), 0);
+        assert_eq!(command(&["--version"]).unwrap_err().exit_code(), 0);
+    }
+}

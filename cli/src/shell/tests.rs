@@ -1,0 +1,170 @@
+//! The shell, typed into.
+
+use super::*;
+
+#[test]
+fn the_shells_own_words_need_no_semicolon() {
+    for complete in ["quit", "EXIT;", " help ", "SELECT 1;", ""] {
+        assert!(is_complete(complete), "{complete}");
+    }
+    for open in ["SELECT 1", "quit now", "help 'x"] {
+        assert!(!is_complete(open), "{open}");
+    }
+}
+
+/// In a real pseudo-terminal, which the `script` of util-linux provides: raw mode, signals and redrawing have no other proof.
+#[cfg(target_os = "linux")]
+mod pseudo_terminal {
+    use std::io::{Read, Write};
+    use std::process::{Child, ChildStdin, Command, Stdio};
+    use std::sync::mpsc::{self, Receiver};
+    use std::time::{Duration, Instant};
+
+    use crate::connection::canned::Canned;
+    use crate::render::Format;
+    use crate::run::{Exit, runtime};
+
+    use super::*;
+
+    /// Set in the process that is the shell.
+    const IS_SHELL: &str = "TIDEMILL_TEST_SHELL";
+    /// What the line editor writes when it begins to read: from here on it takes what is typed. The prompt itself is no such
+    /// sign, as it is drawn anew with every key.
+    const READY: &str = "\x1b[?2004h";
+    /// Far more than any answer takes; only a hanging shell needs it.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Not a test but the shell under test: this test binary runs itself in the pseudo-terminal.
+    #[test]
+    #[ignore = "the other test runs it"]
+    fn shell_process() {
+        if std::env::var_os(IS_SHELL).is_none() {
+            return;
+        }
+        let runtime = runtime().unwrap();
+        let interrupts = runtime.block_on(async { Interrupts::listen() }).unwrap();
+        let mut screen = Screen::of_process(Format::Table, true);
+        let exit = run(&mut Canned::default(), &runtime, &Variables::default(), &mut screen, &interrupts);
+        assert_eq!(exit.unwrap(), Exit::Succeeded);
+    }
+
+    /// Types into the shell and looks at its screen.
+    struct Typist {
+        process: Child,
+        keyboard: ChildStdin,
+        screen: Receiver<Vec<u8>>,
+        seen: String,
+    }
+
+    impl Typist {
+        fn start(history: &std::path::Path) -> Typist {
+            let exe = std::env::current_exe().unwrap();
+            let name = "shell::tests::pseudo_terminal::shell_process";
+            let command = format!("{} --exact {name} --ignored --nocapture", exe.display());
+            let mut process = Command::new("script")
+                .args(["-q", "-e", "-c", &command, "/dev/null"])
+                .env(IS_SHELL, "1")
+                .env("TERM", "xterm")
+                .env("TIDEMILL_HISTORY", history)
+                .env_remove("NO_COLOR")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("script, of util-linux, is installed");
+            let (keyboard, mut output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+            let (sender, screen) = mpsc::channel();
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(length @ 1..) = output.read(&mut bytes) {
+                    let _ = sender.send(bytes[..length].to_vec());
+                }
+            });
+            Typist { process, keyboard, screen, seen: String::new() }
+        }
+
+        fn type_keys(&mut self, keys: &str) {
+            self.keyboard.write_all(keys.as_bytes()).unwrap();
+            self.keyboard.flush().unwrap();
+        }
+
+        /// Waits until `text` is on the screen; what comes before it is not looked at again.
+        fn wait_for(&mut self, text: &str) {
+            let deadline = Instant::now() + PATIENCE;
+            while !self.seen.contains(text) {
+                match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                    Err(why) => panic!("waiting for {text:?}: {why}; the screen has {:?}", self.seen),
+                }
+            }
+            self.seen = self.seen.split_once(text).map(|(_, rest)| rest.to_string()).unwrap_or_default();
+        }
+
+        /// Types a line at the next prompt.
+        fn enter(&mut self, line: &str) {
+            self.wait_for(READY);
+            self.type_keys(&format!("{line}\r"));
+        }
+    }
+
+    impl Drop for Typist {
+        /// A test that failed must not leave a shell behind.
+        fn drop(&mut self) {
+            let _ = self.process.kill();
+        }
+    }
+
+    #[test]
+    fn a_session_at_a_terminal() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = directory.path().join("state/history");
+        let mut typist = Typist::start(&history);
+        typist.wait_for("QUIT; leaves");
+
+        typist.enter("SELECT 1;");
+        typist.wait_for("| one  | 1 |");
+        typist.wait_for("(1 row, ");
+
+        // A statement may span lines, and a line may hold several up to one that fails.
+        typist.enter("SHOW\r TABLES; SELECT 1;");
+        typist.wait_for("this is no statement");
+
+        // Ctrl-C drops the line.
+        typist.wait_for(READY);
+        typist.type_keys("SELECT 'open\x03");
+
+        // Ctrl-C ends an endless query and not the shell.
+        typist.enter("SELECT * FROM endless;");
+        typist.wait_for("| b ");
+        typist.type_keys("\x03");
+        typist.wait_for("(2 rows, ");
+        typist.wait_for(", stopped)");
+
+        // An updating one is a table, which q ends and leaves.
+        typist.enter("SELECT endless counts;");
+        typist.wait_for("| tide | 2 |");
+        typist.wait_for("q to stop");
+        typist.type_keys("q");
+        typist.wait_for("| tide | 2 |");
+        typist.wait_for("(2 rows, ");
+
+        // A job reports before the next prompt.
+        typist.enter("INSERT INTO t SELECT 1;");
+        typist.wait_for("job 1 started: insert into sink");
+        typist.wait_for("job 1: 2 records skipped");
+        typist.wait_for("job 1 finished: 12 rows written");
+
+        // Tab completes.
+        typist.wait_for(READY);
+        typist.type_keys("SELECT * FROM us\t");
+        typist.wait_for(" users");
+        typist.type_keys("\x03");
+        typist.enter("quit");
+        typist.wait_for("1 passed");
+        assert!(typist.process.wait().unwrap().success());
+
+        let history = std::fs::read_to_string(history).unwrap();
+        for entry in ["SELECT 1;", "SHOW\\n TABLES; SELECT 1;", "quit"] {
+            assert!(history.lines().any(|line| line == entry), "{history}");
+        }
+    }
+}
