@@ -3,6 +3,7 @@
 //! A trait, so that both can be tried against canned answers.
 
 use tidemill_exec::{Error, Result};
+use tidemill_planner::settings::SETTINGS;
 
 use crate::session::{Outcome, Session};
 
@@ -50,34 +51,40 @@ impl Connection for Session {
         Session::execute(self, statement).await
     }
 
-    fn setting(&self, _name: &str) -> Option<String> {
-        None
+    fn setting(&self, name: &str) -> Option<String> {
+        self.settings().all().get(name).map(|value| value.to_string())
     }
 
     async fn next_report(&mut self) -> Option<Report> {
-        None
+        Session::next_report(self).await
     }
 }
 
 impl Names for Session {
     fn tables(&self) -> Vec<String> {
-        Vec::new()
+        self.catalog().entries().map(|entry| entry.name().to_string()).collect()
     }
 
-    fn columns(&self, _table: &str) -> Vec<String> {
-        Vec::new()
+    fn columns(&self, table: &str) -> Vec<String> {
+        let entry = self.catalog().get(&[table.to_string()]);
+        entry.map_or_else(
+            |_| Vec::new(),
+            |entry| entry.schema().fields().iter().map(|field| field.name().clone()).collect(),
+        )
     }
 
     fn functions(&self) -> Vec<String> {
-        Vec::new()
+        Session::functions(self)
     }
 
     fn settings(&self) -> Vec<String> {
-        Vec::new()
+        SETTINGS.iter().map(|setting| setting.name.to_string()).collect()
     }
 
     fn options(&self) -> Vec<String> {
-        Vec::new()
+        let connectors = self.registry().connectors().flat_map(|connector| connector.options());
+        let formats = self.registry().formats().flat_map(|format| format.options());
+        connectors.chain(formats).map(|option| option.name.to_string()).collect()
     }
 }
 

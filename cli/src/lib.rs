@@ -14,11 +14,10 @@ pub mod render;
 pub mod report;
 pub mod run;
 pub mod screen;
-pub mod script;
 pub mod session;
 pub mod shell;
 pub mod show;
 pub mod tokens;
 pub mod variables;
 
-pub use session::{Outcome, Query, Session};
+pub use session::{Event, Outcome, Query, Session};

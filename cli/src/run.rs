@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use tidemill_planner::dialect::{self, Piece};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Command, Task};
@@ -13,8 +14,7 @@ use crate::interrupt::{INTERRUPTED, Interrupts};
 use crate::screen::Screen;
 use crate::session::Session;
 use crate::show::{self, Then};
-use crate::variables::Variables;
-use crate::{report, script, shell};
+use crate::{report, shell};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +78,15 @@ pub fn command(command: Command) -> Result<Exit> {
         Ok(session) => session,
         Err(error) => return Ok(usage(&error.to_string())),
     };
+    command.variables.iter().for_each(|(name, value)| session.define(name, value));
     let exit = match scripts {
         None => {
             let mut screen = Screen::of_process(command.format, true);
-            shell::run(&mut session, &runtime, &command.variables, &mut screen, &interrupts)
+            shell::run(&mut session, &runtime, &mut screen, &interrupts)
         }
         Some(scripts) => {
             let mut screen = Screen::of_process(command.format, false);
-            runtime.block_on(self::scripts_to_end(&mut session, &scripts, &command.variables, &mut screen, &interrupts))
+            runtime.block_on(self::scripts_to_end(&mut session, &scripts, &mut screen, &interrupts))
         }
     };
     drop(session);
@@ -129,12 +130,11 @@ pub fn runtime() -> Result<Runtime> {
 pub async fn scripts_to_end(
     connection: &mut impl Connection,
     scripts: &[Script],
-    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
     for script in scripts {
-        match run_script(connection, script, variables, screen, interrupts).await? {
+        match run_script(connection, script, screen, interrupts).await? {
             Some(Exit::Succeeded) => break,
             Some(exit) => return Ok(exit),
             None => {}
@@ -161,12 +161,11 @@ pub async fn scripts_to_end(
 async fn run_script(
     connection: &mut impl Connection,
     script: &Script,
-    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Option<Exit>> {
-    for statement in script::split(&script.text) {
-        match run_statement(connection, &statement, script.origin.as_deref(), variables, screen, interrupts).await? {
+    for statement in dialect::pieces(&script.text) {
+        match run_statement(connection, &statement, script.origin.as_deref(), screen, interrupts).await? {
             Some(Then::Continue) => {}
             Some(Then::Quit) => return Ok(Some(Exit::Succeeded)),
             Some(Then::Stopped) => return Ok(Some(Exit::Interrupted)),
@@ -182,23 +181,15 @@ async fn run_script(
 /// Standard output could not be written.
 pub async fn run_statement(
     connection: &mut impl Connection,
-    statement: &script::Statement<'_>,
+    statement: &Piece<'_>,
     origin: Option<&str>,
-    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Option<Then>> {
-    let text = match variables.apply(statement.text) {
-        Ok(text) => text,
-        Err(error) => {
-            screen.say(&report::render(&error, statement, statement.text, origin));
-            return Ok(None);
-        }
-    };
-    match show::statement(connection, &text, screen, interrupts, Instant::now()).await {
+    match show::statement(connection, statement.text, screen, interrupts, Instant::now()).await {
         Ok(then) => Ok(Some(then)),
         Err(Failure::Statement(error)) => {
-            screen.say(&report::render(&error, statement, &text, origin));
+            screen.say(&report::render(&error, statement, origin));
             Ok(None)
         }
         Err(failure) => Err(failure),

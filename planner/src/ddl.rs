@@ -9,8 +9,7 @@ use tidemill_exec::{Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Column, ColumnKind, Entry, Expression, Table, View, Watermark};
-use crate::dialect::statement::{self as sql, Feature, Merging, SchemaItem, TableChange};
-use crate::dialect::type_text::TypeText;
+use crate::dialect::{self as sql, Feature, Merging, SchemaItem, TableChange, TypeText};
 use crate::types;
 
 /// The table that `create` describes, checked: types, computed columns, watermark, key, and the connector's options.
@@ -102,7 +101,9 @@ fn check_time_attribute(table: &str, field: &FieldRef) -> Result<()> {
     }
     Err(Error::new(format!("column {} of table {table} cannot carry a watermark", field.name()))
         .why(format!("it is of type {}", types::flink_type(field)))
-        .fix("declare it as TIMESTAMP(3) or TIMESTAMP_LTZ(3), or add a computed column such as ts AS TO_TIMESTAMP(text)"))
+        .fix(
+            "declare it as TIMESTAMP(3) or TIMESTAMP_LTZ(3), or add a computed column such as ts AS TO_TIMESTAMP(text)",
+        ))
 }
 
 fn query_columns(schema: &DFSchema) -> impl Iterator<Item = Column> + '_ {
@@ -136,7 +137,9 @@ fn add_column(table: &mut Table, item: &sql::Column, time_zone: &str) -> Result<
 fn reorder(table: &mut Table, item: &sql::Column) -> Result<()> {
     let Some(at) = table.columns.iter().position(|column| column.field.name() == &item.name) else {
         let names: Vec<&str> = table.columns.iter().map(|column| column.field.name().as_str()).collect();
-        return Err(Error::new(format!("the query has no column {}", item.name)).nearest(&item.name, names).at(item.place));
+        return Err(Error::new(format!("the query has no column {}", item.name))
+            .nearest(&item.name, names)
+            .at(item.place));
     };
     let column = table.columns.remove(at);
     table.columns.push(column);
@@ -209,7 +212,12 @@ pub fn view_of(
     let plan = analyzer.optimize_for_batch(&plan)?;
     let fields: Vec<FieldRef> = plan.schema().fields().iter().cloned().collect();
     if !columns.is_empty() && columns.len() != fields.len() {
-        return Err(Error::new(format!("view {name} lists {} columns and its query has {}", columns.len(), fields.len())).at(query.place));
+        return Err(Error::new(format!(
+            "view {name} lists {} columns and its query has {}",
+            columns.len(),
+            fields.len()
+        ))
+        .at(query.place));
     }
     let named = fields.iter().enumerate().map(|(n, field)| match columns.get(n) {
         Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
@@ -230,10 +238,14 @@ pub fn altered(table: &Table, change: &TableChange, analyzer: &Analyzer<'_>, tim
     let mut table = table.clone();
     match change {
         TableChange::RenameTo(_) => unreachable!("a table is renamed in the catalog"),
-        TableChange::SetOptions(options) => options.iter().for_each(|option| table.options.set(&option.key, &option.value)),
+        TableChange::SetOptions(options) => {
+            options.iter().for_each(|option| table.options.set(&option.key, &option.value))
+        }
         TableChange::ResetOptions(keys) => {
             if keys.iter().any(|key| key == "connector") {
-                return Err(Error::new(format!("cannot reset the connector of table {}", table.name)).why("a table needs one").fix("SET another"));
+                return Err(Error::new(format!("cannot reset the connector of table {}", table.name))
+                    .why("a table needs one")
+                    .fix("SET another"));
             }
             keys.iter().for_each(|key| drop(table.options.remove(key)));
         }
@@ -247,7 +259,9 @@ pub fn altered(table: &Table, change: &TableChange, analyzer: &Analyzer<'_>, tim
         TableChange::DropColumns(names) => {
             for name in names {
                 let at = position(&table, name)?;
-                if table.key.contains(name) || table.watermark.as_ref().is_some_and(|watermark| watermark.column == *name) {
+                if table.key.contains(name)
+                    || table.watermark.as_ref().is_some_and(|watermark| watermark.column == *name)
+                {
                     return Err(Error::new(format!("cannot drop column {name} of table {}", table.name))
                         .why("its primary key or watermark uses it"));
                 }
@@ -295,5 +309,3 @@ fn position(table: &Table, name: &str) -> Result<usize> {
             .nearest(name, table.columns.iter().map(|column| column.field.name().as_str()))
     })
 }
-
-

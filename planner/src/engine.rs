@@ -137,7 +137,7 @@ impl ExtensionPlanner for Extensions {
 
 /// Whether every table of the plan ends by itself.
 pub fn is_bounded(plan: &LogicalPlan) -> bool {
-    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    use datafusion::common::tree_node::TreeNodeRecursion;
     let mut bounded = true;
     let _ = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node

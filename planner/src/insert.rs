@@ -13,7 +13,7 @@ use tidemill_exec::{Changes, Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Entry, Table};
-use crate::dialect::statement::Insert;
+use crate::dialect::Insert;
 use crate::plan_error::explained;
 use crate::settings::Settings;
 use crate::stream::{Distribution, PlanOp, StreamPlan};
@@ -45,7 +45,9 @@ pub fn target(
         return Err(Error::new(format!("cannot INSERT INTO the view {}", insert.table)).at(insert.table.place));
     };
     if insert.overwrite {
-        return Err(Error::new(format!("cannot INSERT OVERWRITE {} yet", insert.table)).fix("write INSERT INTO").at(insert.table.place));
+        return Err(Error::new(format!("cannot INSERT OVERWRITE {} yet", insert.table))
+            .fix("write INSERT INTO")
+            .at(insert.table.place));
     }
     let mut table = Arc::clone(table);
     for (key, value) in &insert.table_options {
@@ -70,7 +72,9 @@ fn fitted(
     let fixed: Vec<&str> = insert.partition.iter().map(|(name, _)| name.as_str()).collect();
     for name in insert.columns.iter().map(String::as_str).chain(fixed.iter().copied()) {
         if !names.contains(&name) {
-            return Err(Error::new(format!("table {} has no column {name}", definition.name)).nearest(name, names.iter().copied()).at(insert.table.place));
+            return Err(Error::new(format!("table {} has no column {name}", definition.name))
+                .nearest(name, names.iter().copied())
+                .at(insert.table.place));
         }
     }
     let wanted: Vec<&str> = match insert.columns.is_empty() {
@@ -81,10 +85,24 @@ fn fitted(
     let query = analyzer.coerce(query)?;
     let given = query.schema().fields().len();
     if given != wanted.len() {
-        let described: Vec<String> = query.schema().fields().iter().map(|field| format!("{} {}", field.name(), types::flink_type(field))).collect();
-        let expected: Vec<String> = wanted.iter().filter_map(|name| definition.schema.field_with_name(name).ok()).map(|field| format!("{} {}", field.name(), types::flink_type(field))).collect();
+        let described: Vec<String> = query
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| format!("{} {}", field.name(), types::flink_type(field)))
+            .collect();
+        let expected: Vec<String> = wanted
+            .iter()
+            .filter_map(|name| definition.schema.field_with_name(name).ok())
+            .map(|field| format!("{} {}", field.name(), types::flink_type(field)))
+            .collect();
         return Err(Error::new(format!("the query does not fit table {}", definition.name))
-            .why(format!("it gives {given} columns ({}), and the table takes {} ({})", described.join(", "), wanted.len(), expected.join(", ")))
+            .why(format!(
+                "it gives {given} columns ({}), and the table takes {} ({})",
+                described.join(", "),
+                wanted.len(),
+                expected.join(", ")
+            ))
             .fix("list the columns to fill: INSERT INTO t (a, b) SELECT ..., or change the query")
             .at(insert.query.place));
     }
@@ -117,16 +135,25 @@ fn implicit_cast(expr: Expr, from: &FieldRef, to: &FieldRef, table: &str, state:
         return Ok(expr);
     }
     if !fits(from.data_type(), to.data_type()) {
-        return Err(Error::new(format!("column {} of the query does not fit column {} of table {table}", from.name(), to.name()))
-            .why(format!("it is of type {}, and the table's of type {}", types::flink_type(from), types::flink_type(to)))
-            .fix(format!("write CAST({} AS {})", from.name(), types::flink_type(&to.as_ref().clone().with_nullable(true)))));
+        return Err(Error::new(format!(
+            "column {} of the query does not fit column {} of table {table}",
+            from.name(),
+            to.name()
+        ))
+        .why(format!("it is of type {}, and the table's of type {}", types::flink_type(from), types::flink_type(to)))
+        .fix(format!(
+            "write CAST({} AS {})",
+            from.name(),
+            types::flink_type(&to.as_ref().clone().with_nullable(true))
+        )));
     }
     cast_to(expr, to, state)
 }
 
 fn cast_to(expr: Expr, to: &Field, state: &SessionState) -> Result<Expr> {
     let text = types::flink_type(&to.clone().with_nullable(true));
-    let cast = state.scalar_functions().get("__cast").cloned().ok_or_else(|| Error::new("the function __cast is missing"))?;
+    let cast =
+        state.scalar_functions().get("__cast").cloned().ok_or_else(|| Error::new("the function __cast is missing"))?;
     Ok(Expr::ScalarFunction(ScalarFunction::new_udf(cast, vec![expr, lit(text)])))
 }
 
@@ -169,21 +196,44 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
             .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"));
     }
     if let (Some(key), false) = (input.props.changes.key(), target.definition.key.is_empty()) {
-        let same = key.len() == target.definition.key.len() && key.iter().all(|column| target.definition.key.contains(column));
+        let same =
+            key.len() == target.definition.key.len() && key.iter().all(|column| target.definition.key.contains(column));
         if !same {
-            let names = |columns: &[usize]| columns.iter().map(|&n| target.definition.schema.field(n).name().clone()).collect::<Vec<_>>().join(", ");
+            let names = |columns: &[usize]| {
+                columns.iter().map(|&n| target.definition.schema.field(n).name().clone()).collect::<Vec<_>>().join(", ")
+            };
             return Err(Error::new(format!("the primary key of table {name} is not the key of the query"))
-                .why(format!("the query's rows are unique by ({}), the table's by ({}): one would overwrite another", names(key), names(&target.definition.key)))
-                .fix(format!("declare PRIMARY KEY ({}) NOT ENFORCED, or group by ({})", names(key), names(&target.definition.key))));
+                .why(format!(
+                    "the query's rows are unique by ({}), the table's by ({}): one would overwrite another",
+                    names(key),
+                    names(&target.definition.key)
+                ))
+                .fix(format!(
+                    "declare PRIMARY KEY ({}) NOT ENFORCED, or group by ({})",
+                    names(key),
+                    names(&target.definition.key)
+                )));
         }
     }
-    let columns: Vec<usize> =
-        target.definition.schema.fields().iter().enumerate().filter(|(_, field)| !field.is_nullable()).map(|(n, _)| n).collect();
+    let columns: Vec<usize> = target
+        .definition
+        .schema
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| !field.is_nullable())
+        .map(|(n, _)| n)
+        .collect();
     let checked = match columns.is_empty() {
         true => input,
         false => {
             let (changes, distribution) = (input.props.changes.clone(), input.props.distribution.clone());
-            let check = NotNull { columns, drop: settings.drops_nulls(), table: name.clone(), schema: Arc::clone(&input.props.schema) };
+            let check = NotNull {
+                columns,
+                drop: settings.drops_nulls(),
+                table: name.clone(),
+                schema: Arc::clone(&input.props.schema),
+            };
             StreamPlan::operator(check, input, changes, distribution)
         }
     };

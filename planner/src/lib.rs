@@ -16,4 +16,5 @@ pub mod scan;
 pub mod settings;
 pub mod show;
 pub mod stream;
+pub mod types;
 pub mod unnest;

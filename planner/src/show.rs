@@ -59,7 +59,13 @@ pub fn describe(entry: &Entry) -> Result<RecordBatch> {
     texts(&columns, rows)
 }
 
-fn row(field: &FieldRef, data_type: String, key: Option<String>, extras: Option<String>, watermark: Option<String>) -> Vec<Option<String>> {
+fn row(
+    field: &FieldRef,
+    data_type: String,
+    key: Option<String>,
+    extras: Option<String>,
+    watermark: Option<String>,
+) -> Vec<Option<String>> {
     let null = if field.is_nullable() { "TRUE" } else { "FALSE" };
     vec![Some(field.name().clone()), Some(data_type), Some(null.to_string()), key, extras, watermark]
 }
@@ -99,7 +105,11 @@ pub fn create_table(table: &Table, catalog: &Catalog) -> String {
     }
     if !table.key.is_empty() {
         let quoted: Vec<String> = table.key.iter().map(|name| format!("`{name}`")).collect();
-        lines.push(format!("  CONSTRAINT `PK_{}` PRIMARY KEY ({}) NOT ENFORCED", table.key.join("_"), quoted.join(", ")));
+        lines.push(format!(
+            "  CONSTRAINT `PK_{}` PRIMARY KEY ({}) NOT ENFORCED",
+            table.key.join("_"),
+            quoted.join(", ")
+        ));
     }
     let mut text = format!("CREATE TABLE {} (\n{}\n)\n", path(&table.name, catalog), lines.join(",\n"));
     if let Some(comment) = &table.comment {
@@ -109,7 +119,8 @@ pub fn create_table(table: &Table, catalog: &Catalog) -> String {
         let quoted: Vec<String> = table.partitioned_by.iter().map(|name| format!("`{name}`")).collect();
         let _ = writeln!(text, "PARTITIONED BY ({})", quoted.join(", "));
     }
-    let options: Vec<String> = table.options.iter().map(|(key, value)| format!("  '{key}' = '{}'", escaped(value))).collect();
+    let options: Vec<String> =
+        table.options.iter().map(|(key, value)| format!("  '{key}' = '{}'", escaped(value))).collect();
     let _ = write!(text, "WITH (\n{}\n)", options.join(",\n"));
     text
 }

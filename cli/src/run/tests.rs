@@ -19,14 +19,13 @@ fn run_with(scripts: &[&str], format: Format, interrupted: bool) -> Ran {
     let mut connection = Canned::default();
     let scripts: Vec<Script> =
         scripts.iter().map(|text| Script { origin: Some("a.sql".to_string()), text: text.to_string() }).collect();
-    let variables = Variables::new([("MODE".to_string(), "changelog".to_string())]);
     let interrupts = Interrupts::default();
     if interrupted {
         interrupts.press();
     }
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let exit = runtime
-        .block_on(scripts_to_end(&mut connection, &scripts, &variables, &mut screen, &interrupts))
+        .block_on(scripts_to_end(&mut connection, &scripts, &mut screen, &interrupts))
         .expect("paper takes everything");
     Ran { exit, out: out.text(), err: err.text(), executed: connection.executed }
 }
@@ -217,9 +216,9 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let (mut screen, ..) = paper::screen(Format::Csv);
     screen.out = Box::new(Closed);
     let scripts = [Script { origin: None, text: "SELECT 1".to_string() }];
-    let (mut connection, variables, interrupts) = (Canned::default(), Variables::default(), Interrupts::default());
+    let (mut connection, interrupts) = (Canned::default(), Interrupts::default());
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let end = scripts_to_end(&mut connection, &scripts, &variables, &mut screen, &interrupts);
+    let end = scripts_to_end(&mut connection, &scripts, &mut screen, &interrupts);
     let failure = runtime.block_on(end).unwrap_err();
     assert_eq!(Exit::from(failure), Exit::Succeeded);
 }

@@ -17,12 +17,17 @@ impl Session {
             Show::Tables { filter, .. } => show::names("table name", named(&["table", "view"], filter)),
             Show::Views { filter, .. } => show::names("view name", named(&["view"], filter)),
             Show::MaterializedViews { .. } => show::names("materialized table name", []),
-            Show::Catalogs(filter) => show::names("catalog name", [CATALOG.to_string()].into_iter().filter(|name| passes(name, filter))),
-            Show::CurrentCatalog => show::names("current catalog name", [CATALOG.to_string()]),
-            Show::Databases { filter, .. } => {
-                show::names("database name", self.catalog.databases().map(str::to_string).filter(|name| passes(name, filter)))
+            Show::Catalogs(filter) => {
+                show::names("catalog name", [CATALOG.to_string()].into_iter().filter(|name| passes(name, filter)))
             }
-            Show::CurrentDatabase => show::names("current database name", [self.catalog.current_database().to_string()]),
+            Show::CurrentCatalog => show::names("current catalog name", [CATALOG.to_string()]),
+            Show::Databases { filter, .. } => show::names(
+                "database name",
+                self.catalog.databases().map(str::to_string).filter(|name| passes(name, filter)),
+            ),
+            Show::CurrentDatabase => {
+                show::names("current database name", [self.catalog.current_database().to_string()])
+            }
             Show::Functions { user_defined: true, .. } => show::names("function name", []),
             Show::Functions { filter, .. } => {
                 show::names("function name", self.functions().into_iter().filter(|name| passes(name, filter)))
@@ -31,17 +36,26 @@ impl Session {
                 let described = show::describe(self.entry(table)?)?;
                 let keep: arrow::array::BooleanArray = {
                     use arrow::array::AsArray;
-                    described.column(0).as_string::<i32>().iter().map(|name| name.map(|name| passes(name, filter))).collect()
+                    described
+                        .column(0)
+                        .as_string::<i32>()
+                        .iter()
+                        .map(|name| name.map(|name| passes(name, filter)))
+                        .collect()
                 };
                 Ok(arrow::compute::filter_record_batch(&described, &keep)?)
             }
             Show::CreateTable(name) => match self.entry(name)? {
                 Entry::Table(table) => return Ok(Outcome::Text(show::create_table(table, &self.catalog))),
-                Entry::View(_) => Err(Error::new(format!("{name} is a view")).fix(format!("write SHOW CREATE VIEW {name}")).at(name.place)),
+                Entry::View(_) => Err(Error::new(format!("{name} is a view"))
+                    .fix(format!("write SHOW CREATE VIEW {name}"))
+                    .at(name.place)),
             },
             Show::CreateView(name) => match self.entry(name)? {
                 Entry::View(view) => return Ok(Outcome::Text(show::create_view(view, &self.catalog))),
-                Entry::Table(_) => Err(Error::new(format!("{name} is a table")).fix(format!("write SHOW CREATE TABLE {name}")).at(name.place)),
+                Entry::Table(_) => Err(Error::new(format!("{name} is a table"))
+                    .fix(format!("write SHOW CREATE TABLE {name}"))
+                    .at(name.place)),
             },
             Show::Modules => show::names("module name", ["core".to_string()]),
             Show::Procedures => show::names("procedure name", []),
@@ -61,7 +75,14 @@ impl Session {
             .into_iter()
             .map(|job| {
                 let seconds = format!("{:.1} s", job.started.elapsed().as_secs_f64());
-                let values = [job.id.to_string(), job.name, job.status.label().to_string(), seconds, job.rows_read.to_string(), job.rows_written.to_string()];
+                let values = [
+                    job.id.to_string(),
+                    job.name,
+                    job.status.label().to_string(),
+                    seconds,
+                    job.rows_read.to_string(),
+                    job.rows_written.to_string(),
+                ];
                 values.into_iter().map(Some).collect()
             })
             .collect();
@@ -80,13 +101,15 @@ impl Session {
                 }
             }
             Describe::Database { name, .. } | Describe::Catalog { name, .. } => {
-                show::texts(&["info name", "info value"], vec![vec![Some("name".to_string()), Some(name.to_string())]]).map(Outcome::Rows)
+                show::texts(&["info name", "info value"], vec![vec![Some("name".to_string()), Some(name.to_string())]])
+                    .map(Outcome::Rows)
             }
             Describe::Function { name, .. } => {
                 let known = self.functions();
                 match known.iter().find(|known| known.eq_ignore_ascii_case(name.last())) {
                     Some(known) => Ok(Outcome::Text(format!("{} is a built-in function", known.to_uppercase()))),
-                    None => Err(Error::new(format!("unknown function {name}")).nearest(name.last(), known.iter().map(String::as_str))),
+                    None => Err(Error::new(format!("unknown function {name}"))
+                        .nearest(name.last(), known.iter().map(String::as_str))),
                 }
             }
         }
@@ -99,7 +122,11 @@ impl Session {
     /// Names of all functions and aggregates.
     pub fn functions(&self) -> Vec<String> {
         let state = engine::state(&self.settings, true, std::sync::Arc::new(|_| {}));
-        let names = state.scalar_functions().keys().chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
+        let names = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys());
         engine::public_names(names)
     }
 }

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use datafusion::sql::sqlparser::ast::Query;
 use tidemill_exec::{Error, Result};
 use tidemill_planner::analyze::Analyzer;
-use tidemill_planner::dialect::{Explain, Insert, Query, Statement};
+use tidemill_planner::dialect::{Explain, Insert, Statement};
 use tidemill_planner::settings::RuntimeMode;
 use tidemill_planner::stream::StreamPlan;
 use tidemill_planner::{compile, engine, insert, stream};
@@ -30,7 +31,9 @@ impl Session {
         let streaming = match self.settings.runtime_mode() {
             RuntimeMode::Batch => false,
             RuntimeMode::Streaming => true,
-            RuntimeMode::Automatic => !self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?,
+            RuntimeMode::Automatic => {
+                !self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?
+            }
         };
         let state = engine::state(&self.settings, streaming, Arc::new(|_| {}));
         let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
@@ -65,7 +68,7 @@ impl Session {
         let mut text = String::from("== Logical Plan ==\n");
         logical.iter().for_each(|plan| text.push_str(&format!("{plan}\n")));
         text.push_str("\n== Stream Plan ==\n");
-        plans.iter().for_each(|plan| drop(write!(text, "{plan}")));
+        plans.iter().for_each(|plan| text.push_str(&plan.to_string()));
         let graph = compile::compile(plans, self.settings.parallelism())?;
         let _ = write!(text, "\n== Job Graph ==\n{graph}");
         Ok(text)

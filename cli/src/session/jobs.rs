@@ -1,6 +1,5 @@
 //! The jobs a session has started, and what became of them.
 
-use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -9,15 +8,7 @@ use tidemill_exec::{Error, Job, JobEvent, Metrics, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-/// Names a job within its session: 1, 2, 3 ...
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JobId(pub u64);
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
+use crate::connection::{News, Report};
 
 #[derive(Clone, Debug)]
 pub enum JobStatus {
@@ -41,26 +32,12 @@ impl JobStatus {
 
 /// A line of SHOW JOBS.
 pub struct JobSummary {
-    pub id: JobId,
+    pub id: String,
     pub name: String,
     pub status: JobStatus,
     pub started: Instant,
     pub rows_read: u64,
     pub rows_written: u64,
-}
-
-/// What a background job has to say.
-pub struct Report {
-    pub job: JobId,
-    pub news: News,
-}
-
-pub enum News {
-    /// Something worth knowing: skipped records, a reconnect.
-    Note(String),
-    /// It came to its end; the text says with what ("12 rows written").
-    Finished(String),
-    Failed(Error),
 }
 
 /// All jobs of a session, running or not. Dropping it cancels those that run.
@@ -71,7 +48,8 @@ pub struct Jobs {
 }
 
 struct Entry {
-    id: JobId,
+    /// 1, 2, 3 ...: short, because people type it.
+    id: String,
     name: String,
     started: Instant,
     metrics: Arc<Metrics>,
@@ -100,7 +78,7 @@ impl Default for Jobs {
 
 impl Jobs {
     /// Looks after a job that runs.
-    pub fn start(&mut self, name: String, mut job: Job) -> JobId {
+    pub fn start(&mut self, name: String, mut job: Job) -> String {
         let metrics = Arc::clone(&job.metrics);
         let written = Arc::clone(&job.metrics);
         self.supervise(name, metrics, async move |note| {
@@ -121,7 +99,7 @@ impl Jobs {
         name: String,
         work: impl Future<Output = Result<u64>> + Send + 'static,
         mut notes: mpsc::UnboundedReceiver<String>,
-    ) -> JobId {
+    ) -> String {
         let metrics = Arc::new(Metrics::default());
         let written = Arc::clone(&metrics);
         self.supervise(name, metrics, async move |note| {
@@ -135,39 +113,41 @@ impl Jobs {
         })
     }
 
-    fn supervise<F, W>(&mut self, name: String, metrics: Arc<Metrics>, work: W) -> JobId
+    fn supervise<F, W>(&mut self, name: String, metrics: Arc<Metrics>, work: W) -> String
     where
         W: FnOnce(Box<dyn Fn(String) + Send>) -> F,
         F: Future<Output = Result<u64>> + Send + 'static,
     {
-        let id = JobId(self.jobs.len() as u64 + 1);
+        let id = (self.jobs.len() + 1).to_string();
         let (sender, status) = watch::channel(JobStatus::Running);
         let sender = Arc::new(Mutex::new(sender));
         let reports = self.reports.clone();
         let notes = reports.clone();
-        let work = work(Box::new(move |note| drop(notes.send(Report { job: id, news: News::Note(note) }))));
+        let job = id.clone();
+        let work = work(Box::new(move |note| drop(notes.send(Report { job: job.clone(), news: News::Note(note) }))));
+        let job = id.clone();
         let ended = Arc::clone(&sender);
         let task = tokio::spawn(async move {
             let (status, news) = match work.await {
                 Ok(rows) => (JobStatus::Finished, News::Finished(format!("{} written", super::query::rows(rows)))),
                 Err(error) => (JobStatus::Failed(error.clone()), News::Failed(error)),
             };
-            let _ = reports.send(Report { job: id, news });
+            let _ = reports.send(Report { job, news });
             locked(&ended).send_replace(status);
         });
         let stop = Stop { task: task.abort_handle(), status: sender };
-        self.jobs.push(Entry { id, name, started: Instant::now(), metrics, status, stop });
+        self.jobs.push(Entry { id: id.clone(), name, started: Instant::now(), metrics, status, stop });
         id
     }
 
     /// Waits for a job; its end is not reported again.
-    pub async fn wait(&mut self, id: &JobId) -> Result<u64> {
-        let Some(entry) = self.jobs.iter_mut().find(|entry| entry.id == *id) else { return Ok(0) };
+    pub async fn wait(&mut self, id: &str) -> Result<u64> {
+        let Some(entry) = self.jobs.iter_mut().find(|entry| entry.id == id) else { return Ok(0) };
         let _ = entry.status.wait_for(|status| !matches!(status, JobStatus::Running)).await;
         let status = entry.status.borrow().clone();
         let rows = entry.metrics.rows_written.load(Ordering::Relaxed);
         while let Ok(report) = self.heard.try_recv() {
-            if report.job != *id || matches!(report.news, News::Note(_)) {
+            if report.job != id || matches!(report.news, News::Note(_)) {
                 let _ = self.reports.send(report);
                 if self.heard.len() <= 1 {
                     break;
@@ -183,8 +163,8 @@ impl Jobs {
     /// # Errors
     /// No job has this id, or it has ended already.
     pub fn stop(&mut self, id: &str) -> Result<()> {
-        let known: Vec<String> = self.jobs.iter().map(|entry| entry.id.to_string()).collect();
-        let Some(entry) = self.jobs.iter().find(|entry| entry.id.to_string() == id) else {
+        let known: Vec<String> = self.jobs.iter().map(|entry| entry.id.clone()).collect();
+        let Some(entry) = self.jobs.iter().find(|entry| entry.id == id) else {
             return Err(Error::new(format!("unknown job {id}")).nearest(id, known.iter().map(String::as_str)));
         };
         let status = entry.status.borrow().clone();
@@ -200,7 +180,7 @@ impl Jobs {
         self.jobs
             .iter()
             .map(|entry| JobSummary {
-                id: entry.id,
+                id: entry.id.clone(),
                 name: entry.name.clone(),
                 status: entry.status.borrow().clone(),
                 started: entry.started,
@@ -216,7 +196,7 @@ impl Jobs {
             if let Ok(report) = self.heard.try_recv() {
                 return Some(report);
             }
-            let mut running = self.jobs.iter_mut().find(|entry| matches!(*entry.status.borrow(), JobStatus::Running))?;
+            let running = self.jobs.iter_mut().find(|entry| matches!(*entry.status.borrow(), JobStatus::Running))?;
             tokio::select! {
                 biased;
                 report = self.heard.recv() => return report,

@@ -14,15 +14,16 @@ use tidemill_exec::connect::Registry;
 use tidemill_exec::{Error, Result, batch, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
-use tidemill_planner::dialect::{self, CreateTable, Insert, ObjectKind, ParsedStatement, Statement, TableChange, Use, ViewChange};
+use tidemill_planner::dialect::{self, CreateTable, Insert, ObjectKind, Statement, TableChange, Use, ViewChange};
 use tidemill_planner::settings::{RuntimeMode, Settings};
 use tidemill_planner::{compile, ddl, engine, insert, stream};
 
-pub use jobs::{JobId, JobStatus, JobSummary, News, Report};
+pub use jobs::{JobStatus, JobSummary};
 pub use query::{Event, Query};
 
 use jobs::Jobs;
-use tidemill_exec::batch::Notes;
+
+use crate::connection::Report;
 
 /// What one connection to the engine knows: its catalog, its settings, the jobs it started.
 pub struct Session {
@@ -30,6 +31,7 @@ pub struct Session {
     settings: Settings,
     registry: Registry,
     jobs: Jobs,
+    variables: BTreeMap<String, String>,
 }
 
 /// What executing a statement gave.
@@ -43,11 +45,7 @@ pub enum Outcome {
     /// A query that is running.
     Query(Query),
     /// A job was started in the background.
-    Job { id: JobId, name: String },
-    /// HELP
-    Help,
-    /// CLEAR
-    Clear,
+    Job { id: String, name: String },
     /// QUIT
     Quit,
 }
@@ -66,11 +64,22 @@ impl Session {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_registry(settings: impl IntoIterator<Item = (String, String)>, registry: Registry) -> Result<Session> {
-        let mut session = Session { catalog: Catalog::default(), settings: Settings::default(), registry, jobs: Jobs::default() };
+        let mut session = Session {
+            catalog: Catalog::default(),
+            settings: Settings::default(),
+            registry,
+            jobs: Jobs::default(),
+            variables: BTreeMap::new(),
+        };
         for (key, value) in settings {
             session.settings.set(&key, &value)?;
         }
         Ok(session)
+    }
+
+    /// What `${name}` in statements stands for; the process's environment stands behind.
+    pub fn define(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.variables.insert(name.into(), value.into());
     }
 
     pub fn settings(&self) -> &Settings {
@@ -92,8 +101,8 @@ impl Session {
 
     /// Parses `script` and executes its statements in order, up to the first that fails. What they give is handed to `each`.
     pub async fn run(&mut self, script: &str, mut each: impl AsyncFnMut(Outcome) -> Result<()>) -> Result<()> {
-        for statement in dialect::statements(script, &|name| std::env::var(name).ok()) {
-            let outcome = self.execute(&statement?).await?;
+        for piece in dialect::pieces(script) {
+            let outcome = self.execute(piece.text).await?;
             each(outcome).await?;
         }
         Ok(())
@@ -103,8 +112,16 @@ impl Session {
     ///
     /// # Errors
     /// Whatever is wrong with the statement; places are relative to its text.
-    pub async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
-        match &statement.statement {
+    pub async fn execute(&mut self, statement: &str) -> Result<Outcome> {
+        let variables = &self.variables;
+        let mut parsed =
+            dialect::parse(statement, &|name| variables.get(name).cloned().or_else(|| std::env::var(name).ok()))?;
+        let statement = match (parsed.pop(), parsed.is_empty()) {
+            (Some(statement), true) => statement.statement,
+            (None, _) => return Ok(Outcome::Done(String::new())),
+            (Some(_), false) => return Err(Error::new("more than one statement where one is expected")),
+        };
+        match &statement {
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
             Statement::StatementSet(inserts) => self.insert(inserts).await,
@@ -156,9 +173,9 @@ impl Session {
                 self.jobs.stop(&stop.id)?;
                 Ok(Outcome::Done(format!("job {} stopped", stop.id)))
             }
-            Statement::Help => Ok(Outcome::Help),
+            Statement::Help => Ok(Outcome::Text("HELP is for the shell: start tidemill without arguments".to_string())),
             Statement::Quit => Ok(Outcome::Quit),
-            Statement::Clear => Ok(Outcome::Clear),
+            Statement::Clear => Ok(Outcome::Done(String::new())),
         }
     }
 
@@ -168,7 +185,7 @@ impl Session {
         f(&Analyzer::new(&self.catalog, &self.settings, &self.registry, &state))
     }
 
-    async fn query(&self, query: &dialect::Query) -> Result<Query> {
+    async fn query(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Query> {
         let (notes, heard) = query::notes();
         let bounded = self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?;
         let streaming = match self.settings.runtime_mode() {
@@ -191,7 +208,8 @@ impl Session {
         let plan = stream::stream(&plan, &self.settings, state.execution_props())?;
         let (sink, events) = collect::collect();
         let props = plan.props.clone();
-        let graph = compile::compile(vec![insert::with_sink("result", Arc::new(sink), plan)], self.settings.parallelism())?;
+        let graph =
+            compile::compile(vec![insert::with_sink("result", Arc::new(sink), plan)], self.settings.parallelism())?;
         let job = launch(graph, self.settings.epoch_interval()).await?;
         Ok(query::of_stream(props, events, job))
     }
@@ -200,7 +218,8 @@ impl Session {
     async fn insert(&mut self, inserts: &[Insert]) -> Result<Outcome> {
         let batch = self.settings.runtime_mode() == RuntimeMode::Batch;
         let tables: Vec<String> = inserts.iter().map(|insert| insert.table.to_string()).collect();
-        let name = self.settings.job_name().map_or_else(|| format!("insert into {}", tables.join(", ")), str::to_string);
+        let name =
+            self.settings.job_name().map_or_else(|| format!("insert into {}", tables.join(", ")), str::to_string);
         let (notes, heard) = query::notes();
         let state = engine::state(&self.settings, !batch, notes);
         let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
@@ -245,9 +264,15 @@ impl Session {
 
     async fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
         let streaming = self.settings.runtime_mode() != RuntimeMode::Batch;
-        let table = self.analyzed(streaming, |analyzer| ddl::table(create, &self.catalog, analyzer, self.settings.time_zone()))?;
+        let table = self
+            .analyzed(streaming, |analyzer| ddl::table(create, &self.catalog, analyzer, self.settings.time_zone()))?;
         let existed = self.catalog.get(&create.name.parts).is_ok();
-        self.catalog.create(&create.name.parts, Entry::Table(Arc::new(table)), create.if_not_exists, create.or_replace)?;
+        self.catalog.create(
+            &create.name.parts,
+            Entry::Table(Arc::new(table)),
+            create.if_not_exists,
+            create.or_replace,
+        )?;
         let Some(query) = &create.query else { return Ok(Outcome::Done(format!("table {} created", create.name))) };
         if existed && create.if_not_exists {
             return Ok(Outcome::Done(format!("table {} exists already", create.name)));
@@ -297,13 +322,16 @@ impl Session {
             self.catalog.rename(&alter.name.parts, name.last())?;
             return Ok(Outcome::Done(format!("table {} is now {name}", alter.name)));
         }
-        let altered = self.analyzed(true, |analyzer| ddl::altered(&table, &alter.change, analyzer, self.settings.time_zone()))?;
+        let altered =
+            self.analyzed(true, |analyzer| ddl::altered(&table, &alter.change, analyzer, self.settings.time_zone()))?;
         self.catalog.create(&alter.name.parts, Entry::Table(Arc::new(altered)), false, true)?;
         Ok(Outcome::Done(format!("table {} altered", alter.name)))
     }
 
     fn alter_view(&mut self, alter: &dialect::AlterView) -> Result<Outcome> {
-        let Entry::View(view) = self.catalog.get(&alter.name.parts).map_err(|error| error.at(alter.name.place))?.clone() else {
+        let Entry::View(view) =
+            self.catalog.get(&alter.name.parts).map_err(|error| error.at(alter.name.place))?.clone()
+        else {
             return Err(Error::new(format!("{} is a table", alter.name)).fix("write ALTER TABLE").at(alter.name.place));
         };
         match &alter.change {
@@ -312,7 +340,9 @@ impl Session {
                 Ok(Outcome::Done(format!("view {} is now {name}", alter.name)))
             }
             ViewChange::As(query) => {
-                let changed = self.analyzed(true, |analyzer| ddl::view_of(&view.name, &view.columns, query, view.comment.clone(), analyzer))?;
+                let changed = self.analyzed(true, |analyzer| {
+                    ddl::view_of(&view.name, &view.columns, query, view.comment.clone(), analyzer)
+                })?;
                 self.catalog.create(&alter.name.parts, Entry::View(Arc::new(changed)), false, true)?;
                 Ok(Outcome::Done(format!("view {} altered", alter.name)))
             }

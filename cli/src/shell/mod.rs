@@ -13,6 +13,7 @@ use futures::FutureExt;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{ColorMode, CompletionType, Config, Editor};
+use tidemill_planner::dialect;
 use tokio::runtime::Runtime;
 
 use self::complete::Vocabulary;
@@ -22,9 +23,7 @@ use crate::failure::Result;
 use crate::interrupt::Interrupts;
 use crate::run::{self, Exit};
 use crate::screen::Screen;
-use crate::script;
 use crate::show::Then;
-use crate::variables::Variables;
 
 const PROMPT: &str = "tidemill> ";
 
@@ -35,7 +34,6 @@ const PROMPT: &str = "tidemill> ";
 pub fn run(
     connection: &mut impl Connection,
     runtime: &Runtime,
-    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
@@ -61,7 +59,7 @@ pub fn run(
             Err(error) => return Err(std::io::Error::other(error).into()),
         };
         remember(&mut editor, history.as_deref(), text.trim());
-        if !run_text(&text, connection, runtime, variables, screen, interrupts)? {
+        if !run_text(&text, connection, runtime, screen, interrupts)? {
             return Ok(Exit::Succeeded);
         }
     }
@@ -72,11 +70,10 @@ fn run_text(
     text: &str,
     connection: &mut impl Connection,
     runtime: &Runtime,
-    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<bool> {
-    for statement in script::split(text) {
+    for statement in dialect::pieces(text) {
         match Local::of(statement.text) {
             Some(Local::Help) => write!(screen.out, "{}", help::PAGE)?,
             Some(Local::Clear) => crossterm::queue!(
@@ -87,7 +84,7 @@ fn run_text(
             Some(Local::Quit) => return Ok(false),
             None => {
                 interrupts.clear();
-                let ran = run::run_statement(connection, &statement, None, variables, screen, interrupts);
+                let ran = run::run_statement(connection, &statement, None, screen, interrupts);
                 match runtime.block_on(ran)? {
                     Some(Then::Continue) => {}
                     Some(Then::Quit) => return Ok(false),
@@ -121,7 +118,7 @@ impl Local {
 
 /// Whether Enter runs `text`. The shell's own words need no `;`: someone who wants out should not have to learn how.
 fn is_complete(text: &str) -> bool {
-    script::is_complete(text) || Local::of(text).is_some()
+    dialect::is_complete(text) || Local::of(text).is_some()
 }
 
 fn editor(colors: bool) -> Result<Editor<Helper, FileHistory>> {

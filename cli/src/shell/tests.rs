@@ -44,7 +44,7 @@ mod pseudo_terminal {
         let runtime = runtime().unwrap();
         let interrupts = runtime.block_on(async { Interrupts::listen() }).unwrap();
         let mut screen = Screen::of_process(Format::Table, true);
-        let exit = run(&mut Canned::default(), &runtime, &Variables::default(), &mut screen, &interrupts);
+        let exit = run(&mut Canned::default(), &runtime, &mut screen, &interrupts);
         assert_eq!(exit.unwrap(), Exit::Succeeded);
     }
 

@@ -25,7 +25,13 @@ fn by_first(input: &SchemaRef, functions: &[&str], retracting: bool, emit: Emit)
     grouped(input, vec![0], columns, retracting, emit)
 }
 
-fn grouped(input: &SchemaRef, keys: Vec<usize>, columns: Vec<AggregateColumn>, retracting: bool, emit: Emit) -> Aggregate {
+fn grouped(
+    input: &SchemaRef,
+    keys: Vec<usize>,
+    columns: Vec<AggregateColumn>,
+    retracting: bool,
+    emit: Emit,
+) -> Aggregate {
     let mut fields: Vec<_> = keys.iter().map(|&key| Arc::clone(&input.fields()[key])).collect();
     fields.extend(columns.iter().map(|column| Arc::clone(&column.call.result)));
     let schema = Arc::new(Schema::new(fields));

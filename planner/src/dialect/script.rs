@@ -7,7 +7,7 @@ use tidemill_exec::{Error, Place, Result};
 
 /// What the scanner tells apart; everything else is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Piece<'a> {
+enum Lexeme<'a> {
     Word(&'a str),
     /// A quoted text or name, or any other character.
     Other,
@@ -24,7 +24,7 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// The next piece with where it begins and ends, in bytes.
-    fn next(&mut self) -> Option<(Piece<'a>, usize, usize)> {
+    fn next(&mut self) -> Option<(Lexeme<'a>, usize, usize)> {
         loop {
             let rest = &self.text[self.at..];
             let first = rest.chars().next()?;
@@ -38,7 +38,7 @@ impl<'a> Scanner<'a> {
                     Some(end) => self.at += end + 4,
                     None => {
                         self.at = self.text.len();
-                        return Some((Piece::Unclosed, start, self.at));
+                        return Some((Lexeme::Unclosed, start, self.at));
                     }
                 }
             } else {
@@ -48,19 +48,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn piece(&mut self, first: char, rest: &'a str) -> Piece<'a> {
+    fn piece(&mut self, first: char, rest: &'a str) -> Lexeme<'a> {
         let (piece, length) = match first {
-            ';' => (Piece::Semicolon, 1),
+            ';' => (Lexeme::Semicolon, 1),
             '\'' | '"' | '`' => match quoted(rest, first) {
-                Some(length) => (Piece::Other, length),
-                None => (Piece::Unclosed, rest.len()),
+                Some(length) => (Lexeme::Other, length),
+                None => (Lexeme::Unclosed, rest.len()),
             },
-            '$' => (Piece::Other, variable(rest).map_or(1, |variable| variable.length)),
+            '$' => (Lexeme::Other, variable(rest).map_or(1, |variable| variable.length)),
             _ if is_word(first) => {
                 let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-                (Piece::Word(&rest[..length]), length)
+                (Lexeme::Word(&rest[..length]), length)
             }
-            _ => (Piece::Other, first.len_utf8()),
+            _ => (Lexeme::Other, first.len_utf8()),
         };
         self.at += length;
         piece
@@ -104,14 +104,14 @@ pub(super) fn cut(text: &str, from: usize) -> Option<Cut> {
     let mut set = Set::default();
     while let Some((piece, begin, after)) = scanner.next() {
         match piece {
-            Piece::Semicolon => {
+            Lexeme::Semicolon => {
                 let Some(start) = start else { continue };
                 if set.ends_at_semicolon() {
                     return Some(Cut { start, end, next: after, terminated: true });
                 }
                 end = after;
             }
-            Piece::Unclosed => {
+            Lexeme::Unclosed => {
                 let start = start.unwrap_or(begin);
                 return Some(Cut { start, end: after, next: text.len(), terminated: false });
             }
@@ -144,9 +144,9 @@ enum Member {
 }
 
 impl Set {
-    fn take(&mut self, piece: Piece<'_>) {
+    fn take(&mut self, piece: Lexeme<'_>) {
         let word = match piece {
-            Piece::Word(word) => word.to_ascii_uppercase(),
+            Lexeme::Word(word) => word.to_ascii_uppercase(),
             _ => "?".to_string(),
         };
         if self.inside {
@@ -171,6 +171,24 @@ impl Set {
         self.inside = self.head == ["BEGIN", "STATEMENT", "SET"];
         !self.inside
     }
+}
+
+/// One statement of a script, cut off but not parsed, without its semicolon and the comments around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    pub text: &'a str,
+    /// Where it begins in the script.
+    pub place: Place,
+}
+
+/// The statements of a script in order; empty ones are left out.
+pub fn pieces(script: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut at = Some(0);
+    std::iter::from_fn(move || {
+        let found = cut(script, at.take()?)?;
+        at = Some(found.next);
+        Some(Piece { text: &script[found.start..found.end], place: place(script, found.start, found.end) })
+    })
 }
 
 /// Whether a shell may run what was typed: every statement ends with a semicolon, outside of quotes, comments and open statement sets.

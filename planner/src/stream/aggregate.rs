@@ -7,7 +7,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan, lit};
 use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Expand, LocalAggregate};
-use tidemill_exec::{Changes, Result};
+use tidemill_exec::{Changes, Error, Result};
 
 use super::lower::{Lowering, nullable};
 use super::plan::{Distribution, StreamPlan};
@@ -17,7 +17,14 @@ impl Lowering<'_> {
     /// Project keys, arguments and filters into columns; then aggregate, in two phases where an exchange lies between.
     pub(super) fn aggregate(&self, node: &logical::Aggregate) -> Result<StreamPlan> {
         let input = node.input.schema();
-        let calls = node.aggr_expr.iter().map(|expr| aggregates::call_of(expr, input)).collect::<Result<Vec<_>>>()?;
+        let calls = node
+            .aggr_expr
+            .iter()
+            .map(|expr| match expr.clone().unalias() {
+                Expr::AggregateFunction(function) => aggregates::call_of(&function, input),
+                other => Err(Error::new(format!("{other} is no aggregate"))),
+            })
+            .collect::<Result<Vec<_>>>()?;
 
         let sets = GroupingSets::of(&node.group_expr);
         let mut columns: Vec<Expr> = sets.keys.clone();
@@ -92,7 +99,10 @@ impl Lowering<'_> {
             && self.emit == Emit::Epoch
             && !columns.is_empty()
             && plan.props.distribution != distribution
-            && columns.iter().all(|column| !column.call.distinct);
+            && columns.iter().all(|column| {
+                // A distinct set is no smaller than its rows, and an order is lost where equal rows cancel.
+                !column.call.distinct && !(retracting && column.call.function.is_ordered())
+            });
         let input = Arc::clone(&plan.props.schema);
         let plan = match local {
             false => plan,
