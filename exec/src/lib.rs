@@ -10,6 +10,7 @@ pub mod error;
 pub mod formats;
 pub mod message;
 pub mod operator;
+pub mod text;
 
 pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};

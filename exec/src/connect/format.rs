@@ -108,6 +108,10 @@ pub trait Decoder: Send {
 
     /// What was left out since the last call.
     fn skipped(&mut self) -> Option<Skipped>;
+
+    /// The bytes to come do not begin at the start of their split: there is no header line to leave out. Called before anything
+    /// is decoded.
+    fn resumed(&mut self) {}
 }
 
 /// Turns rows into bytes.

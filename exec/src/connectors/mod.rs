@@ -10,6 +10,7 @@ use crate::connect::Connector;
 mod blackhole;
 mod datagen;
 mod filesystem;
+mod print;
 mod pump;
 mod records;
 mod socket;
@@ -23,6 +24,7 @@ mod values;
 pub use blackhole::Blackhole;
 pub use datagen::Datagen;
 pub use filesystem::{Filesystem, FilesystemSink};
+pub use print::Print;
 pub use socket::Socket;
 pub use stdin::Stdin;
 pub use stdout::Stdout;
@@ -37,6 +39,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(Values),
         Arc::new(Stdin::default()),
         Arc::new(Stdout::default()),
+        Arc::new(Print::default()),
         Arc::new(Blackhole),
     ]
 }

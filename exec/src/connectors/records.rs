@@ -17,12 +17,8 @@ use crate::message::Batch;
 pub(super) const FORMAT: OptionSpec =
     OptionSpec::with_default("format", OptionKind::Text, "raw", "how bytes become rows and rows become bytes");
 
-pub(super) const BYTE_DELIMITER: OptionSpec = OptionSpec::with_default(
-    "byte-delimiter",
-    OptionKind::Integer,
-    "10",
-    "the byte (as a number) that ends a record; with another than 10, newlines inside records count as spaces",
-);
+pub(super) const BYTE_DELIMITER: OptionSpec =
+    OptionSpec::with_default("byte-delimiter", OptionKind::Integer, "10", "the byte (as a number) that ends a record");
 
 pub(super) const MAX_RECORD_SIZE: OptionSpec =
     OptionSpec::with_default("max-record-size", OptionKind::Bytes, "64mb", "a record longer than this is a bad record");
@@ -66,6 +62,7 @@ pub(super) struct Records {
     decoder: Box<dyn Decoder>,
     /// Of the rows it gives.
     schema: SchemaRef,
+    /// Where to go on after a record that is too long. Finding the others is the format's part.
     delimiter: u8,
     record_bytes_max: usize,
     /// The table's policy for bad records: leave them out and count them.
@@ -98,9 +95,13 @@ impl Records {
             .options
             .iter()
             .any(|(name, value)| name.ends_with(".ignore-parse-errors") && value.trim().eq_ignore_ascii_case("true"));
+        let mut decoder = format.decoder(table, projection)?;
+        if offset > 0 {
+            decoder.resumed();
+        }
         Ok(Records {
             split,
-            decoder: format.decoder(table, projection)?,
+            decoder,
             schema: Arc::new(table.schema.project(projection)?),
             delimiter: delimiter_of(table, options)?,
             record_bytes_max: usize::try_from(record_bytes_max).unwrap_or(usize::MAX),
@@ -127,16 +128,7 @@ impl Records {
         // What is decoded is dropped here, once per chunk, so a half record moves to the front once and not per batch.
         self.bytes.drain(..self.start);
         self.start = 0;
-        if self.delimiter == b'\n' {
-            self.bytes.extend_from_slice(chunk);
-        } else {
-            let delimiter = self.delimiter;
-            self.bytes.extend(chunk.iter().map(|&byte| match byte {
-                b'\n' => b' ',
-                byte if byte == delimiter => b'\n',
-                byte => byte,
-            }));
-        }
+        self.bytes.extend_from_slice(chunk);
     }
 
     /// No more bytes will come: what is left is a record even without a delimiter.
@@ -236,12 +228,19 @@ fn merged(first: Option<Skipped>, second: Option<Skipped>) -> Option<Skipped> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{lines_of, lines_table};
+    use arrow::datatypes::DataType;
+
+    use super::super::testing::{lines_of, lines_table, registry, table};
     use super::*;
 
     fn records(with: &[(&str, &str)]) -> Records {
-        let (table, format) = lines_table(with);
-        let options = &[BYTE_DELIMITER, MAX_RECORD_SIZE];
+        records_of(&[&[("format", "lines")], with].concat())
+    }
+
+    fn records_of(with: &[(&str, &str)]) -> Records {
+        let table = table(&[("line", DataType::Utf8)], with);
+        let options = &[FORMAT, BYTE_DELIMITER, MAX_RECORD_SIZE];
+        let format = format_of(&table, options, &registry()).unwrap();
         Records::new(&table, options, format.as_ref(), &[0], SplitId::new("here"), 0).unwrap()
     }
 
@@ -288,10 +287,22 @@ mod tests {
     }
 
     #[test]
-    fn another_delimiter_ends_records_and_newlines_become_spaces() {
-        let mut records = records(&[("byte-delimiter", "0")]);
+    fn another_delimiter_ends_records_that_may_hold_newlines() {
+        let mut records = records_of(&[("format", "raw"), ("byte-delimiter", "0")]);
         records.push(b"a\nb\0c\0");
-        assert_eq!(drain(&mut records), [("a b".to_string(), 6), ("c".to_string(), 6)]);
+        assert_eq!(drain(&mut records), [("a\nb".to_string(), 6), ("c".to_string(), 6)]);
+    }
+
+    #[test]
+    fn only_the_start_of_a_split_has_a_header() {
+        let (mut table, _) = lines_table(&[("csv.ignore-first-line", "true")]);
+        table.options.set("format", "csv");
+        for (start, lines) in [(0, 1), (8, 2)] {
+            let format = format_of(&table, &[FORMAT], &Registry::default()).unwrap();
+            let mut records = Records::new(&table, &[], format.as_ref(), &[0], SplitId::new("here"), start).unwrap();
+            records.push(b"a\nb\n");
+            assert_eq!(drain(&mut records).len(), lines);
+        }
     }
 
     #[test]

@@ -1,0 +1,433 @@
+//! A column under construction: what the decoders write into.
+//!
+//! Arrow's own builders cannot take values back. These can: a record that turns out to be bad half-way is undone with
+//! [`Column::truncate`], and the rows before it are as they were. They also hand their vectors to Arrow without a copy.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayData, ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, ListArray,
+    MapArray, NullArray, StringArray, StructArray, builder::NullBufferBuilder, make_array,
+};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute;
+use arrow::datatypes::{ArrowNativeType, DataType, Field, FieldRef, Fields, TimeUnit};
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::wrong::Wrong;
+use crate::error::{Error, Result};
+use crate::text::Zone;
+use crate::text::parse::{self, DecimalError, TimestampStandard};
+
+/// How texts become dates and times.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    pub standard: TimestampStandard,
+    /// For a `TIMESTAMP_LTZ` whose text names no zone.
+    pub zone: Zone,
+}
+
+/// Values of one type, null or not, that can be taken back from the end.
+pub struct Column {
+    field: FieldRef,
+    validity: NullBufferBuilder,
+    pub kind: Kind,
+}
+
+pub enum Kind {
+    Null,
+    Boolean(BooleanBufferBuilder),
+    Int8(Vec<i8>),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    Date(Vec<i32>),
+    Time32(Vec<i32>, TimeUnit),
+    Time64(Vec<i64>, TimeUnit),
+    Timestamp {
+        values: Vec<i64>,
+        unit: TimeUnit,
+        zoned: bool,
+        reading: Reading,
+    },
+    Text(Texts),
+    Bytes(Texts),
+    /// `BINARY(n)`
+    FixedBytes(Vec<u8>, usize),
+    List(Vec<i32>, Box<Column>),
+    Map(Box<MapColumn>),
+    Row(Vec<Column>),
+}
+
+/// Values of any length, end to end.
+pub struct Texts {
+    /// Where each value starts, and last where the next will.
+    pub offsets: Vec<i32>,
+    pub bytes: Vec<u8>,
+}
+
+pub struct MapColumn {
+    pub offsets: Vec<i32>,
+    pub keys: Column,
+    pub values: Column,
+    /// Entries whose key came again later in the same map: the last one counts, so these are left out at the end. Ascending.
+    pub overwritten: Vec<usize>,
+}
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl Column {
+    /// An empty column for `field`.
+    ///
+    /// # Errors
+    /// The formats have no text for values of this type; `of` names the table.
+    pub fn new(field: &FieldRef, reading: Reading, of: &str) -> Result<Column> {
+        let child = |field: &FieldRef| Column::new(field, reading, of);
+        let kind = match field.data_type() {
+            DataType::Null => Kind::Null,
+            DataType::Boolean => Kind::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => Kind::Int8(Vec::new()),
+            DataType::Int16 => Kind::Int16(Vec::new()),
+            DataType::Int32 => Kind::Int32(Vec::new()),
+            DataType::Int64 => Kind::Int64(Vec::new()),
+            DataType::Float32 => Kind::Float32(Vec::new()),
+            DataType::Float64 => Kind::Float64(Vec::new()),
+            DataType::Decimal128(precision, scale) => {
+                Kind::Decimal { values: Vec::new(), precision: *precision, scale: *scale }
+            }
+            DataType::Date32 => Kind::Date(Vec::new()),
+            DataType::Time32(unit) => Kind::Time32(Vec::new(), *unit),
+            DataType::Time64(unit) => Kind::Time64(Vec::new(), *unit),
+            DataType::Timestamp(unit, zone) => {
+                Kind::Timestamp { values: Vec::new(), unit: *unit, zoned: zone.is_some(), reading }
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text(Texts::new()),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Kind::Bytes(Texts::new()),
+            DataType::FixedSizeBinary(size) => Kind::FixedBytes(Vec::new(), usize::try_from(*size).unwrap_or(0)),
+            DataType::List(item) => Kind::List(vec![0], Box::new(child(item)?)),
+            DataType::Map(entries, _) => {
+                let DataType::Struct(fields) = entries.data_type() else {
+                    return Err(unsupported(field, of));
+                };
+                let [key, value] = fields.as_ref() else { return Err(unsupported(field, of)) };
+                let (keys, values) = (child(key)?, child(value)?);
+                Kind::Map(Box::new(MapColumn { offsets: vec![0], keys, values, overwritten: Vec::new() }))
+            }
+            DataType::Struct(fields) => Kind::Row(fields.iter().map(child).collect::<Result<_>>()?),
+            _ => return Err(unsupported(field, of)),
+        };
+        Ok(Column { field: Arc::clone(field), validity: NullBufferBuilder::new(0), kind })
+    }
+
+    pub fn name(&self) -> &str {
+        self.field.name()
+    }
+
+    pub fn data_type(&self) -> &DataType {
+        self.field.data_type()
+    }
+
+    pub fn nullable(&self) -> bool {
+        self.field.is_nullable()
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.validity.len()
+    }
+
+    /// Appends NULL, or what stands for it under a row that is NULL as a whole.
+    pub fn push_null(&mut self) {
+        match &mut self.kind {
+            Kind::Null => {}
+            Kind::Boolean(bits) => bits.append(false),
+            Kind::Int8(values) => values.push(0),
+            Kind::Int16(values) => values.push(0),
+            Kind::Int32(values) | Kind::Date(values) | Kind::Time32(values, _) => values.push(0),
+            Kind::Int64(values) | Kind::Time64(values, _) | Kind::Timestamp { values, .. } => values.push(0),
+            Kind::Float32(values) => values.push(0.0),
+            Kind::Float64(values) => values.push(0.0),
+            Kind::Decimal { values, .. } => values.push(0),
+            Kind::Text(texts) | Kind::Bytes(texts) => texts.offsets.push(texts.end()),
+            Kind::FixedBytes(bytes, size) => bytes.resize(bytes.len() + *size, 0),
+            Kind::List(offsets, _) => offsets.push(last(offsets)),
+            Kind::Map(map) => map.offsets.push(last(&map.offsets)),
+            Kind::Row(fields) => fields.iter_mut().for_each(Column::push_null),
+        }
+        self.validity.append_null();
+    }
+
+    /// Appends the value that was just written into `kind`: everything but its validity is there.
+    #[inline]
+    pub fn push_valid(&mut self) {
+        self.validity.append_non_null();
+    }
+
+    /// Appends a text to a `STRING` column. `ascii` spares the check that it is UTF-8.
+    #[inline]
+    pub fn push_text(&mut self, text: &[u8], ascii: bool) -> Result<(), Wrong> {
+        let Kind::Text(texts) = &mut self.kind else { return Err(Wrong::Kind) };
+        if !ascii && std::str::from_utf8(text).is_err() {
+            return Err(Wrong::NotUtf8);
+        }
+        texts.push(text)?;
+        self.validity.append_non_null();
+        Ok(())
+    }
+
+    /// Appends the value that `text` stands for. Nothing is appended if there is an error.
+    ///
+    /// As in Flink: spaces around numbers do not matter, every text but `true` is a false `BOOLEAN`, bytes are base64, and a
+    /// number too large for a `DECIMAL` is NULL.
+    pub fn push_parsed(&mut self, text: &[u8]) -> Result<(), Wrong> {
+        if matches!(self.kind, Kind::Text(_)) {
+            return self.push_text(text, false);
+        }
+        let trimmed = text.trim_ascii();
+        match &mut self.kind {
+            Kind::Boolean(bits) => bits.append(trimmed.eq_ignore_ascii_case(b"true")),
+            Kind::Int8(values) => values.push(parse_integer(trimmed)?),
+            Kind::Int16(values) => values.push(parse_integer(trimmed)?),
+            Kind::Int32(values) => values.push(parse_integer(trimmed)?),
+            Kind::Int64(values) => values.push(parse_integer(trimmed)?),
+            Kind::Float32(values) => values.push(parse::parse_float(trimmed).ok_or(Wrong::Kind)?),
+            Kind::Float64(values) => values.push(parse::parse_double(trimmed).ok_or(Wrong::Kind)?),
+            Kind::Decimal { values, precision, scale } => {
+                match parse::parse_decimal(trimmed, *precision, *scale) {
+                    Ok(value) => values.push(value),
+                    Err(DecimalError::Overflow) if self.field.is_nullable() => {
+                        self.push_null();
+                        return Ok(());
+                    }
+                    Err(DecimalError::Overflow) => return Err(Wrong::Range),
+                    Err(DecimalError::NotANumber) => return Err(Wrong::Kind),
+                };
+            }
+            Kind::Date(values) => values.push(parse::parse_date(trimmed).ok_or(Wrong::Kind)?),
+            Kind::Time32(values, unit) => {
+                let (second, nanos) = parse::parse_time(trimmed).ok_or(Wrong::Kind)?;
+                values.push(match unit {
+                    TimeUnit::Second => second as i32,
+                    _ => (second * 1000 + nanos / 1_000_000) as i32,
+                });
+            }
+            Kind::Time64(values, unit) => {
+                let (second, nanos) = parse::parse_time(trimmed).ok_or(Wrong::Kind)?;
+                let nanos = i64::from(second) * 1_000_000_000 + i64::from(nanos);
+                values.push(if *unit == TimeUnit::Microsecond { nanos / 1000 } else { nanos });
+            }
+            Kind::Timestamp { values, unit, zoned, reading } => {
+                let parsed = parse::parse_timestamp(trimmed, reading.standard).ok_or(Wrong::Kind)?;
+                let parsed = match (*zoned, parsed.offset) {
+                    (true, _) => parsed.to_utc(&reading.zone),
+                    (false, None) => parsed,
+                    // A TIMESTAMP has no zone; a text with one means something else.
+                    (false, Some(_)) => return Err(Wrong::Zone),
+                };
+                values.push(parsed.value(*unit).ok_or(Wrong::Range)?);
+            }
+            Kind::Bytes(texts) => {
+                let before = texts.bytes.len();
+                if BASE64.decode_vec(trimmed, &mut texts.bytes).is_err() {
+                    texts.bytes.truncate(before);
+                    return Err(Wrong::Kind);
+                }
+                texts.close()?;
+            }
+            Kind::FixedBytes(bytes, size) => {
+                let value = BASE64.decode(trimmed).map_err(|_| Wrong::Kind)?;
+                if value.len() != *size {
+                    return Err(Wrong::Range);
+                }
+                bytes.extend_from_slice(&value);
+            }
+            Kind::Null | Kind::Text(_) | Kind::List(..) | Kind::Map(_) | Kind::Row(_) => return Err(Wrong::Kind),
+        }
+        self.validity.append_non_null();
+        Ok(())
+    }
+
+    /// Takes back everything from row `len` on, also what was only begun.
+    pub fn truncate(&mut self, len: usize) {
+        match &mut self.kind {
+            Kind::Null => {}
+            Kind::Boolean(bits) => bits.truncate(len),
+            Kind::Int8(values) => values.truncate(len),
+            Kind::Int16(values) => values.truncate(len),
+            Kind::Int32(values) | Kind::Date(values) | Kind::Time32(values, _) => values.truncate(len),
+            Kind::Int64(values) | Kind::Time64(values, _) | Kind::Timestamp { values, .. } => values.truncate(len),
+            Kind::Float32(values) => values.truncate(len),
+            Kind::Float64(values) => values.truncate(len),
+            Kind::Decimal { values, .. } => values.truncate(len),
+            Kind::Text(texts) | Kind::Bytes(texts) => {
+                texts.offsets.truncate(len + 1);
+                texts.bytes.truncate(last(&texts.offsets) as usize);
+            }
+            Kind::FixedBytes(bytes, size) => bytes.truncate(len * *size),
+            Kind::List(offsets, items) => {
+                offsets.truncate(len + 1);
+                items.truncate(last(offsets) as usize);
+            }
+            Kind::Map(map) => {
+                map.offsets.truncate(len + 1);
+                let entries = last(&map.offsets) as usize;
+                map.keys.truncate(entries);
+                map.values.truncate(entries);
+                map.overwritten.retain(|&entry| entry < entries);
+            }
+            Kind::Row(fields) => fields.iter_mut().for_each(|field| field.truncate(len)),
+        }
+        if self.validity.len() > len {
+            self.validity.truncate(len);
+        }
+    }
+
+    /// The array, leaving the column empty.
+    pub fn finish(&mut self) -> Result<ArrayRef> {
+        let len = self.validity.len();
+        let nulls = self.validity.finish();
+        let data_type = self.field.data_type();
+        let array: ArrayRef = match &mut self.kind {
+            Kind::Null => Arc::new(NullArray::new(len)),
+            Kind::Boolean(bits) => Arc::new(BooleanArray::new(bits.finish(), nulls)),
+            Kind::Int8(values) => primitive(data_type, values, nulls)?,
+            Kind::Int16(values) => primitive(data_type, values, nulls)?,
+            Kind::Int32(values) | Kind::Date(values) | Kind::Time32(values, _) => primitive(data_type, values, nulls)?,
+            Kind::Int64(values) | Kind::Time64(values, _) | Kind::Timestamp { values, .. } => {
+                primitive(data_type, values, nulls)?
+            }
+            Kind::Float32(values) => primitive(data_type, values, nulls)?,
+            Kind::Float64(values) => primitive(data_type, values, nulls)?,
+            Kind::Decimal { values, .. } => primitive(data_type, values, nulls)?,
+            Kind::Text(texts) => {
+                let (offsets, bytes) = texts.take();
+                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
+            }
+            Kind::Bytes(texts) => {
+                let (offsets, bytes) = texts.take();
+                Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
+            }
+            Kind::FixedBytes(bytes, size) => {
+                let bytes = Buffer::from_vec(std::mem::take(bytes));
+                Arc::new(FixedSizeBinaryArray::try_new(*size as i32, bytes, nulls)?)
+            }
+            Kind::List(offsets, items) => {
+                let offsets = take_offsets(offsets);
+                Arc::new(ListArray::try_new(Arc::clone(&items.field), offsets, items.finish()?, nulls)?)
+            }
+            Kind::Map(map) => Arc::new(map.finish(data_type, nulls)?),
+            Kind::Row(fields) => {
+                let columns = fields.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>()?;
+                let fields: Fields = fields.iter().map(|column| Arc::clone(&column.field)).collect();
+                Arc::new(StructArray::try_new_with_length(fields, columns, nulls, len)?)
+            }
+        };
+        Ok(if array.data_type() == data_type { array } else { compute::cast(&array, data_type)? })
+    }
+}
+
+impl Texts {
+    fn new() -> Texts {
+        Texts { offsets: vec![0], bytes: Vec::new() }
+    }
+
+    #[inline]
+    fn push(&mut self, text: &[u8]) -> Result<(), Wrong> {
+        self.bytes.extend_from_slice(text);
+        self.close()
+    }
+
+    /// Ends the value whose bytes were appended.
+    #[inline]
+    pub fn close(&mut self) -> Result<(), Wrong> {
+        match i32::try_from(self.bytes.len()) {
+            Ok(end) => {
+                self.offsets.push(end);
+                Ok(())
+            }
+            Err(_) => {
+                self.bytes.truncate(last(&self.offsets) as usize);
+                Err(Wrong::TooLong)
+            }
+        }
+    }
+
+    fn end(&self) -> i32 {
+        last(&self.offsets)
+    }
+
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        let capacity = self.bytes.len();
+        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(capacity));
+        (take_offsets(&mut self.offsets), Buffer::from_vec(bytes))
+    }
+}
+
+impl MapColumn {
+    /// Leaves out what was overwritten, which is rare.
+    fn finish(&mut self, data_type: &DataType, nulls: Option<NullBuffer>) -> Result<MapArray> {
+        let mut offsets = take_offsets(&mut self.offsets);
+        let (mut keys, mut values) = (self.keys.finish()?, self.values.finish()?);
+        let overwritten = std::mem::take(&mut self.overwritten);
+        if !overwritten.is_empty() {
+            let keep: BooleanArray =
+                (0..keys.len()).map(|entry| Some(overwritten.binary_search(&entry).is_err())).collect();
+            (keys, values) = (compute::filter(&keys, &keep)?, compute::filter(&values, &keep)?);
+            let shifted = offsets.iter().map(|&at| at - overwritten.partition_point(|&e| e < at as usize) as i32);
+            offsets = OffsetBuffer::new(shifted.collect());
+        }
+        let DataType::Map(entries, sorted) = data_type else { return Err(Error::new("a map column has a map type")) };
+        let DataType::Struct(fields) = entries.data_type() else { return Err(Error::new("map entries are rows")) };
+        let rows = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+        Ok(MapArray::try_new(Arc::clone(entries), offsets, rows, nulls, *sorted)?)
+    }
+}
+
+/// The last offset; there is always one.
+#[inline]
+fn last(offsets: &[i32]) -> i32 {
+    offsets.last().copied().unwrap_or(0)
+}
+
+fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
+    let mut next = Vec::with_capacity(offsets.len());
+    next.push(0);
+    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, next)))
+}
+
+/// An array over the vector itself. The next one gets the same capacity, because the next batch is likely as large.
+fn primitive<T: ArrowNativeType>(
+    data_type: &DataType,
+    values: &mut Vec<T>,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let len = values.len();
+    let values = std::mem::replace(values, Vec::with_capacity(len));
+    let data = ArrayData::builder(data_type.clone()).len(len).add_buffer(Buffer::from_vec(values)).nulls(nulls);
+    Ok(make_array(data.build()?))
+}
+
+#[inline]
+fn parse_integer<T: TryFrom<i64>>(text: &[u8]) -> Result<T, Wrong> {
+    match parse::parse_long(text) {
+        Some(value) => T::try_from(value).map_err(|_| Wrong::Range),
+        None => Err(Wrong::Kind),
+    }
+}
+
+fn unsupported(field: &Field, of: &str) -> Error {
+    Error::new(format!("column {} of table {of} has the type {}", field.name(), field.data_type()))
+        .why("this format has no text for values of that type")
+        .fix("declare the column STRING and convert it in the query")
+}

@@ -1,0 +1,124 @@
+//! Finds records in a stream of bytes, and leaves out or reports the bad ones.
+//!
+//! A record ends where its braces close, so it may span lines, share a line, or be an element of one large array. What cannot be
+//! read is left behind up to the end of the line it began on.
+
+use super::super::column::Reading;
+use super::super::rows::Rows;
+use super::super::wrong::BadRecords;
+use super::read::{Keys, RecordReader};
+use super::token::{Scanner, Trouble};
+use super::{DecodeSettings, IGNORE_PARSE_ERRORS};
+use crate::connect::{Decoder, Skipped, TableDefinition};
+use crate::error::Result;
+use crate::message::Batch;
+
+pub struct JsonDecoder {
+    settings: DecodeSettings,
+    rows: Rows,
+    keys: Keys,
+    bad: BadRecords,
+    scratch: Vec<u8>,
+}
+
+impl JsonDecoder {
+    pub fn new(table: &TableDefinition, projection: &[usize], settings: DecodeSettings) -> Result<JsonDecoder> {
+        let rows = Rows::new(table, projection, Reading { standard: settings.standard, zone: settings.zone })?;
+        Ok(JsonDecoder {
+            keys: Keys::of(&rows.columns),
+            bad: BadRecords::new(&table.name, "json", settings.ignore_parse_errors, Some(IGNORE_PARSE_ERRORS)),
+            settings,
+            rows,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Reads the record that begins at `start`; gives its end.
+    fn record(&mut self, bytes: &[u8], start: usize) -> Result<usize, Trouble> {
+        let row = self.rows.count();
+        let mut reader =
+            RecordReader { scan: Scanner { bytes, at: start }, settings: &self.settings, scratch: &mut self.scratch };
+        reader.object(&mut self.rows.columns, &mut self.keys, row)?;
+        Ok(reader.scan.at)
+    }
+
+    /// Where the next record begins: after white space, line ends, and what separates the elements of an array.
+    fn next_record(&self, bytes: &[u8], from: usize) -> usize {
+        let between = |byte: &u8| {
+            matches!(byte, b'\n' | b' ' | b'\r' | b'\t' | b',' | b'[' | b']') || *byte == self.settings.separator
+        };
+        from + bytes[from..].iter().take_while(|byte| between(byte)).count()
+    }
+
+    /// Where a bad record ends; `None` if that is not known yet.
+    fn end_of_bad(&self, bytes: &[u8], start: usize, trouble: &Trouble, last: bool) -> Option<usize> {
+        if matches!(trouble, Trouble::Value(_)) {
+            let mut scan = Scanner { bytes, at: start };
+            match scan.skip_value() {
+                Ok(()) => return Some(scan.at),
+                Err(Trouble::Unfinished) if !last => return None,
+                Err(_) => {}
+            }
+        }
+        match memchr::memchr2(b'\n', self.settings.separator, &bytes[start..]) {
+            Some(length) => Some(start + length),
+            None => last.then_some(bytes.len()),
+        }
+    }
+}
+
+impl Decoder for JsonDecoder {
+    fn decode(&mut self, bytes: &[u8], last: bool) -> Result<usize> {
+        let mut at = 0;
+        loop {
+            at = self.next_record(bytes, at);
+            if at == bytes.len() || self.rows.is_full() {
+                return Ok(at);
+            }
+            let trouble = match self.record(bytes, at) {
+                Ok(end) => {
+                    self.rows.close_row(end - at);
+                    at = end;
+                    continue;
+                }
+                Err(trouble) => trouble,
+            };
+            self.rows.undo_row();
+            if matches!(trouble, Trouble::Unfinished) && !last {
+                return Ok(at);
+            }
+            let Some(end) = self.end_of_bad(bytes, at, &trouble, last) else { return Ok(at) };
+            if !self.bad.ignore && at > 0 {
+                // What came before is handed over first; the next call begins with the bad record.
+                return Ok(at);
+            }
+            let record = &bytes[at..end];
+            let why = explain(trouble, at, record);
+            if !self.bad.ignore {
+                return Err(self.bad.error(&why, record));
+            }
+            self.bad.skip(&why, record);
+            at = end;
+        }
+    }
+
+    fn flush(&mut self) -> Result<Option<Batch>> {
+        self.rows.flush()
+    }
+
+    fn skipped(&mut self) -> Option<Skipped> {
+        self.bad.take()
+    }
+}
+
+fn explain(trouble: Trouble, start: usize, record: &[u8]) -> String {
+    match trouble {
+        Trouble::Unfinished => "the input ends inside the record".to_string(),
+        Trouble::Malformed { expected, at } if at - start < record.len() => {
+            format!("expected {expected} at character {}", at - start + 1)
+        }
+        Trouble::Malformed { expected, .. } => format!("expected {expected}, found the end of the line"),
+        Trouble::Value(bad) if bad.path.is_empty() => bad.why,
+        Trouble::Value(bad) => format!("column {}: {}", bad.path, bad.why),
+    }
+}

@@ -1,0 +1,347 @@
+//! JSON in bytes: strings, numbers, nesting.
+//!
+//! Every method advances over what it recognised. That the bytes end is told apart from that they are wrong, because the first
+//! may be cured by more bytes; what is wrong stays wrong whatever follows, and so how the input is cut never matters.
+
+use super::super::scan::{below, equal, find, spread};
+
+/// Why a record could not be read.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The bytes end inside it.
+    Unfinished,
+    /// It is not JSON: what was expected, and where.
+    Malformed { expected: &'static str, at: usize },
+    /// It is JSON, but a value does not fit its column.
+    Value(Box<BadValue>),
+}
+
+#[derive(Debug, Default)]
+pub struct BadValue {
+    /// From the outermost column inwards: `order.items`.
+    pub path: String,
+    pub why: String,
+}
+
+pub type Scan<T> = Result<T, Trouble>;
+
+/// A string between its quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted {
+    pub start: usize,
+    pub end: usize,
+    /// It contains escapes and has to be [unescaped](unescape).
+    pub escaped: bool,
+    pub ascii: bool,
+}
+
+/// A number.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    pub start: usize,
+    pub end: usize,
+    /// No fraction and no exponent.
+    pub whole: bool,
+}
+
+pub struct Scanner<'a> {
+    pub bytes: &'a [u8],
+    pub at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn slice(&self, start: usize, end: usize) -> &'a [u8] {
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// The next byte that is not white space, without going past it.
+    #[inline]
+    pub fn peek(&mut self) -> Scan<u8> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(&byte) => return Ok(byte),
+                None => return Err(Trouble::Unfinished),
+            }
+        }
+    }
+
+    #[cold]
+    pub fn malformed<T>(&self, expected: &'static str) -> Scan<T> {
+        Err(Trouble::Malformed { expected, at: self.at })
+    }
+
+    #[inline]
+    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Scan<()> {
+        if self.peek()? != byte {
+            return self.malformed(expected);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// A string; `at` is its opening quote.
+    #[inline]
+    pub fn string(&mut self) -> Scan<Quoted> {
+        let start = self.at + 1;
+        let (mut at, mut escaped, mut ascii) = (start, false, true);
+        loop {
+            let found = find(
+                self.bytes,
+                at,
+                |word| equal(word, const { spread(b'"') }) | equal(word, const { spread(b'\\') }) | below(word, b' '),
+                |byte| byte == b'"' || byte == b'\\' || byte < b' ',
+            );
+            ascii &= found.ascii;
+            at = found.at;
+            match self.bytes.get(at) {
+                None => return Err(Trouble::Unfinished),
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(Quoted { start, end: at, escaped, ascii });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    match self.bytes.get(at + 1) {
+                        None => return Err(Trouble::Unfinished),
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u') => at += 2,
+                        Some(_) => {
+                            self.at = at + 1;
+                            return self.malformed("one of \" \\ / b f n r t u after a backslash");
+                        }
+                    }
+                }
+                Some(_) => {
+                    self.at = at;
+                    return self.malformed("the closing quote of a string before the line ends");
+                }
+            }
+        }
+    }
+
+    /// A number; `at` is its first byte, a digit or a minus.
+    #[inline]
+    pub fn number(&mut self) -> Scan<Number> {
+        let start = self.at;
+        let mut at = start;
+        let mut whole = true;
+        loop {
+            match self.bytes.get(at) {
+                None => return Err(Trouble::Unfinished),
+                Some(b'0'..=b'9' | b'-') => at += 1,
+                Some(b'.' | b'e' | b'E' | b'+') => {
+                    whole = false;
+                    at += 1;
+                }
+                Some(_) => break,
+            }
+        }
+        if !is_number(&self.bytes[start..at], whole) {
+            return self.malformed("a number");
+        }
+        self.at = at;
+        Ok(Number { start, end: at, whole })
+    }
+
+    /// `true`, `false` or `null`; `at` is its first letter.
+    #[inline]
+    pub fn literal(&mut self) -> Scan<&'a [u8]> {
+        let rest = &self.bytes[self.at..];
+        for literal in [&b"null"[..], b"true", b"false"] {
+            if let Some(found) = rest.get(..literal.len())
+                && found == literal
+            {
+                self.at += literal.len();
+                return Ok(found);
+            }
+            if rest.len() < literal.len() && literal.starts_with(rest) {
+                return Err(Trouble::Unfinished);
+            }
+        }
+        self.malformed("a value")
+    }
+
+    /// Goes past a value of any kind. Inside nested values only strings and the depth are looked at, but an object that begins
+    /// where none can is noticed: it is what follows a record that was cut off, and would else be swallowed with all after it.
+    pub fn skip_value(&mut self) -> Scan<()> {
+        match self.peek()? {
+            b'"' => self.string().map(drop),
+            b'{' | b'[' => self.skip_nested(),
+            b'-' | b'0'..=b'9' => self.number().map(drop),
+            _ => self.literal().map(drop),
+        }
+    }
+
+    fn skip_nested(&mut self) -> Scan<()> {
+        let start = self.at;
+        let mut depth = 0usize;
+        loop {
+            match self.bytes.get(self.at) {
+                None => return Err(Trouble::Unfinished),
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => {
+                    if self.at > start && !matches!(self.significant_before(), b'{' | b'[' | b',' | b':') {
+                        return self.malformed("a comma or a closing bracket");
+                    }
+                    depth += 1;
+                }
+                Some(b'}' | b']') => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                }
+                Some(_) => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// The last byte before `at` that is not white space.
+    fn significant_before(&self) -> u8 {
+        self.bytes[..self.at].iter().rev().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or(b' ')
+    }
+}
+
+/// What JSON allows of what looks like a number: no leading zeros, digits around the point.
+#[inline]
+fn is_number(text: &[u8], whole: bool) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if whole {
+        return match digits {
+            [] => false,
+            [_] => digits[0] != b'-',
+            [b'0', ..] => false,
+            digits => !digits.contains(&b'-'),
+        };
+    }
+    let count = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (integer, mut rest) = digits.split_at(count(digits));
+    if integer.is_empty() || (integer.len() > 1 && integer[0] == b'0') {
+        return false;
+    }
+    if let [b'.', fraction @ ..] = rest {
+        let width = count(fraction);
+        if width == 0 {
+            return false;
+        }
+        rest = &fraction[width..];
+    }
+    match rest {
+        [] => true,
+        [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
+            !exponent.is_empty() && exponent.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    }
+}
+
+/// Appends the text of a string with escapes, and says whether it is well-formed. Half a surrogate pair becomes U+FFFD.
+pub fn unescape(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut rest = text;
+    loop {
+        let plain = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..plain]);
+        let Some(escape) = rest.get(plain + 1) else { return plain == rest.len() };
+        rest = &rest[plain + 2..];
+        let character = match escape {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let Some(unit) = hexadecimal(rest) else { return false };
+                rest = &rest[4..];
+                let low = rest.strip_prefix(b"\\u").and_then(hexadecimal);
+                match (unit, low) {
+                    (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
+                        rest = &rest[6..];
+                        let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+                    }
+                    _ => char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                }
+            }
+            &other => char::from(other),
+        };
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Four hexadecimal digits.
+fn hexadecimal(text: &[u8]) -> Option<u32> {
+    text.first_chunk::<4>()?.iter().try_fold(0, |value, &byte| Some(value * 16 + char::from(byte).to_digit(16)?))
+}
+
+/// Appends JSON without the white space between its tokens.
+pub fn compact(json: &[u8], out: &mut Vec<u8>) {
+    let mut in_string = false;
+    let mut escaped = false;
+    for &byte in json {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = byte == b'"';
+        }
+        out.push(byte);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_what_json_says() {
+        let number = |text: &str| {
+            let text = format!("{text},");
+            Scanner { bytes: text.as_bytes(), at: 0 }.number().is_ok()
+        };
+        for text in ["0", "-0", "12", "-12", "1.5", "0.5", "1e5", "1E+5", "1.5e-5", "123456789012345678901234567890"] {
+            assert!(number(text), "{text}");
+        }
+        for text in ["-", "01", "-01", "1.", ".5", "1e", "1e+", "1.5.5", "1-2", "--1", "1e5.5", "+1"] {
+            assert!(!number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_become_characters() {
+        let text = |escaped: &str| {
+            let mut out = Vec::new();
+            unescape(escaped.as_bytes(), &mut out).then(|| String::from_utf8_lossy(&out).into_owned())
+        };
+        assert_eq!(text(r#"a\"b\\c\/d\n\t"#).as_deref(), Some("a\"b\\c/d\n\t"));
+        assert_eq!(text(r"\u00e9\u20AC").as_deref(), Some("é€"));
+        assert_eq!(text(r"\ud83d\ude00").as_deref(), Some("😀"));
+        assert_eq!(text(r"\ud83dx").as_deref(), Some("\u{fffd}x"));
+        assert_eq!(text(r"\ud83d\u0041").as_deref(), Some("\u{fffd}A"));
+        assert_eq!(text(r"\u12"), None);
+        assert_eq!(text(r"\u12g4"), None);
+    }
+
+    #[test]
+    fn compact_json_keeps_what_is_inside_strings() {
+        let mut out = Vec::new();
+        compact(br#"{ "a b" : [ 1,  "x \" y" , null ] }"#, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), r#"{"a b":[1,"x \" y",null]}"#);
+    }
+
+    #[test]
+    fn a_cut_off_object_is_not_swallowed_with_what_follows() {
+        let skip = |text: &str| Scanner { bytes: text.as_bytes(), at: 0 }.skip_value();
+        assert!(skip("{\"a\":[{}, {\"b\":[[1]]}]}").is_ok());
+        assert!(skip("[\n {},\n {}\n]").is_ok());
+        assert!(matches!(skip("{\"a\":1\n{\"a\":2}\n"), Err(Trouble::Malformed { .. })));
+        assert!(matches!(skip("{\"a\":\"x\n\"}"), Err(Trouble::Malformed { .. })));
+        assert!(matches!(skip("{\"a\":1"), Err(Trouble::Unfinished)));
+    }
+}
