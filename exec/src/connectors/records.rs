@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::pump::{Feed, Halt};
 use crate::connect::{
@@ -22,6 +22,9 @@ pub(super) const BYTE_DELIMITER: OptionSpec =
 
 pub(super) const MAX_RECORD_SIZE: OptionSpec =
     OptionSpec::with_default("max-record-size", OptionKind::Bytes, "64mb", "a record longer than this is a bad record");
+
+/// A record that is longer is looked at less often while it arrives.
+const LONG_BYTES: usize = 1 << 20;
 
 /// The format a table names, or `raw`.
 pub(super) fn format_of(
@@ -74,6 +77,10 @@ pub(super) struct Records {
     /// Of `bytes[start]` in the split.
     offset: u64,
     ended: bool,
+    /// How much was held when the decoder last found no end of a record, or 0.
+    tried: usize,
+    /// A delimiter arrived since.
+    hopeful: bool,
     /// Inside a record that is too long and is being left out.
     discarding: bool,
     skipped: Option<Skipped>,
@@ -110,6 +117,8 @@ impl Records {
             start: 0,
             offset,
             ended: false,
+            tried: 0,
+            hopeful: false,
             discarding: false,
             skipped: None,
             failed: None,
@@ -129,6 +138,7 @@ impl Records {
         self.bytes.drain(..self.start);
         self.start = 0;
         self.bytes.extend_from_slice(chunk);
+        self.hopeful |= memchr2(self.delimiter, b'\n', chunk).is_some();
     }
 
     /// No more bytes will come: what is left is a record even without a delimiter.
@@ -140,6 +150,7 @@ impl Records {
     pub fn drop_rest(&mut self) {
         self.offset += (self.bytes.len() - self.start) as u64;
         self.start = self.bytes.len();
+        self.tried = 0;
         self.discarding = false;
     }
 
@@ -162,6 +173,9 @@ impl Records {
             return Err(error);
         }
         loop {
+            if self.is_hopeless() {
+                return Ok(None);
+            }
             let rest = &self.bytes[self.start..];
             let consumed = match self.decoder.decode(rest, self.ended) {
                 Ok(consumed) => consumed,
@@ -182,13 +196,28 @@ impl Records {
             if let Some(error) = self.failed.take() {
                 return Err(error);
             }
-            if consumed == 0 {
-                if self.bytes.len() - self.start <= self.record_bytes_max {
-                    return Ok(None);
-                }
-                self.leave_out_oversized()?;
+            if consumed > 0 {
+                self.tried = 0;
+                continue;
             }
+            self.tried = self.bytes.len() - self.start;
+            self.hopeful = false;
+            if self.tried <= self.record_bytes_max {
+                return Ok(None);
+            }
+            self.leave_out_oversized()?;
         }
+    }
+
+    /// Whether a long record is surely not complete yet. Decoders start over with each call, so without this a record of n
+    /// bytes in small pieces would cost n squared: with it, pieces are tried when they hold a delimiter or add a quarter.
+    fn is_hopeless(&self) -> bool {
+        let held = self.bytes.len() - self.start;
+        self.tried >= LONG_BYTES
+            && !self.hopeful
+            && !self.ended
+            && held < self.tried + self.tried / 4
+            && held <= self.record_bytes_max
     }
 
     /// Sends on all rows there are for now.
@@ -214,6 +243,7 @@ impl Records {
         );
         self.offset += held.len() as u64;
         self.start = self.bytes.len();
+        self.tried = 0;
         self.discarding = true;
         Ok(())
     }
@@ -324,6 +354,21 @@ mod tests {
         records.push(b"tail of it");
         records.push(b" and end\nnext\n");
         assert_eq!(drain(&mut records), [("next".to_string(), 35)]);
+    }
+
+    #[test]
+    fn a_long_record_is_not_decoded_anew_with_every_piece() {
+        let mut records = records(&[]);
+        let mut tries = 0;
+        for _ in 0..10_000 {
+            records.push(&[b'x'; 1000]);
+            let before = records.tried;
+            assert!(records.next().unwrap().is_none());
+            tries += usize::from(records.tried > LONG_BYTES && records.tried != before);
+        }
+        assert!(tries < 20, "{tries}");
+        records.end();
+        assert_eq!(drain(&mut records)[0].0.len(), 10_000_000);
     }
 
     #[test]
