@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::pump::{Feed, Halt};
 use crate::connect::{
@@ -17,15 +17,14 @@ use crate::message::Batch;
 pub(super) const FORMAT: OptionSpec =
     OptionSpec::with_default("format", OptionKind::Text, "raw", "how bytes become rows and rows become bytes");
 
-pub(super) const BYTE_DELIMITER: OptionSpec = OptionSpec::with_default(
-    "byte-delimiter",
-    OptionKind::Integer,
-    "10",
-    "the byte (as a number) that ends a record; with another than 10, newlines inside records count as spaces",
-);
+pub(super) const BYTE_DELIMITER: OptionSpec =
+    OptionSpec::with_default("byte-delimiter", OptionKind::Integer, "10", "the byte (as a number) that ends a record");
 
 pub(super) const MAX_RECORD_SIZE: OptionSpec =
     OptionSpec::with_default("max-record-size", OptionKind::Bytes, "64mb", "a record longer than this is a bad record");
+
+/// A record that is longer is looked at less often while it arrives.
+const LONG_BYTES: usize = 1 << 20;
 
 /// The format a table names, or `raw`.
 pub(super) fn format_of(
@@ -66,6 +65,7 @@ pub(super) struct Records {
     decoder: Box<dyn Decoder>,
     /// Of the rows it gives.
     schema: SchemaRef,
+    /// Where to go on after a record that is too long. Finding the others is the format's part.
     delimiter: u8,
     record_bytes_max: usize,
     /// The table's policy for bad records: leave them out and count them.
@@ -77,6 +77,10 @@ pub(super) struct Records {
     /// Of `bytes[start]` in the split.
     offset: u64,
     ended: bool,
+    /// How much was held when the decoder last found no end of a record, or 0.
+    tried: usize,
+    /// A delimiter arrived since.
+    hopeful: bool,
     /// Inside a record that is too long and is being left out.
     discarding: bool,
     skipped: Option<Skipped>,
@@ -98,9 +102,13 @@ impl Records {
             .options
             .iter()
             .any(|(name, value)| name.ends_with(".ignore-parse-errors") && value.trim().eq_ignore_ascii_case("true"));
+        let mut decoder = format.decoder(table, projection)?;
+        if offset > 0 {
+            decoder.resumed();
+        }
         Ok(Records {
             split,
-            decoder: format.decoder(table, projection)?,
+            decoder,
             schema: Arc::new(table.schema.project(projection)?),
             delimiter: delimiter_of(table, options)?,
             record_bytes_max: usize::try_from(record_bytes_max).unwrap_or(usize::MAX),
@@ -109,6 +117,8 @@ impl Records {
             start: 0,
             offset,
             ended: false,
+            tried: 0,
+            hopeful: false,
             discarding: false,
             skipped: None,
             failed: None,
@@ -127,16 +137,8 @@ impl Records {
         // What is decoded is dropped here, once per chunk, so a half record moves to the front once and not per batch.
         self.bytes.drain(..self.start);
         self.start = 0;
-        if self.delimiter == b'\n' {
-            self.bytes.extend_from_slice(chunk);
-        } else {
-            let delimiter = self.delimiter;
-            self.bytes.extend(chunk.iter().map(|&byte| match byte {
-                b'\n' => b' ',
-                byte if byte == delimiter => b'\n',
-                byte => byte,
-            }));
-        }
+        self.bytes.extend_from_slice(chunk);
+        self.hopeful |= memchr2(self.delimiter, b'\n', chunk).is_some();
     }
 
     /// No more bytes will come: what is left is a record even without a delimiter.
@@ -148,6 +150,7 @@ impl Records {
     pub fn drop_rest(&mut self) {
         self.offset += (self.bytes.len() - self.start) as u64;
         self.start = self.bytes.len();
+        self.tried = 0;
         self.discarding = false;
     }
 
@@ -170,6 +173,9 @@ impl Records {
             return Err(error);
         }
         loop {
+            if self.is_hopeless() {
+                return Ok(None);
+            }
             let rest = &self.bytes[self.start..];
             let consumed = match self.decoder.decode(rest, self.ended) {
                 Ok(consumed) => consumed,
@@ -190,13 +196,28 @@ impl Records {
             if let Some(error) = self.failed.take() {
                 return Err(error);
             }
-            if consumed == 0 {
-                if self.bytes.len() - self.start <= self.record_bytes_max {
-                    return Ok(None);
-                }
-                self.leave_out_oversized()?;
+            if consumed > 0 {
+                self.tried = 0;
+                continue;
             }
+            self.tried = self.bytes.len() - self.start;
+            self.hopeful = false;
+            if self.tried <= self.record_bytes_max {
+                return Ok(None);
+            }
+            self.leave_out_oversized()?;
         }
+    }
+
+    /// Whether a long record is surely not complete yet. Decoders start over with each call, so without this a record of n
+    /// bytes in small pieces would cost n squared: with it, pieces are tried when they hold a delimiter or add a quarter.
+    fn is_hopeless(&self) -> bool {
+        let held = self.bytes.len() - self.start;
+        self.tried >= LONG_BYTES
+            && !self.hopeful
+            && !self.ended
+            && held < self.tried + self.tried / 4
+            && held <= self.record_bytes_max
     }
 
     /// Sends on all rows there are for now.
@@ -222,6 +243,7 @@ impl Records {
         );
         self.offset += held.len() as u64;
         self.start = self.bytes.len();
+        self.tried = 0;
         self.discarding = true;
         Ok(())
     }
@@ -236,12 +258,19 @@ fn merged(first: Option<Skipped>, second: Option<Skipped>) -> Option<Skipped> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{lines_of, lines_table};
+    use arrow::datatypes::DataType;
+
+    use super::super::testing::{lines_of, lines_table, registry, table};
     use super::*;
 
     fn records(with: &[(&str, &str)]) -> Records {
-        let (table, format) = lines_table(with);
-        let options = &[BYTE_DELIMITER, MAX_RECORD_SIZE];
+        records_of(&[&[("format", "lines")], with].concat())
+    }
+
+    fn records_of(with: &[(&str, &str)]) -> Records {
+        let table = table(&[("line", DataType::Utf8)], with);
+        let options = &[FORMAT, BYTE_DELIMITER, MAX_RECORD_SIZE];
+        let format = format_of(&table, options, &registry()).unwrap();
         Records::new(&table, options, format.as_ref(), &[0], SplitId::new("here"), 0).unwrap()
     }
 
@@ -288,10 +317,22 @@ mod tests {
     }
 
     #[test]
-    fn another_delimiter_ends_records_and_newlines_become_spaces() {
-        let mut records = records(&[("byte-delimiter", "0")]);
+    fn another_delimiter_ends_records_that_may_hold_newlines() {
+        let mut records = records_of(&[("format", "raw"), ("byte-delimiter", "0")]);
         records.push(b"a\nb\0c\0");
-        assert_eq!(drain(&mut records), [("a b".to_string(), 6), ("c".to_string(), 6)]);
+        assert_eq!(drain(&mut records), [("a\nb".to_string(), 6), ("c".to_string(), 6)]);
+    }
+
+    #[test]
+    fn only_the_start_of_a_split_has_a_header() {
+        let (mut table, _) = lines_table(&[("csv.ignore-first-line", "true")]);
+        table.options.set("format", "csv");
+        for (start, lines) in [(0, 1), (8, 2)] {
+            let format = format_of(&table, &[FORMAT], &Registry::default()).unwrap();
+            let mut records = Records::new(&table, &[], format.as_ref(), &[0], SplitId::new("here"), start).unwrap();
+            records.push(b"a\nb\n");
+            assert_eq!(drain(&mut records).len(), lines);
+        }
     }
 
     #[test]
@@ -313,6 +354,21 @@ mod tests {
         records.push(b"tail of it");
         records.push(b" and end\nnext\n");
         assert_eq!(drain(&mut records), [("next".to_string(), 35)]);
+    }
+
+    #[test]
+    fn a_long_record_is_not_decoded_anew_with_every_piece() {
+        let mut records = records(&[]);
+        let mut tries = 0;
+        for _ in 0..10_000 {
+            records.push(&[b'x'; 1000]);
+            let before = records.tried;
+            assert!(records.next().unwrap().is_none());
+            tries += usize::from(records.tried > LONG_BYTES && records.tried != before);
+        }
+        assert!(tries < 20, "{tries}");
+        records.end();
+        assert_eq!(drain(&mut records)[0].0.len(), 10_000_000);
     }
 
     #[test]

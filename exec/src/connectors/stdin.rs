@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::pump::Pump;
-use super::records::{self, Records, format_of, position};
+use super::records::{self, Records, format_of};
 use super::terminal::{self, Input};
 use crate::connect::{
     Connector, Format, Offset, OptionKind, OptionSpec, Reader, Registry, Source, SplitId, TableDefinition,
@@ -25,7 +25,7 @@ const OPTIONS: &[OptionSpec] = &[
     ),
 ];
 
-/// Reads the process's standard input, or what [`Stdin::from`] says.
+/// Reads the process's standard input, or what [`Stdin::reading`] says.
 pub struct Stdin {
     input: Input,
 }
@@ -37,7 +37,7 @@ impl Default for Stdin {
 }
 
 impl Stdin {
-    pub fn from(input: Input) -> Stdin {
+    pub fn reading(input: Input) -> Stdin {
         Stdin { input }
     }
 }
@@ -88,15 +88,14 @@ impl Source for StdinSource {
         Ok(vec![SplitId::new("stdin")])
     }
 
-    /// What was read before a restart is not there again, so an offset only goes on counting.
+    /// What was read before a restart is not there again, so offsets are not looked at.
     async fn open(&self, mut splits: Vec<(SplitId, Option<Offset>)>) -> Result<Box<dyn Reader>> {
         let split = splits.pop();
         let records = match split {
             None => None,
-            Some((split, offset)) => {
-                let start = offset.as_ref().map_or(0, position);
+            Some((split, _)) => {
                 let format = self.format.as_ref();
-                Some(Records::new(&self.table, OPTIONS, format, &self.projection, split, start)?)
+                Some(Records::new(&self.table, OPTIONS, format, &self.projection, split, 0)?)
             }
         };
         let input = Arc::clone(&self.input);
@@ -129,7 +128,7 @@ mod tests {
 
     async fn open(input: Input, options: &[(&str, &str)]) -> Box<dyn Reader> {
         let (table, _) = lines_table(options);
-        let source = Stdin::from(input).source(&table, &[0], &registry()).unwrap();
+        let source = Stdin::reading(input).source(&table, &[0], &registry()).unwrap();
         source.open(vec![(SplitId::new("stdin"), None)]).await.unwrap()
     }
 

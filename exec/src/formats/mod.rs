@@ -1,4 +1,4 @@
-//! Every format, one folder each, and what they share: [`column`] (what decoders write into), [`rows`] (a batch in the making),
+//! Every format, one file or folder each, and what they share: [`column`] (what decoders write into), [`rows`] (a batch in the making),
 //! [`wrong`] (what can be wrong with a record).
 
 use std::sync::Arc;

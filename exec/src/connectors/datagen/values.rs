@@ -391,7 +391,8 @@ fn decimal(path: &str, options: &mut FieldOptions, precision: u8, scale: i8) -> 
         let number = arrow::array::AsArray::as_primitive::<arrow::datatypes::Decimal128Type>(&number);
         Ok(number.value(0))
     };
-    let (min, max) = (bound("min", -greatest)?, bound("max", greatest)?);
+    // As with floating numbers, the default is positive.
+    let (min, max) = (bound("min", 0)?, bound("max", greatest)?);
     if min > max {
         return Err(options.wrong(path, "min", "it lies above the greatest number"));
     }

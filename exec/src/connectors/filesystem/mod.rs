@@ -140,6 +140,8 @@ impl Connector for Filesystem {
                 .fix("remove 'source.follow', and set 'source.monitor-interval' to read new files as they appear"));
         }
         let interval = table.options.duration(OPTIONS, "source.monitor-interval");
+        // Not at all is not what 0 means; all the time would keep a processor busy.
+        let interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
         Ok(Arc::new(FilesystemSource::new(Location::of(table)?, columns, format, interval, follows)))
     }
 

@@ -53,7 +53,7 @@ pub(super) fn text(texts: &ArrayRef, row: usize) -> Option<&str> {
     texts.is_valid(row).then(|| texts.as_string::<i32>().value(row))
 }
 
-/// The characters Hive escapes: controls and what means something in a path or a file name.
+/// The characters Hive and Flink escape: controls and what means something in a path or a file name.
 fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
@@ -70,7 +70,6 @@ fn escape(text: &str, out: &mut String) {
             | '?'
             | '\\'
             | '{'
-            | '}'
             | '['
             | ']'
             | '^' => {

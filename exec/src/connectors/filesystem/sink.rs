@@ -140,11 +140,8 @@ impl Parts {
     }
 
     fn write(&mut self, changes: ChangeBatch) -> Result<()> {
-        let table = &self.sink.table;
-        let physical: Vec<usize> =
-            table.physical().into_iter().filter(|column| !table.partitioned_by.contains(column)).collect();
-        let rows = changes.rows.project(&physical)?;
-        if table.partitioned_by.is_empty() {
+        let rows = changes.rows.project(&self.places(&changes, &kept(&self.sink.table)))?;
+        if self.sink.table.partitioned_by.is_empty() {
             return self.part("")?.write(ChangeBatch { rows, kinds: changes.kinds });
         }
         for (directory, indices) in self.by_directory(&changes)? {
@@ -155,12 +152,23 @@ impl Parts {
         Ok(())
     }
 
+    /// Where columns of the table are in `changes`, which may hold all columns or only the physical ones.
+    fn places(&self, changes: &ChangeBatch, columns: &[usize]) -> Vec<usize> {
+        let table = &self.sink.table;
+        if changes.rows.num_columns() == table.schema.fields().len() {
+            return columns.to_vec();
+        }
+        let physical = table.physical();
+        columns.iter().filter_map(|column| physical.iter().position(|p| p == column)).collect()
+    }
+
     /// Which rows go into which partition's directory.
     fn by_directory(&self, changes: &ChangeBatch) -> Result<BTreeMap<String, Vec<u32>>> {
         let mut columns = Vec::new();
-        for &column in &self.sink.table.partitioned_by {
+        let partitioned_by = &self.sink.table.partitioned_by;
+        for (&column, place) in partitioned_by.iter().zip(self.places(changes, partitioned_by)) {
             let name = self.sink.table.schema.field(column).name();
-            columns.push((name, partition::texts(name, changes.rows.column(column))?));
+            columns.push((name, partition::texts(name, changes.rows.column(place))?));
         }
         let mut rows_of: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         let mut directory = String::new();
@@ -240,6 +248,11 @@ impl Parts {
         }
         self.written.iter().try_for_each(|directory| remove_files(&self.sink.directory.join(directory)))
     }
+}
+
+/// The columns that go into files.
+fn kept(table: &TableDefinition) -> Vec<usize> {
+    table.physical().into_iter().filter(|column| !table.partitioned_by.contains(column)).collect()
 }
 
 /// Hidden files stay: those of this job are among them.

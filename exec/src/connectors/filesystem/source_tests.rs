@@ -262,3 +262,16 @@ fn a_parquet_table_cannot_be_followed() {
     let error = Filesystem.source(&table, &[0], &registry()).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("can only be read once it is finished"), "{error}");
 }
+
+#[tokio::test]
+async fn every_format_gives_rows_without_a_column_of_the_record() {
+    let text = [("csv", "a\nb\n"), ("json", "{\"v\":\"a\"}\n{\"v\":\"b\"}\n"), ("raw", "a\nb\n")];
+    for (format, text) in text {
+        let files = Files::new(&[("f", text)]);
+        let mut table = table(&[("v", DataType::Utf8), ("name", DataType::Utf8)], &[("format", format)]);
+        table.options.set("path", files.root.path().display().to_string());
+        table.metadata = vec![(1, "file.name".to_string())];
+        assert_eq!(read(&table, &[1]).await.unwrap(), ["f", "f"], "{format}");
+        assert_eq!(read(&table, &[1, 0]).await.unwrap(), ["f,a", "f,b"], "{format}");
+    }
+}

@@ -42,6 +42,12 @@ const OPTIONS: &[OptionSpec] = &[
         "3",
         "how often a failed connection is tried again; -1 tries forever",
     ),
+    OptionSpec::with_default(
+        "connect.timeout",
+        OptionKind::Duration,
+        "10 s",
+        "how long to wait for a host that does not answer",
+    ),
     OptionSpec::with_default("connect.retry-delay", OptionKind::Duration, "500 ms", "how long to wait before that"),
     records::FORMAT,
     records::BYTE_DELIMITER,
@@ -94,6 +100,7 @@ struct Endpoint {
     /// `None` is forever.
     retries_max: Option<u64>,
     retry_delay: Duration,
+    timeout: Duration,
 }
 
 impl fmt::Display for Endpoint {
@@ -114,6 +121,7 @@ impl Endpoint {
             port,
             retries_max: table.options.integer(OPTIONS, "connect.max-retries").and_then(|n| u64::try_from(n).ok()),
             retry_delay: table.options.duration(OPTIONS, "connect.retry-delay").unwrap_or_default(),
+            timeout: table.options.duration(OPTIONS, "connect.timeout").unwrap_or(Duration::MAX),
         })
     }
 
@@ -121,7 +129,9 @@ impl Endpoint {
     async fn connect(&self) -> Result<TcpStream> {
         let mut retries = 0;
         loop {
-            match TcpStream::connect((self.host.as_str(), self.port)).await {
+            let connecting = TcpStream::connect((self.host.as_str(), self.port));
+            let connected = tokio::time::timeout(self.timeout, connecting).await;
+            match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(stream) => {
                     // Rows are flushed as whole epochs; waiting for more to fill a packet only delays them.
                     let _ = stream.set_nodelay(true);

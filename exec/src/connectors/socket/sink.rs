@@ -77,7 +77,8 @@ impl Writer for SocketWriter {
     async fn write(&mut self, changes: ChangeBatch) -> Result<()> {
         let from = self.bytes.len();
         self.encoder.encode(&changes, &mut self.bytes)?;
-        if self.delimiter != b'\n' {
+        // Some formats end records with the delimiter by themselves; the newlines of others are only ends.
+        if self.delimiter != b'\n' && self.bytes.ends_with(b"\n") {
             self.bytes[from..].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = self.delimiter);
         }
         if self.bytes.len() >= BYTES_KEPT { self.send().await } else { Ok(()) }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{Endpoint, OPTIONS};
 use crate::connect::{Format, Offset, Reader, Source, SplitId, TableDefinition};
 use crate::connectors::pump::{Feed, Halt, Pump};
-use crate::connectors::records::{Records, position};
+use crate::connectors::records::Records;
 use crate::error::{Error, Result};
 
 pub(super) struct SocketSource {
@@ -43,12 +43,11 @@ impl Source for SocketSource {
         Ok(vec![SplitId::new(self.endpoint.to_string())])
     }
 
-    /// Connects or binds. What a socket sent before a restart is gone, so offsets only go on counting.
+    /// Connects or binds. What a socket sent before a restart is gone, so offsets are not looked at.
     async fn open(&self, splits: Vec<(SplitId, Option<Offset>)>) -> Result<Box<dyn Reader>> {
-        let Some((split, offset)) = splits.into_iter().next() else {
+        let Some((split, _)) = splits.into_iter().next() else {
             return Ok(Box::new(Pump::spawn(|_feed| async { Ok(()) })));
         };
-        let start = offset.as_ref().map_or(0, position);
         if self.listens {
             let listener =
                 TcpListener::bind((self.endpoint.host.as_str(), self.endpoint.port)).await.map_err(|error| {
@@ -59,7 +58,7 @@ impl Source for SocketSource {
             return Ok(Box::new(self.accept(listener, split)));
         }
         let stream = self.endpoint.connect().await?;
-        let connection = self.connection(split, start)?;
+        let connection = self.connection(split)?;
         let endpoint = self.endpoint.clone();
         let reconnects = self.reconnects;
         Ok(Box::new(Pump::spawn(move |feed| read_server(connection, stream, endpoint, reconnects, feed))))
@@ -67,8 +66,8 @@ impl Source for SocketSource {
 }
 
 impl SocketSource {
-    fn connection(&self, split: SplitId, start: u64) -> Result<Connection> {
-        let records = Records::new(&self.table, OPTIONS, self.format.as_ref(), &self.projection, split, start)?;
+    fn connection(&self, split: SplitId) -> Result<Connection> {
+        let records = Records::new(&self.table, OPTIONS, self.format.as_ref(), &self.projection, split, 0)?;
         Ok(Connection { records, received: BytesMut::new() })
     }
 
