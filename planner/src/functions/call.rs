@@ -40,7 +40,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn accepts(self, of: &DataType) -> bool {
+    pub fn accepts(self, of: &DataType) -> bool {
         use DataType::*;
         match (self, of) {
             (Kind::Any, _) | (_, Null) => true,
@@ -201,7 +201,7 @@ impl Function {
         if self.forms.iter().any(|form| form.accepts(types)) || (types.is_empty() && self.forms.is_empty()) {
             return Ok(());
         }
-        let shown = self.name.trim_start_matches('_').to_uppercase();
+        let shown = shown(self.name);
         let given: Vec<_> = types.iter().map(|of| sql_name(of)).collect();
         let forms: Vec<_> = self.forms.iter().map(Form::describe).collect();
         let takes = if forms.is_empty() { "no arguments".to_string() } else { forms.join(" or ") };
@@ -280,6 +280,10 @@ impl ScalarUDFImpl for Function {
         let constant = !volatile && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let call = Call { name: self.name, rows, zone: &self.zone, args: &args };
+        if args.return_field.data_type() == &DataType::Null {
+            // Only NULL without a type went in.
+            return Ok(ColumnarValue::Scalar(ScalarValue::Null));
+        }
         let mut result = (self.body)(&call)?;
         if result.data_type() != args.return_field.data_type() {
             result = arrow::compute::cast(&result, args.return_field.data_type())?;
@@ -361,8 +365,14 @@ impl Call<'_> {
 
     /// The function's name as users write it.
     pub fn shown(&self) -> String {
-        self.name.trim_start_matches('_').to_uppercase()
+        shown(self.name)
     }
+}
+
+/// A function's name as users write it: `__extract` stands for `EXTRACT(.. FROM ..)`, `floor_to` for `FLOOR(.. TO ..)`.
+pub fn shown(name: &str) -> String {
+    let name = name.trim_start_matches('_');
+    name.strip_suffix("_to").unwrap_or(name).to_uppercase()
 }
 
 /// One argument: a value per row, or one value for all of them.
