@@ -57,8 +57,8 @@ pub fn all(zone: &Zone) -> Vec<Function> {
             .takes(&[Text])
             .takes(&[Text, Text])
             .takes(&[Date])
-            .volatile()
-            .zone(zone),
+            .zone(zone)
+            .volatile_without_arguments(),
     ]
 }
 
@@ -69,14 +69,12 @@ fn date(text: &str) -> Option<i64> {
         _ => text,
     };
     let mut numbers = [1; 3];
-    let mut count = 0;
-    for part in text.splitn(3, '-') {
+    for (number, part) in numbers.iter_mut().zip(text.splitn(3, '-')) {
         let part = part.trim();
         if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        numbers[count] = part.parse::<i64>().ok()?;
-        count += 1;
+        *number = part.parse::<i64>().ok()?;
     }
     let [year, month, day] = numbers;
     let exists = year <= 9999 && (1..=12).contains(&month) && (1..=month_length(year, month)).contains(&day);
@@ -111,7 +109,8 @@ const MILLIS_MAX: i64 = 253_402_300_799_999;
 /// `TO_TIMESTAMP_LTZ(text[, pattern[, zone]])`: a clock's time, in UTC unless a zone is given.
 fn to_instant(call: &Call) -> Result<ArrayRef> {
     let of = call.data_type(0);
-    if !of.is_numeric() && !(of.is_null() && call.count() < 3) {
+    let from_number = of.is_numeric() || of.is_null() && call.count() < 3;
+    if !from_number {
         if call.count() < 3 {
             return from_text(call, |_, local, _| Ok(local.millis));
         }

@@ -38,10 +38,11 @@ pub fn by_pattern(text: &str, pattern: &str) -> Result<Option<Moment>, Error> {
     let pieces = compile(pattern, Dialect::Formatter)?;
     let (mut rest, mut fields) = (Rest(text), Fields::default());
     let matched = read(&pieces, &mut rest, &mut fields);
-    if matched.is_some() && rest.0.is_empty() {
-        if let Some(moment) = fields.resolve() {
-            return Ok(Some(moment));
-        }
+    if matched.is_some()
+        && rest.0.is_empty()
+        && let Some(moment) = fields.resolve()
+    {
+        return Ok(Some(moment));
     }
     Ok(as_sql(text.trim()))
 }

@@ -9,7 +9,8 @@ use datafusion::error::Result;
 use crate::functions::call::{Call, Function, Kind::*};
 
 pub fn all() -> Vec<Function> {
-    let of_one: [(&str, fn(f64) -> f64); 19] = [
+    type OfOne = fn(f64) -> f64;
+    let of_one: [(&str, OfOne); 19] = [
         ("sqrt", f64::sqrt),
         ("exp", f64::exp),
         ("ln", f64::ln),
