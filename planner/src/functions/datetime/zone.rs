@@ -64,6 +64,14 @@ impl Zone {
         }
     }
 
+    /// What the zone calls itself at an instant (in seconds since 1970): `CET` or `CEST`.
+    pub fn abbreviation(&self, instant: i64) -> String {
+        match (self.rule, naive(instant)) {
+            (Rule::Named(tz), Some(utc)) => tz.from_utc_datetime(&utc).format("%Z").to_string(),
+            _ => self.name.to_string(),
+        }
+    }
+
     /// What clocks show at an instant; both in milliseconds since 1970.
     pub fn to_local(&self, millis: i64) -> i64 {
         millis.saturating_add(self.offset_at(millis.div_euclid(MILLIS_PER_SECOND)) * MILLIS_PER_SECOND)

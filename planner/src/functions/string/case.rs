@@ -15,7 +15,10 @@ pub fn all() -> Vec<Function> {
         from_datafusion("lower", datafusion::functions::string::lower),
         Function::new("initcap", Utf8, |call| {
             let text = call.text(0)?;
-            texts(call.rows, |row, out| Some(initcap(text.get(row)?, out)))
+            texts(call.rows, |row, out| {
+                initcap(text.get(row)?, out);
+                Some(())
+            })
         })
         .takes(&[Text]),
         Function::new("char_length", Int32, |call| {

@@ -87,7 +87,10 @@ pub fn all() -> Vec<Function> {
         .takes(&[Text, Text]),
         Function::new("uuid", Utf8, |call| {
             let mut random = rand::rng();
-            texts(call.rows, |_, out| Some(uuid(random.random(), out)))
+            texts(call.rows, |_, out| {
+                uuid(random.random(), out);
+                Some(())
+            })
         })
         .takes(&[])
         .volatile(),

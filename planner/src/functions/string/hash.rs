@@ -13,7 +13,8 @@ use tidemill_exec::Error;
 use crate::functions::call::{Call, Function, Kind::*, texts, try_texts};
 
 pub fn all() -> Vec<Function> {
-    let digests: [(&str, fn(&Call) -> Result<ArrayRef>); 6] = [
+    type Body = fn(&Call) -> Result<ArrayRef>;
+    let digests: [(&str, Body); 6] = [
         ("md5", digest_of::<Md5>),
         ("sha1", digest_of::<Sha1>),
         ("sha224", digest_of::<Sha224>),

@@ -206,10 +206,10 @@ impl Spec {
             // %h is the hash code of a Java object: nothing of ours has one.
             _ => return Err(self.mismatch(argument)),
         };
-        if matches!(lower, 's' | 'b') || null {
-            if let Some(precision) = self.precision {
-                body = body.chars().take(precision).collect();
-            }
+        if (matches!(lower, 's' | 'b') || null)
+            && let Some(precision) = self.precision
+        {
+            body = body.chars().take(precision).collect();
         }
         if self.conversion.is_ascii_uppercase() {
             body = body.to_uppercase();
@@ -310,6 +310,8 @@ fn fixed(size: f64, precision: usize) -> String {
 }
 
 fn exponential(size: f64, precision: usize) -> String {
+    // No DOUBLE has more digits than this, and Rust's formatter would not take any number of them.
+    let precision = precision.min(1100);
     let text = format!("{size:.precision$e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -320,7 +322,7 @@ fn grouped(digits: &str) -> String {
     let end = digits.find('.').unwrap_or(digits.len());
     let mut out = String::new();
     for (i, c) in digits[..end].chars().enumerate() {
-        if i > 0 && (end - i) % 3 == 0 {
+        if i > 0 && (end - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
