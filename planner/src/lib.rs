@@ -1,1 +1,4 @@
+//! SQL text to job graph: dialect, catalog, functions, rewrites, lowering, explain.
 
+pub mod functions;
+pub mod types;
