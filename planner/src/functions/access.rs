@@ -183,11 +183,6 @@ mod tests {
     use super::super::{collection, row};
     use super::*;
 
-    fn value(functions: Vec<Function>, name: &str, args: &[Arg]) -> Arg {
-        let (_, array) = evaluate(functions, name, args).unwrap();
-        Arg::Literal(ScalarValue::try_from_array(&array, 0).unwrap())
-    }
-
     fn call(name: &str, args: &[Arg]) -> String {
         show(all(), name, args)
     }

@@ -267,10 +267,20 @@ impl ScalarUDFImpl for Function {
         debug_assert_eq!(array.data_type(), args.return_field.data_type(), "{} gives the type it announced", self.name);
         debug_assert_eq!(array.len(), rows.len, "{} gives a value for every row", self.name);
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(only(&array)?));
         }
         Ok(ColumnarValue::Array(array))
     }
+}
+
+/// The only value of `array`. DataFusion's own conversion would lose the metadata of fields inside the type.
+fn only(array: &ArrayRef) -> PlanResult<ScalarValue> {
+    Ok(match array.data_type() {
+        DataType::List(_) => ScalarValue::List(Arc::new(array.as_list().clone())),
+        DataType::Map(..) => ScalarValue::Map(Arc::new(array.as_map().clone())),
+        DataType::Struct(_) => ScalarValue::Struct(Arc::new(array.as_struct().clone())),
+        _ => ScalarValue::try_from_array(array, 0)?,
+    })
 }
 
 /// Helpers for the tests of the function modules.
@@ -306,6 +316,12 @@ pub mod testing {
         let from = Field::new("", DataType::Utf8, true);
         let cast = crate::functions::cast::Cast { zone: &Zone::utc(), strict: true };
         Arg::Column(data_type, cast.apply(&strings, &from, &to.field("")).unwrap())
+    }
+
+    /// The value of a call of literals, to pass to another.
+    pub fn value(functions: Vec<Function>, name: &str, args: &[Arg]) -> Arg {
+        let (_, array) = evaluate(functions, name, args).unwrap();
+        Arg::Literal(only(&array).unwrap())
     }
 
     /// Calls a function as a plan would: type first, then values; gives the type and the column.

@@ -19,6 +19,7 @@ pub mod zone;
 use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::planner::ExprPlanner;
 use tidemill_exec::Result;
 
 pub use function::{Call, Function, Rows};
@@ -42,3 +43,11 @@ pub fn all(time_zone: &str) -> Result<Vec<Arc<ScalarUDF>>> {
     ];
     Ok(functions.into_iter().flatten().map(|function| function.into_udf(&zone)).collect())
 }
+
+/// The planners of expressions that go with the functions, to be asked before DataFusion's own.
+pub fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(access::FieldAccess::default()), Arc::new(arithmetic::DecimalArithmetic::default())]
+}
+
+#[cfg(test)]
+mod tests;

@@ -138,19 +138,14 @@ fn columns_keep_their_nulls() {
 #[test]
 fn collections_are_cast_element_by_element() {
     use super::super::collection;
-    let (_, list) = evaluate(collection::all(), "__array", &[int(1), int(2)]).unwrap();
-    let list = || Arg::Literal(ScalarValue::try_from_array(&list, 0).unwrap());
+    let list = || value(collection::all(), "__array", &[int(1), int(2)]);
     assert_eq!(cast(list(), "STRING"), "STRING NOT NULL: [1, 2]");
     assert_eq!(cast(list(), "ARRAY<DOUBLE>"), "ARRAY<DOUBLE> NOT NULL: [1.0, 2.0]");
-    let (_, map) = evaluate(collection::all(), "__map", &[text("a"), int(1)]).unwrap();
-    let map = || Arg::Literal(ScalarValue::try_from_array(&map, 0).unwrap());
+    let map = || value(collection::all(), "__map", &[text("a"), int(1)]);
     assert_eq!(cast(map(), "STRING"), "STRING NOT NULL: {a=1}");
     assert_eq!(cast(map(), "MAP<STRING, BIGINT>"), "MAP<STRING, BIGINT> NOT NULL: {a=1}");
-    let (_, row) = evaluate(super::super::row::all(), "__row", &[int(1), text("a"), null()]).unwrap();
-    let row = || Arg::Literal(ScalarValue::try_from_array(&row, 0).unwrap());
+    let row = || value(super::super::row::all(), "__row", &[int(1), text("a"), null()]);
     assert_eq!(cast(row(), "STRING"), "STRING NOT NULL: (1, a, NULL)");
-    assert_eq!(
-        cast(row(), "ROW<x STRING, y STRING, z INT>"),
-        "ROW<`x` STRING, `y` STRING, `z` INT> NOT NULL: (1, a, NULL)"
-    );
+    let named = "ROW<x STRING, y STRING, z INT>";
+    assert_eq!(cast(row(), named), "ROW<`x` STRING, `y` STRING, `z` INT> NOT NULL: (1, a, NULL)");
 }

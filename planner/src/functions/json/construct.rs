@@ -60,7 +60,7 @@ fn object(rows: &Rows<'_>) -> Result<ArrayRef> {
         text.push('{');
         let mut first = true;
         for (name, (value, push)) in &members {
-            if !keep_nulls && value.is_null(row) {
+            if !keep_nulls && is_null(value, row) {
                 continue;
             }
             if !first {
@@ -91,7 +91,7 @@ fn array(rows: &Rows<'_>) -> Result<ArrayRef> {
         text.push('[');
         let mut first = true;
         for (column, push) in columns.iter().zip(&pushes) {
-            if keep_nulls || column.is_valid(row) {
+            if keep_nulls || !is_null(column, row) {
                 if !first {
                     text.push(',');
                 }
@@ -105,6 +105,11 @@ fn array(rows: &Rows<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
+/// A column of bare NULLs has no marks of them.
+fn is_null(column: &ArrayRef, row: usize) -> bool {
+    column.data_type() == &DataType::Null || column.is_null(row)
+}
+
 /// Any value as JSON text.
 fn json_string(rows: &Rows<'_>) -> Result<ArrayRef> {
     let array = rows.array(0)?;
@@ -112,7 +117,7 @@ fn json_string(rows: &Rows<'_>) -> Result<ArrayRef> {
     let mut out = StringBuilder::with_capacity(rows.len, rows.len * 8);
     let mut text = String::new();
     for row in 0..rows.len {
-        if array.is_null(row) {
+        if is_null(&array, row) {
             out.append_null();
         } else {
             text.clear();
@@ -317,7 +322,6 @@ fn timestamp<'a>(array: &dyn Array, digits: u8, precision: u8, utc: bool) -> Res
 mod tests {
     use super::*;
     use crate::functions::function::testing::*;
-    use datafusion::common::ScalarValue;
 
     fn call(name: &str, args: &[Arg]) -> String {
         show(all(), name, args)
@@ -351,11 +355,9 @@ mod tests {
     #[test]
     fn any_value_has_json() {
         use crate::functions::collection;
-        let list = evaluate(collection::all(), "__array", &[int(1), int(2)]).unwrap().1;
-        let list = Arg::Literal(ScalarValue::try_from_array(&list, 0).unwrap());
+        let list = value(collection::all(), "__array", &[int(1), int(2)]);
         assert_eq!(call("json_string", &[list]), "STRING NOT NULL: [1,2]");
-        let map = evaluate(collection::all(), "__map", &[text("b"), text("x"), text("a"), null()]).unwrap().1;
-        let map = Arg::Literal(ScalarValue::try_from_array(&map, 0).unwrap());
+        let map = value(collection::all(), "__map", &[text("b"), text("x"), text("a"), null()]);
         assert_eq!(call("json_string", &[map]), r#"STRING NOT NULL: {"a":null,"b":"x"}"#);
         let time = || column("TIMESTAMP(3)", &[Some("2020-02-29 12:34:56.789")]);
         assert_eq!(call("json_string", &[time()]), r#"STRING: "2020-02-29T12:34:56.789""#);
