@@ -3,13 +3,14 @@
 //! A trait, so that both can be tried against canned answers.
 
 use tidemill_exec::{Error, Result};
+use tidemill_planner::dialect::ParsedStatement;
 
 use crate::session::{Outcome, Session};
 
 /// Takes statements one by one.
 pub trait Connection: Names {
     /// Runs one statement. Dropping the future, or a [`Query`](crate::Query) it gave, cancels the statement.
-    fn execute(&mut self, statement: &str) -> impl Future<Output = Result<Outcome>>;
+    fn execute(&mut self, statement: &ParsedStatement) -> impl Future<Output = Result<Outcome>>;
 
     /// The value in force of a setting.
     fn setting(&self, name: &str) -> Option<String>;
@@ -46,8 +47,8 @@ pub enum News {
 }
 
 impl Connection for Session {
-    async fn execute(&mut self, statement: &str) -> Result<Outcome> {
-        Session::execute(self, statement).await
+    async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
+        Session::execute(self, &statement.text).await
     }
 
     fn setting(&self, _name: &str) -> Option<String> {

@@ -14,7 +14,6 @@ pub mod render;
 pub mod report;
 pub mod run;
 pub mod screen;
-pub mod script;
 pub mod session;
 pub mod shell;
 pub mod show;

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use tidemill_exec::Error;
+use tidemill_planner::dialect;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Command, Task};
@@ -14,7 +16,7 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::show::{self, Then};
 use crate::variables::Variables;
-use crate::{report, script, shell};
+use crate::{report, shell};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +137,10 @@ pub async fn scripts_to_end(
 ) -> Result<Exit> {
     for script in scripts {
         match run_script(connection, script, variables, screen, interrupts).await? {
-            Some(Exit::Succeeded) => break,
-            Some(exit) => return Ok(exit),
-            None => {}
+            Some(Then::Continue) => {}
+            Some(Then::Quit) => break,
+            Some(Then::Stopped) => return Ok(Exit::Interrupted),
+            None => return Ok(Exit::Failed),
         }
     }
     let mut exit = Exit::Succeeded;
@@ -157,52 +160,44 @@ pub async fn scripts_to_end(
     }
 }
 
-/// `None` if all statements succeeded; `Some(Succeeded)` after QUIT.
-async fn run_script(
+/// Runs the statements of a script up to the first that fails; says how to go on, or `None` if one failed, which was then
+/// reported. A statement is parsed when those before it are done, so that a mistake at the end keeps nothing from running.
+///
+/// # Errors
+/// Standard output could not be written.
+pub async fn run_script(
     connection: &mut impl Connection,
     script: &Script,
     variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
-) -> Result<Option<Exit>> {
-    for statement in script::split(&script.text) {
-        match run_statement(connection, &statement, script.origin.as_deref(), variables, screen, interrupts).await? {
-            Some(Then::Continue) => {}
-            Some(Then::Quit) => return Ok(Some(Exit::Succeeded)),
-            Some(Then::Stopped) => return Ok(Some(Exit::Interrupted)),
-            None => return Ok(Some(Exit::Failed)),
-        }
-    }
-    Ok(None)
-}
-
-/// Runs a statement; `None` if it failed, which was then reported.
-///
-/// # Errors
-/// Standard output could not be written.
-pub async fn run_statement(
-    connection: &mut impl Connection,
-    statement: &script::Statement<'_>,
-    origin: Option<&str>,
-    variables: &Variables,
-    screen: &mut Screen,
-    interrupts: &Interrupts,
 ) -> Result<Option<Then>> {
-    let text = match variables.apply(statement.text) {
-        Ok(text) => text,
-        Err(error) => {
-            screen.say(&report::render(&error, statement, statement.text, origin));
-            return Ok(None);
+    let value = |name: &str| variables.value(name);
+    for parsed in dialect::statements(&script.text, &value) {
+        let ran = match parsed {
+            Ok(statement) => {
+                for hint in &statement.hints {
+                    screen.say(&format!("note: hint {} in line {} has no effect", hint.name, hint.place.line));
+                }
+                // An error without a place is still one of this statement, which a file with many should be told.
+                let somewhere = |error: Error| if script.origin.is_some() { error.at(statement.place) } else { error };
+                match show::statement(connection, &statement, screen, interrupts, Instant::now()).await {
+                    Err(Failure::Statement(error)) => Err(somewhere(error)),
+                    shown => Ok(shown?),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match ran {
+            Ok(Then::Continue) => {}
+            Ok(then) => return Ok(Some(then)),
+            Err(error) => {
+                screen.say(&report::render(&error, script));
+                return Ok(None);
+            }
         }
-    };
-    match show::statement(connection, &text, screen, interrupts, Instant::now()).await {
-        Ok(then) => Ok(Some(then)),
-        Err(Failure::Statement(error)) => {
-            screen.say(&report::render(&error, statement, &text, origin));
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
     }
+    Ok(Some(Then::Continue))
 }
 
 /// Shows what a job reported; true if it failed.
