@@ -67,33 +67,39 @@ pub struct Script {
 /// # Errors
 /// Standard output could not be written. Errors of statements are reported here and are part of the [`Exit`].
 pub fn command(command: Command) -> Result<Exit> {
-    let scripts = match scripts(command.task) {
+    let scripts = match scripts(&command.task) {
         Ok(scripts) => scripts,
         Err(what) => return Ok(usage(&what)),
     };
     let runtime = runtime()?;
-    let (interrupts, session) = {
+    let exit = {
+        // Whatever the session does outside of a statement, be it to end its jobs, finds the runtime.
         let _inside = runtime.enter();
-        (Interrupts::listen()?, Session::new(command.variables.settings()))
-    };
-    let mut session = match session {
-        Ok(session) => session,
-        Err(error) => return Ok(usage(&error.to_string())),
-    };
-    let exit = match scripts {
-        None => {
-            let mut screen = Screen::of_process(command.format, true);
-            shell::run(&mut session, &runtime, &command.variables, &mut screen, &interrupts)
-        }
-        Some(scripts) => {
-            let mut screen = Screen::of_process(command.format, false);
-            runtime.block_on(self::scripts_to_end(&mut session, &scripts, &command.variables, &mut screen, &interrupts))
+        let interrupts = Interrupts::listen()?;
+        match Session::new(command.variables.settings()) {
+            Ok(mut session) => in_session(&mut session, &runtime, scripts, &command, &interrupts),
+            Err(error) => Ok(usage(&error.to_string())),
         }
     };
-    drop(session);
-    // Jobs were told to end by dropping the session; a read that hangs (a terminal, a pipe) must not hold the program.
+    // A read that hangs (a terminal, a pipe) must not hold the program.
     runtime.shutdown_background();
     exit
+}
+
+fn in_session(
+    session: &mut Session,
+    runtime: &Runtime,
+    scripts: Option<Vec<Script>>,
+    command: &Command,
+    interrupts: &Interrupts,
+) -> Result<Exit> {
+    let mut screen = Screen::of_process(command.format, scripts.is_none());
+    match scripts {
+        None => shell::run(session, runtime, &command.variables, &mut screen, interrupts),
+        Some(scripts) => {
+            runtime.block_on(scripts_to_end(session, &scripts, &command.variables, &mut screen, interrupts))
+        }
+    }
 }
 
 fn usage(what: &str) -> Exit {
@@ -103,7 +109,7 @@ fn usage(what: &str) -> Exit {
 }
 
 /// What to run; `None` is the shell.
-fn scripts(task: Task) -> Result<Option<Vec<Script>>, String> {
+fn scripts(task: &Task) -> Result<Option<Vec<Script>>, String> {
     let standard_input = || {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map_err(|error| format!("cannot read standard input\n  why: {error}"))?;
@@ -112,10 +118,12 @@ fn scripts(task: Task) -> Result<Option<Vec<Script>>, String> {
     match task {
         Task::Shell if io::stdin().is_terminal() => Ok(None),
         Task::Shell | Task::StandardInput => standard_input(),
-        Task::Statements(texts) => Ok(Some(texts.into_iter().map(|text| Script { origin: None, text }).collect())),
+        Task::Statements(texts) => {
+            Ok(Some(texts.iter().map(|text| Script { origin: None, text: text.clone() }).collect()))
+        }
         Task::Script(path) => {
             let origin = path.display().to_string();
-            let text = std::fs::read_to_string(&path)
+            let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("cannot read script {origin}\n  why: {error}"))?;
             Ok(Some(vec![Script { origin: Some(origin), text }]))
         }

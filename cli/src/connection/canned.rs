@@ -131,7 +131,7 @@ fn batch(rows: &[(&str, i64)]) -> RecordBatch {
 fn query(kind: Kind, events: Vec<Result<Event>>) -> Outcome {
     let (sender, receiver) = mpsc::channel(events.len());
     for event in events {
-        sender.try_send(event).ok().expect("the channel has room for all events");
+        sender.try_send(event).expect("the channel has room for all events");
     }
     let schema = batch(&[]).schema();
     let (append_only, bounded, batch) = match kind {
