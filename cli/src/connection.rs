@@ -3,6 +3,7 @@
 //! A trait, so that both can be tried against canned answers.
 
 use tidemill_exec::{Error, Result};
+use tidemill_planner::dialect::ParsedStatement;
 use tidemill_planner::settings::SETTINGS;
 
 use crate::session::{Outcome, Session};
@@ -10,7 +11,7 @@ use crate::session::{Outcome, Session};
 /// Takes statements one by one.
 pub trait Connection: Names {
     /// Runs one statement. Dropping the future, or a [`Query`](crate::Query) it gave, cancels the statement.
-    fn execute(&mut self, statement: &str) -> impl Future<Output = Result<Outcome>>;
+    fn execute(&mut self, statement: &ParsedStatement) -> impl Future<Output = Result<Outcome>>;
 
     /// The value in force of a setting.
     fn setting(&self, name: &str) -> Option<String>;
@@ -47,7 +48,7 @@ pub enum News {
 }
 
 impl Connection for Session {
-    async fn execute(&mut self, statement: &str) -> Result<Outcome> {
+    async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
         Session::execute(self, statement).await
     }
 
@@ -67,10 +68,7 @@ impl Names for Session {
 
     fn columns(&self, table: &str) -> Vec<String> {
         let entry = self.catalog().get(&[table.to_string()]);
-        entry.map_or_else(
-            |_| Vec::new(),
-            |entry| entry.schema().fields().iter().map(|field| field.name().clone()).collect(),
-        )
+        entry.map_or_else(|_| Vec::new(), |entry| entry.schema().fields().iter().map(|field| field.name().clone()).collect())
     }
 
     fn functions(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
@@ -15,12 +15,16 @@ pub struct Interrupts(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    pending: AtomicBool,
+    /// How often it was pressed since the last `clear`.
+    presses: AtomicU32,
     pressed: Notify,
 }
 
+/// Two may be impatience; a third says that nothing happened.
+const PRESSES_MAX: u32 = 3;
+
 impl Interrupts {
-    /// Begins to listen, before it returns; call inside a runtime. The second Ctrl-C before [`clear`](Self::clear) ends the
+    /// Begins to listen, before it returns; call inside a runtime. The third Ctrl-C before [`clear`](Self::clear) ends the
     /// process: work that does not yield must not make the program unstoppable.
     ///
     /// # Errors
@@ -34,7 +38,7 @@ impl Interrupts {
         let mut signals = tokio::signal::windows::ctrl_c()?;
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                if listener.press() {
+                if listener.press() >= PRESSES_MAX {
                     std::process::exit(INTERRUPTED.into());
                 }
             }
@@ -42,22 +46,22 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// Says whether an earlier press is still pending.
-    pub fn press(&self) -> bool {
-        let again = self.0.pending.swap(true, Ordering::SeqCst);
+    /// Says how often it was pressed by now.
+    pub fn press(&self) -> u32 {
+        let before = self.0.presses.fetch_add(1, Ordering::SeqCst);
         self.0.pressed.notify_one();
-        again
+        before + 1
     }
 
     /// Returns once Ctrl-C was pressed after the last [`clear`](Self::clear).
     pub async fn pressed(&self) {
-        while !self.0.pending.load(Ordering::SeqCst) {
+        while self.0.presses.load(Ordering::SeqCst) == 0 {
             self.0.pressed.notified().await;
         }
     }
 
     /// Forgets earlier presses: a new statement begins.
     pub fn clear(&self) {
-        self.0.pending.store(false, Ordering::SeqCst);
+        self.0.presses.store(0, Ordering::SeqCst);
     }
 }

@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use tidemill_planner::dialect::{self, Piece};
+use tidemill_exec::Error;
+use tidemill_planner::dialect;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Command, Task};
@@ -14,6 +15,7 @@ use crate::interrupt::{INTERRUPTED, Interrupts};
 use crate::screen::Screen;
 use crate::session::Session;
 use crate::show::{self, Then};
+use crate::variables::Variables;
 use crate::{report, shell};
 
 /// How the program ends.
@@ -65,34 +67,39 @@ pub struct Script {
 /// # Errors
 /// Standard output could not be written. Errors of statements are reported here and are part of the [`Exit`].
 pub fn command(command: Command) -> Result<Exit> {
-    let scripts = match scripts(command.task) {
+    let scripts = match scripts(&command.task) {
         Ok(scripts) => scripts,
         Err(what) => return Ok(usage(&what)),
     };
     let runtime = runtime()?;
-    let (interrupts, session) = {
+    let exit = {
+        // Whatever the session does outside of a statement, be it to end its jobs, finds the runtime.
         let _inside = runtime.enter();
-        (Interrupts::listen()?, Session::new(command.variables.settings()))
-    };
-    let mut session = match session {
-        Ok(session) => session,
-        Err(error) => return Ok(usage(&error.to_string())),
-    };
-    command.variables.iter().for_each(|(name, value)| session.define(name, value));
-    let exit = match scripts {
-        None => {
-            let mut screen = Screen::of_process(command.format, true);
-            shell::run(&mut session, &runtime, &mut screen, &interrupts)
-        }
-        Some(scripts) => {
-            let mut screen = Screen::of_process(command.format, false);
-            runtime.block_on(self::scripts_to_end(&mut session, &scripts, &mut screen, &interrupts))
+        let interrupts = Interrupts::listen()?;
+        match Session::new(command.variables.settings()) {
+            Ok(mut session) => in_session(&mut session, &runtime, scripts, &command, &interrupts),
+            Err(error) => Ok(usage(&error.to_string())),
         }
     };
-    drop(session);
-    // Jobs were told to end by dropping the session; a read that hangs (a terminal, a pipe) must not hold the program.
+    // A read that hangs (a terminal, a pipe) must not hold the program.
     runtime.shutdown_background();
     exit
+}
+
+fn in_session(
+    session: &mut Session,
+    runtime: &Runtime,
+    scripts: Option<Vec<Script>>,
+    command: &Command,
+    interrupts: &Interrupts,
+) -> Result<Exit> {
+    let mut screen = Screen::of_process(command.format, scripts.is_none());
+    match scripts {
+        None => shell::run(session, runtime, &command.variables, &mut screen, interrupts),
+        Some(scripts) => {
+            runtime.block_on(scripts_to_end(session, &scripts, &command.variables, &mut screen, interrupts))
+        }
+    }
 }
 
 fn usage(what: &str) -> Exit {
@@ -102,7 +109,7 @@ fn usage(what: &str) -> Exit {
 }
 
 /// What to run; `None` is the shell.
-fn scripts(task: Task) -> Result<Option<Vec<Script>>, String> {
+fn scripts(task: &Task) -> Result<Option<Vec<Script>>, String> {
     let standard_input = || {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map_err(|error| format!("cannot read standard input\n  why: {error}"))?;
@@ -111,10 +118,12 @@ fn scripts(task: Task) -> Result<Option<Vec<Script>>, String> {
     match task {
         Task::Shell if io::stdin().is_terminal() => Ok(None),
         Task::Shell | Task::StandardInput => standard_input(),
-        Task::Statements(texts) => Ok(Some(texts.into_iter().map(|text| Script { origin: None, text }).collect())),
+        Task::Statements(texts) => {
+            Ok(Some(texts.iter().map(|text| Script { origin: None, text: text.clone() }).collect()))
+        }
         Task::Script(path) => {
             let origin = path.display().to_string();
-            let text = std::fs::read_to_string(&path)
+            let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("cannot read script {origin}\n  why: {error}"))?;
             Ok(Some(vec![Script { origin: Some(origin), text }]))
         }
@@ -130,14 +139,16 @@ pub fn runtime() -> Result<Runtime> {
 pub async fn scripts_to_end(
     connection: &mut impl Connection,
     scripts: &[Script],
+    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
     for script in scripts {
-        match run_script(connection, script, screen, interrupts).await? {
-            Some(Exit::Succeeded) => break,
-            Some(exit) => return Ok(exit),
-            None => {}
+        match run_script(connection, script, variables, screen, interrupts).await? {
+            Some(Then::Continue) => {}
+            Some(Then::Quit) => break,
+            Some(Then::Stopped) => return Ok(Exit::Interrupted),
+            None => return Ok(Exit::Failed),
         }
     }
     let mut exit = Exit::Succeeded;
@@ -157,43 +168,44 @@ pub async fn scripts_to_end(
     }
 }
 
-/// `None` if all statements succeeded; `Some(Succeeded)` after QUIT.
-async fn run_script(
-    connection: &mut impl Connection,
-    script: &Script,
-    screen: &mut Screen,
-    interrupts: &Interrupts,
-) -> Result<Option<Exit>> {
-    for statement in dialect::pieces(&script.text) {
-        match run_statement(connection, &statement, script.origin.as_deref(), screen, interrupts).await? {
-            Some(Then::Continue) => {}
-            Some(Then::Quit) => return Ok(Some(Exit::Succeeded)),
-            Some(Then::Stopped) => return Ok(Some(Exit::Interrupted)),
-            None => return Ok(Some(Exit::Failed)),
-        }
-    }
-    Ok(None)
-}
-
-/// Runs a statement; `None` if it failed, which was then reported.
+/// Runs the statements of a script up to the first that fails; says how to go on, or `None` if one failed, which was then
+/// reported. A statement is parsed when those before it are done, so that a mistake at the end keeps nothing from running.
 ///
 /// # Errors
 /// Standard output could not be written.
-pub async fn run_statement(
+pub async fn run_script(
     connection: &mut impl Connection,
-    statement: &Piece<'_>,
-    origin: Option<&str>,
+    script: &Script,
+    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Option<Then>> {
-    match show::statement(connection, statement.text, screen, interrupts, Instant::now()).await {
-        Ok(then) => Ok(Some(then)),
-        Err(Failure::Statement(error)) => {
-            screen.say(&report::render(&error, statement, origin));
-            Ok(None)
+    let value = |name: &str| variables.value(name);
+    for parsed in dialect::statements(&script.text, &value) {
+        let ran = match parsed {
+            Ok(statement) => {
+                for hint in &statement.hints {
+                    screen.say(&format!("note: hint {} in line {} has no effect", hint.name, hint.place.line));
+                }
+                // An error without a place is still one of this statement, which a file with many should be told.
+                let somewhere = |error: Error| if script.origin.is_some() { error.at(statement.place) } else { error };
+                match show::statement(connection, &statement, screen, interrupts, Instant::now()).await {
+                    Err(Failure::Statement(error)) => Err(somewhere(error)),
+                    shown => Ok(shown?),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match ran {
+            Ok(Then::Continue) => {}
+            Ok(then) => return Ok(Some(then)),
+            Err(error) => {
+                screen.say(&report::render(&error, script));
+                return Ok(None);
+            }
         }
-        Err(failure) => Err(failure),
     }
+    Ok(Some(Then::Continue))
 }
 
 /// Shows what a job reported; true if it failed.

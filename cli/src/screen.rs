@@ -2,6 +2,9 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use crossterm::cursor::MoveTo;
+use crossterm::terminal::{Clear, ClearType};
+
 use crate::render::Format;
 
 pub struct Screen {
@@ -49,6 +52,14 @@ impl Screen {
             true => self.say(&format!("\u{1b}[2m{text}\u{1b}[0m")),
             false => self.say(text),
         }
+    }
+
+    /// Empties a terminal; does nothing to a file.
+    pub fn clear(&mut self) -> io::Result<()> {
+        if self.out_is_terminal {
+            crossterm::execute!(self.out, Clear(ClearType::All), MoveTo(0, 0))?;
+        }
+        Ok(())
     }
 
     /// Erases what the terminal echoed for Ctrl-C.

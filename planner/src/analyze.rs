@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column as DataFusionColumn, DFSchema, TableReference};
+use datafusion::common::{Column as DataFusionColumn, DFSchema, DataFusionError, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::{
@@ -16,7 +16,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Result};
+use tidemill_exec::{Error, Place, Result};
 
 use crate::catalog::{Catalog, ColumnKind, Entry, Expression, Table, View};
 use crate::engine;
@@ -31,18 +31,21 @@ pub struct Analyzer<'a> {
     settings: &'a Settings,
     registry: &'a Registry,
     state: &'a SessionState,
+    /// Where the text begins that places in syntax trees are counted in.
+    origin: Place,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
 }
 
 impl<'a> Analyzer<'a> {
-    /// `state` knows the functions; see [`engine::state`].
+    /// `state` knows the functions; see [`engine::state`]. `origin` is where the statement begins in its script.
     pub fn new(
         catalog: &'a Catalog,
         settings: &'a Settings,
         registry: &'a Registry,
         state: &'a SessionState,
+        origin: Place,
     ) -> Analyzer<'a> {
-        Analyzer { catalog, settings, registry, state, relation_planners: vec![Arc::new(unnest::UnnestPlanner)] }
+        Analyzer { catalog, settings, registry, state, origin, relation_planners: vec![Arc::new(unnest::UnnestPlanner)] }
     }
 
     /// The relational plan of a query, not yet optimized.
@@ -51,15 +54,20 @@ impl<'a> Analyzer<'a> {
     /// An unknown table, column or function (with the nearest name), arguments or types that do not fit.
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
+        let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(|error| self.located(error))?;
         unnest::pull_up(plan).map_err(explained)
+    }
+
+    /// The error with its place in the script.
+    fn located(&self, error: DataFusionError) -> Error {
+        explained(error).within(self.origin)
     }
 
     /// An expression over the columns of `schema`.
     pub fn expression(&self, expression: &Expression, schema: &DFSchema) -> Result<Expr> {
         SqlToRel::new_with_options(self, options())
             .sql_to_expr(expression.sql.clone(), schema, &mut PlannerContext::new())
-            .map_err(explained)
+            .map_err(|error| self.located(error))
     }
 
     /// What scanning a table means: its connector's columns, then what is computed from them.

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
+use tidemill_exec::Result;
 use tidemill_exec::batch::{Notes, OperatorExec, SourceExec};
 use tidemill_exec::operators::Unnest;
 
@@ -28,7 +29,10 @@ use crate::{aggregates, functions};
 ///
 /// `streaming` decides what functions of the current time mean: the instant of each row in a stream, one instant for a batch query.
 /// `notes` hears of records that batch scans skip.
-pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> SessionState {
+///
+/// # Errors
+/// The session's time zone does not exist.
+pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<SessionState> {
     let mut config =
         SessionConfig::new().with_target_partitions(usize::from(settings.parallelism())).with_information_schema(false);
     let options = config.options_mut();
@@ -41,16 +45,16 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> SessionState
         .with_query_planner(Arc::new(Planner { notes }))
         .build();
     // Ours replace DataFusion's of the same name.
-    for function in functions::all(settings.time_zone(), streaming) {
+    let scalars = functions::all(settings.time_zone(), streaming)?;
+    for function in scalars.iter().cloned() {
         let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
     }
     for function in aggregates::udafs() {
         let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, function);
     }
     let theirs = state.expr_planners().to_vec();
-    SessionStateBuilder::new_from_existing(state)
-        .with_expr_planners(functions::planners().into_iter().chain(theirs).collect())
-        .build()
+    let planners = functions::planners(&scalars).into_iter().chain(theirs).collect();
+    Ok(SessionStateBuilder::new_from_existing(state).with_expr_planners(planners).build())
 }
 
 /// Function names as users see them: those that SQL's special forms become are left out.

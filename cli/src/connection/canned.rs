@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use tidemill_exec::{ChangeBatch, Error, Place, Result, RowKind};
+use tidemill_exec::{ChangeBatch, Error, Result, RowKind};
+use tidemill_planner::dialect::ParsedStatement;
 use tokio::sync::mpsc::{self, Sender};
 
 use super::{Connection, Names, News, Report};
@@ -20,7 +21,8 @@ pub struct Canned {
 }
 
 impl Connection for Canned {
-    async fn execute(&mut self, statement: &str) -> Result<Outcome> {
+    async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
+        let (place, statement) = (statement.place, statement.text.as_str());
         self.executed.push(statement.to_string());
         let rows = |rows: &[(&str, i64)]| Event::Changes(ChangeBatch::inserts(batch(rows)));
         let counts = || {
@@ -43,7 +45,7 @@ impl Connection for Canned {
             }
             "SELECT clock" => clock(),
             "SHOW TABLES" => Outcome::Rows(batch(&[("orders", 1)])),
-            "EXPLAIN" => Outcome::Text("a plan\n".to_string()),
+            "EXPLAIN SELECT 1" => Outcome::Text("a plan\n".to_string()),
             "QUIT" => Outcome::Quit,
             _ if statement.starts_with("CREATE") => Outcome::Done("table created".to_string()),
             _ if statement.starts_with("INSERT INTO broken") => {
@@ -61,8 +63,7 @@ impl Connection for Canned {
                     Outcome::Done("set".to_string())
                 }
                 None => {
-                    let place = Place { line: 1, column: 1, width: 3 };
-                    return Err(Error::new("this is no statement").fix("write another").at(place));
+                    return Err(Error::new("nobody knows the answer").fix("ask another question").at(place));
                 }
             },
         })
@@ -130,7 +131,7 @@ fn batch(rows: &[(&str, i64)]) -> RecordBatch {
 fn query(kind: Kind, events: Vec<Result<Event>>) -> Outcome {
     let (sender, receiver) = mpsc::channel(events.len());
     for event in events {
-        sender.try_send(event).ok().expect("the channel has room for all events");
+        sender.try_send(event).expect("the channel has room for all events");
     }
     let schema = batch(&[]).schema();
     let (append_only, bounded, batch) = match kind {

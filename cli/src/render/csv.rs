@@ -6,18 +6,20 @@ use std::io::Write;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use tidemill_exec::text::Zone;
 
 use super::Renderer;
 use super::value::Texts;
 use crate::failure::Result;
 
 pub struct Csv {
+    zone: Zone,
     /// The header, until it is written.
     header: Option<String>,
 }
 
 impl Csv {
-    pub fn new(schema: &SchemaRef) -> Csv {
+    pub fn new(schema: &SchemaRef, zone: Zone) -> Csv {
         let mut header = String::new();
         for (index, field) in schema.fields().iter().enumerate() {
             if index > 0 {
@@ -26,14 +28,14 @@ impl Csv {
             push_field(field.name(), &mut header);
         }
         header.push('\n');
-        Csv { header: Some(header) }
+        Csv { zone, header: Some(header) }
     }
 }
 
 impl Renderer for Csv {
     fn rows(&mut self, rows: &RecordBatch, out: &mut dyn Write) -> Result<()> {
         self.settle(out)?;
-        let texts = Texts::new(rows)?;
+        let texts = Texts::new(rows, self.zone);
         let (mut line, mut field) = (String::new(), String::new());
         for row in 0..rows.num_rows() {
             line.clear();
@@ -42,7 +44,7 @@ impl Renderer for Csv {
                     line.push(',');
                 }
                 field.clear();
-                if texts.write(column, row, &mut field)? {
+                if texts.push(column, row, &mut field) {
                     push_field(&field, &mut line);
                 }
             }

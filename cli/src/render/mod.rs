@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidemill_exec::ChangeBatch;
+use tidemill_exec::text::Zone;
 
 use crate::failure::Result;
 
@@ -48,20 +49,30 @@ pub trait Renderer {
     }
 }
 
-impl Format {
-    pub fn renderer(self, schema: &SchemaRef) -> Box<dyn Renderer> {
-        match self {
-            Format::Table => Box::new(table::Table::new(schema)),
-            Format::Csv => Box::new(csv::Csv::new(schema)),
-            Format::Json => Box::new(json::Json),
-            Format::Markdown => Box::new(markdown::Markdown::new(schema)),
-            Format::Vertical => Box::new(vertical::Vertical::new(schema)),
-        }
+/// What values look like.
+#[derive(Clone, Copy)]
+pub struct Style {
+    pub format: Format,
+    /// In which `TIMESTAMP_LTZ` is shown.
+    pub zone: Zone,
+}
+
+impl Style {
+    /// # Errors
+    /// The format cannot write a type of `schema`.
+    pub fn renderer(self, schema: &SchemaRef) -> Result<Box<dyn Renderer>> {
+        Ok(match self.format {
+            Format::Table => Box::new(table::Table::new(schema, self.zone)),
+            Format::Csv => Box::new(csv::Csv::new(schema, self.zone)),
+            Format::Json => Box::new(json::Json::new(schema)?),
+            Format::Markdown => Box::new(markdown::Markdown::new(schema, self.zone)),
+            Format::Vertical => Box::new(vertical::Vertical::new(schema, self.zone)),
+        })
     }
 
     /// All of a small finished result.
     pub fn print(self, rows: &RecordBatch, out: &mut dyn Write) -> Result<()> {
-        let mut renderer = self.renderer(&rows.schema());
+        let mut renderer = self.renderer(&rows.schema())?;
         renderer.rows(rows, out)?;
         renderer.finish(out)
     }

@@ -17,6 +17,7 @@ use std::io::Write;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use tidemill_exec::text::Zone;
 use unicode_width::UnicodeWidthStr;
 
 use super::value::Texts;
@@ -29,6 +30,7 @@ const HELD_ROWS_MAX: usize = 1000;
 const NULL: &str = "<NULL>";
 
 pub struct Table {
+    zone: Zone,
     layout: Layout,
     /// Cells of rows that wait for the header, row by row.
     held: Vec<String>,
@@ -37,27 +39,27 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(schema: &SchemaRef) -> Table {
-        Table { layout: Layout::new(schema), held: Vec::new(), started: false, any_rows: false }
+    pub fn new(schema: &SchemaRef, zone: Zone) -> Table {
+        Table { zone, layout: Layout::new(schema), held: Vec::new(), started: false, any_rows: false }
     }
 }
 
 impl Renderer for Table {
     fn rows(&mut self, rows: &RecordBatch, out: &mut dyn Write) -> Result<()> {
-        let texts = Texts::new(rows)?;
+        let texts = Texts::new(rows, self.zone);
         let columns = self.layout.columns.len();
         let mut line = String::new();
         for row in 0..rows.num_rows() {
             self.any_rows = true;
             if self.started {
                 line.clear();
-                self.layout.row(&texts, row, &mut line)?;
+                self.layout.row(&texts, row, &mut line);
                 out.write_all(line.as_bytes())?;
                 continue;
             }
             for column in 0..columns {
                 let mut cell = String::new();
-                self.layout.cell(&texts, column, row, &mut cell)?;
+                self.layout.cell(&texts, column, row, &mut cell);
                 self.held.push(cell);
             }
             if self.held.len() >= HELD_ROWS_MAX * columns {
@@ -137,17 +139,15 @@ impl Layout {
         self.columns.iter_mut().for_each(|column| column.width = column.width.max(column.usual_width));
     }
 
-    /// Grows to hold all of `rows`.
-    pub fn fit(&mut self, rows: &RecordBatch) -> Result<()> {
-        let texts = Texts::new(rows)?;
+    /// Grows to hold the first `rows` rows.
+    pub fn fit(&mut self, texts: &Texts<'_>, rows: usize) {
         let mut cell = String::new();
         for column in 0..self.columns.len() {
-            for row in 0..rows.num_rows() {
+            for row in 0..rows {
                 cell.clear();
-                self.cell(&texts, column, row, &mut cell)?;
+                self.cell(texts, column, row, &mut cell);
             }
         }
-        Ok(())
     }
 
     /// `+---+---+` with its newline.
@@ -164,16 +164,15 @@ impl Layout {
     }
 
     /// Appends a row with its newline, grown to its values if need be.
-    pub fn row(&mut self, texts: &Texts<'_>, row: usize, line: &mut String) -> Result<()> {
+    pub fn row(&mut self, texts: &Texts<'_>, row: usize, line: &mut String) {
         let mut cell = std::mem::take(&mut self.cell);
         for column in 0..self.columns.len() {
             cell.clear();
-            self.cell(texts, column, row, &mut cell)?;
+            self.cell(texts, column, row, &mut cell);
             self.columns[column].push(column == 0, &cell, line);
         }
         self.cell = cell;
         line.push_str(" |\n");
-        Ok(())
     }
 
     fn line<'a>(&self, cells: impl Iterator<Item = &'a str>, line: &mut String) {
@@ -184,8 +183,8 @@ impl Layout {
     }
 
     /// The text of a value, after which its column is wide enough for it.
-    fn cell(&mut self, texts: &Texts<'_>, column: usize, row: usize, cell: &mut String) -> Result<()> {
-        if !texts.write(column, row, cell)? {
+    fn cell(&mut self, texts: &Texts<'_>, column: usize, row: usize, cell: &mut String) {
+        if !texts.push(column, row, cell) {
             cell.push_str(NULL);
         }
         if cell.contains(char::is_control) {
@@ -194,7 +193,6 @@ impl Layout {
         }
         let column = &mut self.columns[column];
         column.width = column.width.max(width(cell));
-        Ok(())
     }
 }
 

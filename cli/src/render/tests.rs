@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int32Builder, Int64Array,
-    ListArray, MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMillisecondArray,
+    ListArray, MapBuilder, NullArray, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
 use expect_test::{Expect, expect};
@@ -46,7 +46,7 @@ fn nested() -> RecordBatch {
 
 fn check(format: Format, rows: &RecordBatch, expected: Expect) {
     let mut out = Vec::new();
-    format.print(rows, &mut out).unwrap();
+    Style { format, zone: Zone::UTC }.print(rows, &mut out).unwrap();
     expected.assert_eq(&String::from_utf8(out).unwrap());
 }
 
@@ -81,11 +81,35 @@ fn an_empty_table_is_a_header() {
 }
 
 #[test]
+fn a_column_of_type_null_holds_nulls() {
+    let nulls: ArrayRef = Arc::new(NullArray::new(1));
+    let rows = RecordBatch::try_from_iter_with_nullable([("n", nulls, true)]).unwrap();
+    check(
+        Format::Table,
+        &rows,
+        expect![[r#"
+        +--------+
+        | n      |
+        +--------+
+        | <NULL> |
+        +--------+
+    "#]],
+    );
+    check(
+        Format::Json,
+        &rows,
+        expect![[r#"
+        {"n":null}
+    "#]],
+    );
+}
+
+#[test]
 fn a_streamed_table_starts_at_once_and_widens_for_a_wide_value() {
     let column = |texts: Vec<&str>| Arc::new(StringArray::from(texts)) as ArrayRef;
     let batch = |texts| RecordBatch::try_from_iter([("k", column(texts))]).unwrap();
     let (first, second) = (batch(vec!["a"]), batch(vec!["much wider than it was", "b"]));
-    let (mut table, mut out) = (table::Table::new(&first.schema()), Vec::new());
+    let (mut table, mut out) = (table::Table::new(&first.schema(), Zone::UTC), Vec::new());
     table.rows(&first, &mut out).unwrap();
     table.settle(&mut out).unwrap();
     expect![[r#"
@@ -137,21 +161,21 @@ fn json_keeps_nested_values_as_json() {
         Format::Json,
         &sample(),
         expect![[r#"
-        {"user":"ann","amount":5,"ts":"2020-01-01 00:00:01.000"}
-        {"user":null,"amount":-1234,"ts":"2020-01-01 00:00:01.005"}
-        {"user":"表\n\u001b[2J,|\"","amount":null,"ts":null}
-    "#]],
+            {"user":"ann","amount":5,"ts":"2020-01-01 00:00:01"}
+            {"user":null,"amount":-1234,"ts":"2020-01-01 00:00:01.005"}
+            {"user":"表\n\u001B[2J,|\"","amount":null,"ts":null}
+        "#]],
     );
     check(
         Format::Json,
         &nested(),
         expect![[r#"
-        {"yes":true,"price":1.240,"ratio":1.0,"bytes":"AQI=","list":[1,null],"row \"q\"":{"z":"x\"y\\\u0001"},"map":{"a":1}}
-        {"yes":null,"price":null,"ratio":"NaN","bytes":null,"list":null,"row \"q\"":{"z":null},"map":{}}
-    "#]],
+            {"yes":true,"price":1.24,"ratio":1.0,"bytes":"AQI=","list":[1,null],"row \"q\"":{"z":"x\"y\\\u0001"},"map":{"a":1}}
+            {"yes":null,"price":null,"ratio":"NaN","bytes":null,"list":null,"row \"q\"":{"z":null},"map":{}}
+        "#]],
     );
     let mut out = Vec::new();
-    Format::Json.print(&nested(), &mut out).unwrap();
+    Style { format: Format::Json, zone: Zone::UTC }.print(&nested(), &mut out).unwrap();
     for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         serde_json::from_slice::<serde_json::Value>(line).expect("every line is a JSON value");
     }

@@ -10,6 +10,7 @@ use std::io::Write;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use tidemill_exec::text::Zone;
 use unicode_width::UnicodeWidthStr;
 
 use super::Renderer;
@@ -18,13 +19,14 @@ use super::value::Texts;
 use crate::failure::Result;
 
 pub struct Vertical {
+    zone: Zone,
     /// Names padded to one width.
     names: Vec<String>,
     rows: u64,
 }
 
 impl Vertical {
-    pub fn new(schema: &SchemaRef) -> Vertical {
+    pub fn new(schema: &SchemaRef, zone: Zone) -> Vertical {
         let names = schema.fields().iter().map(|field| {
             let mut name = String::new();
             push_escaped(field.name(), &mut name);
@@ -33,13 +35,13 @@ impl Vertical {
         let mut names: Vec<String> = names.collect();
         let widest = names.iter().map(|name| name.width()).max().unwrap_or(0);
         names.iter_mut().for_each(|name| name.extend(std::iter::repeat_n(' ', widest - name.width())));
-        Vertical { names, rows: 0 }
+        Vertical { zone, names, rows: 0 }
     }
 }
 
 impl Renderer for Vertical {
     fn rows(&mut self, rows: &RecordBatch, out: &mut dyn Write) -> Result<()> {
-        let texts = Texts::new(rows)?;
+        let texts = Texts::new(rows, self.zone);
         let (mut raw, mut text) = (String::new(), String::new());
         for row in 0..rows.num_rows() {
             self.rows += 1;
@@ -49,7 +51,7 @@ impl Renderer for Vertical {
                 raw.clear();
                 text.push_str(name);
                 text.push_str(" | ");
-                if texts.write(column, row, &mut raw)? {
+                if texts.push(column, row, &mut raw) {
                     push_escaped(&raw, &mut text);
                 } else {
                     text.push_str("<NULL>");

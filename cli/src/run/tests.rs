@@ -19,13 +19,14 @@ fn run_with(scripts: &[&str], format: Format, interrupted: bool) -> Ran {
     let mut connection = Canned::default();
     let scripts: Vec<Script> =
         scripts.iter().map(|text| Script { origin: Some("a.sql".to_string()), text: text.to_string() }).collect();
+    let variables = Variables::new([("MODE".to_string(), "changelog".to_string())]);
     let interrupts = Interrupts::default();
     if interrupted {
         interrupts.press();
     }
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let exit = runtime
-        .block_on(scripts_to_end(&mut connection, &scripts, &mut screen, &interrupts))
+        .block_on(scripts_to_end(&mut connection, &scripts, &variables, &mut screen, &interrupts))
         .expect("paper takes everything");
     Ran { exit, out: out.text(), err: err.text(), executed: connection.executed }
 }
@@ -42,7 +43,7 @@ fn check(ran: &Ran, exit: Exit, out: Expect, err: Expect) {
 
 #[test]
 fn only_results_go_to_standard_output() {
-    let ran = run("CREATE TABLE t; SHOW TABLES; EXPLAIN; SELECT 1;");
+    let ran = run("CREATE TABLE t (a INT) WITH ('connector' = 'print'); SHOW TABLES; EXPLAIN SELECT 1; SELECT 1;");
     check(
         &ran,
         Exit::Succeeded,
@@ -59,8 +60,8 @@ fn only_results_go_to_standard_output() {
 
 #[test]
 fn a_failing_statement_ends_the_script_with_its_place() {
-    let ran = run("SELECT 1;\n  FOO BAR;\nSELECT 1;");
-    assert_eq!(ran.executed, ["SELECT 1", "FOO BAR"]);
+    let ran = run("SELECT 1;\n  SELECT foo;\nSELECT 1;");
+    assert_eq!(ran.executed, ["SELECT 1", "SELECT foo"]);
     check(
         &ran,
         Exit::Failed,
@@ -69,14 +70,20 @@ fn a_failing_statement_ends_the_script_with_its_place() {
         one,1
     "#]],
         expect![[r#"
-        error: this is no statement
-          --> a.sql:2:3
-           |
-         2 | FOO BAR
-           | ^^^
-          fix: write another
-    "#]],
+            error: nobody knows the answer
+              --> a.sql:2:3
+              2 |   SELECT foo;
+                |   ^^^^^^
+              fix: ask another question
+        "#]],
     );
+}
+
+#[test]
+fn a_mistake_further_down_keeps_nothing_from_running() {
+    let ran = run("SELECT 1;\nSELECT FROM WHERE;");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Failed, "word,n\none,1\n"));
+    assert!(ran.err.contains("--> a.sql:2:8"), "{}", ran.err);
 }
 
 #[test]
@@ -89,17 +96,19 @@ fn a_query_that_fails_midway_keeps_its_rows_and_fails_the_script() {
         one,1
     "#]],
         expect![[r#"
-        error: cannot decode a record
-          --> a.sql:1:1
-          why: it is cut off
-    "#]],
+            error: cannot decode a record
+              --> a.sql:1:1
+              1 | SELECT broken; SELECT 1
+                | ^^^^^^
+              why: it is cut off
+        "#]],
     );
 }
 
 #[test]
 fn quit_ends_all_scripts_with_success() {
     let ran = run_with(&["SELECT 1; QUIT; SELECT 1", "SELECT 1"], Format::Csv, false);
-    assert_eq!((ran.exit, ran.executed.len()), (Exit::Succeeded, 2));
+    assert_eq!((ran.exit, ran.executed.len()), (Exit::Succeeded, 1));
 }
 
 #[test]
@@ -161,10 +170,12 @@ fn changelog_mode_prints_changes_but_not_for_a_batch_query() {
         Exit::Failed,
         expect![[r#""#]],
         expect![[r#"
-        error: 'tabular' is no result mode
-          --> a.sql:1:1
-          fix: SET 'sql-client.execution.result-mode' = 'table', 'changelog' or 'tableau'
-    "#]],
+            error: 'tabular' is no result mode
+              --> a.sql:1:1
+              1 | SET 'sql-client.execution.result-mode' = 'tabular'; SELECT 1;
+                | ^^^
+              fix: SET 'sql-client.execution.result-mode' = 'table', 'changelog' or 'tableau'
+        "#]],
     );
 }
 
@@ -216,9 +227,9 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let (mut screen, ..) = paper::screen(Format::Csv);
     screen.out = Box::new(Closed);
     let scripts = [Script { origin: None, text: "SELECT 1".to_string() }];
-    let (mut connection, interrupts) = (Canned::default(), Interrupts::default());
+    let (mut connection, variables, interrupts) = (Canned::default(), Variables::default(), Interrupts::default());
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let end = scripts_to_end(&mut connection, &scripts, &mut screen, &interrupts);
+    let end = scripts_to_end(&mut connection, &scripts, &variables, &mut screen, &interrupts);
     let failure = runtime.block_on(end).unwrap_err();
     assert_eq!(Exit::from(failure), Exit::Succeeded);
 }

@@ -121,7 +121,7 @@ impl Session {
 
     /// Names of all functions and aggregates.
     pub fn functions(&self) -> Vec<String> {
-        let state = engine::state(&self.settings, true, std::sync::Arc::new(|_| {}));
+        let Ok(state) = engine::state(&self.settings, true, std::sync::Arc::new(|_| {})) else { return Vec::new() };
         let names = state
             .scalar_functions()
             .keys()

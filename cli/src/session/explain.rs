@@ -35,8 +35,8 @@ impl Session {
                 !self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?
             }
         };
-        let state = engine::state(&self.settings, streaming, Arc::new(|_| {}));
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let state = engine::state(&self.settings, streaming, Arc::new(|_| {}))?;
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
         let logical = analyzer.query(query)?;
         if !streaming {
             let optimized = analyzer.optimize_for_batch(&logical)?;
@@ -50,8 +50,8 @@ impl Session {
     }
 
     fn explain_inserts(&self, inserts: &[Insert]) -> Result<String> {
-        let state = engine::state(&self.settings, true, Arc::new(|_| {}));
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let state = engine::state(&self.settings, true, Arc::new(|_| {}))?;
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
         let mut logical = Vec::new();
         let mut plans = Vec::new();
         for insert in inserts {

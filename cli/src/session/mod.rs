@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Result, batch, launch};
+use tidemill_exec::{Error, Place, Result, batch, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
-use tidemill_planner::dialect::{self, CreateTable, Insert, ObjectKind, Statement, TableChange, Use, ViewChange};
+use tidemill_planner::dialect::{self, CreateTable, Insert, ObjectKind, ParsedStatement, Statement, TableChange, Use, ViewChange};
 use tidemill_planner::settings::{RuntimeMode, Settings};
 use tidemill_planner::{compile, ddl, engine, insert, stream};
 
@@ -31,7 +31,8 @@ pub struct Session {
     settings: Settings,
     registry: Registry,
     jobs: Jobs,
-    variables: BTreeMap<String, String>,
+    /// Where the statement being executed begins in its script.
+    origin: Place,
 }
 
 /// What executing a statement gave.
@@ -69,17 +70,12 @@ impl Session {
             settings: Settings::default(),
             registry,
             jobs: Jobs::default(),
-            variables: BTreeMap::new(),
+            origin: Place { line: 1, column: 1, width: 1 },
         };
         for (key, value) in settings {
             session.settings.set(&key, &value)?;
         }
         Ok(session)
-    }
-
-    /// What `${name}` in statements stands for; the process's environment stands behind.
-    pub fn define(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.variables.insert(name.into(), value.into());
     }
 
     pub fn settings(&self) -> &Settings {
@@ -101,8 +97,8 @@ impl Session {
 
     /// Parses `script` and executes its statements in order, up to the first that fails. What they give is handed to `each`.
     pub async fn run(&mut self, script: &str, mut each: impl AsyncFnMut(Outcome) -> Result<()>) -> Result<()> {
-        for piece in dialect::pieces(script) {
-            let outcome = self.execute(piece.text).await?;
+        for statement in dialect::statements(script, &|name| std::env::var(name).ok()) {
+            let outcome = self.execute(&statement?).await?;
             each(outcome).await?;
         }
         Ok(())
@@ -111,17 +107,10 @@ impl Session {
     /// Executes one statement. A query or job it starts goes on after this returns.
     ///
     /// # Errors
-    /// Whatever is wrong with the statement; places are relative to its text.
-    pub async fn execute(&mut self, statement: &str) -> Result<Outcome> {
-        let variables = &self.variables;
-        let mut parsed =
-            dialect::parse(statement, &|name| variables.get(name).cloned().or_else(|| std::env::var(name).ok()))?;
-        let statement = match (parsed.pop(), parsed.is_empty()) {
-            (Some(statement), true) => statement.statement,
-            (None, _) => return Ok(Outcome::Done(String::new())),
-            (Some(_), false) => return Err(Error::new("more than one statement where one is expected")),
-        };
-        match &statement {
+    /// Whatever is wrong with the statement, with its place in the script.
+    pub async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
+        self.origin = statement.place;
+        match &statement.statement {
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
             Statement::StatementSet(inserts) => self.insert(inserts).await,
@@ -181,8 +170,8 @@ impl Session {
 
     /// Runs `f` with an analyzer over the present catalog and settings.
     fn analyzed<T>(&self, streaming: bool, f: impl FnOnce(&Analyzer<'_>) -> Result<T>) -> Result<T> {
-        let state = engine::state(&self.settings, streaming, Arc::new(|_| {}));
-        f(&Analyzer::new(&self.catalog, &self.settings, &self.registry, &state))
+        let state = engine::state(&self.settings, streaming, Arc::new(|_| {}))?;
+        f(&Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin))
     }
 
     async fn query(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Query> {
@@ -196,8 +185,8 @@ impl Session {
                 false
             }
         };
-        let state = engine::state(&self.settings, streaming, notes);
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let state = engine::state(&self.settings, streaming, notes)?;
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
         let plan = analyzer.query(query)?;
         if !streaming {
             let plan = analyzer.optimize_for_batch(&plan)?;
@@ -221,8 +210,8 @@ impl Session {
         let name =
             self.settings.job_name().map_or_else(|| format!("insert into {}", tables.join(", ")), str::to_string);
         let (notes, heard) = query::notes();
-        let state = engine::state(&self.settings, !batch, notes);
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let state = engine::state(&self.settings, !batch, notes)?;
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
         let targets = inserts
             .iter()
             .map(|insert| insert::target(insert, &self.catalog, &self.settings, &self.registry, &analyzer, &state))

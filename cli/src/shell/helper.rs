@@ -7,6 +7,7 @@ use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Result};
+use tidemill_planner::dialect::is_complete;
 
 use super::complete::{Vocabulary, complete};
 use super::highlight::{FAINT, highlight};
@@ -22,7 +23,7 @@ impl rustyline::Helper for Helper {}
 
 impl Validator for Helper {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
-        Ok(match super::is_complete(context.input()) {
+        Ok(match is_complete(context.input()) {
             true => ValidationResult::Valid(None),
             false => ValidationResult::Incomplete,
         })
@@ -86,7 +87,7 @@ fn advice(text: &str) -> Option<&'static str> {
         Some(Kind::String) => Some("  the quote ' is open"),
         Some(Kind::Comment) => Some("  the comment /* is open"),
         Some(_) => Some("  a quote is open"),
-        None if !super::is_complete(text) => Some("  ; runs it, Ctrl-C drops it"),
+        None if !is_complete(text) => Some("  ; runs it, Ctrl-C drops it"),
         None => None,
     }
 }

@@ -1,7 +1,7 @@
 //! The interactive shell: prompt, history, completion, and a statement at a time.
 
 mod complete;
-mod help;
+pub mod help;
 mod helper;
 mod highlight;
 mod history;
@@ -13,7 +13,6 @@ use futures::FutureExt;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{ColorMode, CompletionType, Config, Editor};
-use tidemill_planner::dialect;
 use tokio::runtime::Runtime;
 
 use self::complete::Vocabulary;
@@ -21,9 +20,10 @@ use self::helper::Helper;
 use crate::connection::Connection;
 use crate::failure::Result;
 use crate::interrupt::Interrupts;
-use crate::run::{self, Exit};
+use crate::run::{self, Exit, Script};
 use crate::screen::Screen;
 use crate::show::Then;
+use crate::variables::Variables;
 
 const PROMPT: &str = "tidemill> ";
 
@@ -34,6 +34,7 @@ const PROMPT: &str = "tidemill> ";
 pub fn run(
     connection: &mut impl Connection,
     runtime: &Runtime,
+    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
@@ -59,7 +60,7 @@ pub fn run(
             Err(error) => return Err(std::io::Error::other(error).into()),
         };
         remember(&mut editor, history.as_deref(), text.trim());
-        if !run_text(&text, connection, runtime, screen, interrupts)? {
+        if !run_text(text, connection, runtime, variables, screen, interrupts)? {
             return Ok(Exit::Succeeded);
         }
     }
@@ -67,58 +68,19 @@ pub fn run(
 
 /// Runs what was typed, up to the first statement that fails; false if the user wants to leave.
 fn run_text(
-    text: &str,
+    text: String,
     connection: &mut impl Connection,
     runtime: &Runtime,
+    variables: &Variables,
     screen: &mut Screen,
     interrupts: &Interrupts,
 ) -> Result<bool> {
-    for statement in dialect::pieces(text) {
-        match Local::of(statement.text) {
-            Some(Local::Help) => write!(screen.out, "{}", help::PAGE)?,
-            Some(Local::Clear) => crossterm::queue!(
-                screen.out,
-                crossterm::terminal::Clear(crossterm::terminal::ClearType::All),
-                crossterm::cursor::MoveTo(0, 0)
-            )?,
-            Some(Local::Quit) => return Ok(false),
-            None => {
-                interrupts.clear();
-                let ran = run::run_statement(connection, &statement, None, screen, interrupts);
-                match runtime.block_on(ran)? {
-                    Some(Then::Continue) => {}
-                    Some(Then::Quit) => return Ok(false),
-                    Some(Then::Stopped) | None => break,
-                }
-            }
-        }
-        screen.out.flush()?;
-    }
-    Ok(true)
-}
-
-/// What the shell answers itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Local {
-    Help,
-    Clear,
-    Quit,
-}
-
-impl Local {
-    fn of(statement: &str) -> Option<Local> {
-        match statement.trim().to_uppercase().as_str() {
-            "HELP" => Some(Local::Help),
-            "CLEAR" => Some(Local::Clear),
-            "QUIT" | "EXIT" => Some(Local::Quit),
-            _ => None,
-        }
-    }
-}
-
-/// Whether Enter runs `text`. The shell's own words need no `;`: someone who wants out should not have to learn how.
-fn is_complete(text: &str) -> bool {
-    dialect::is_complete(text) || Local::of(text).is_some()
+    interrupts.clear();
+    let script = Script { origin: None, text };
+    let ran = run::run_script(connection, &script, variables, screen, interrupts);
+    let then = runtime.block_on(ran)?;
+    screen.out.flush()?;
+    Ok(then != Some(Then::Quit))
 }
 
 fn editor(colors: bool) -> Result<Editor<Helper, FileHistory>> {

@@ -16,15 +16,16 @@ use std::time::{Duration, Instant};
 use crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::{cursor, queue, terminal};
 use tidemill_exec::ChangeBatch;
+use tidemill_exec::text::Zone;
 use unicode_width::UnicodeWidthChar;
 
 use super::ResultMode;
 use super::bag::Bag;
 use super::summary::{Elapsed, Summary};
 use crate::failure::Result;
-use crate::render::Format;
 use crate::render::table::Layout;
 use crate::render::value::Texts;
+use crate::render::{Format, Style};
 use crate::screen::Screen;
 use crate::session::{Event, Query};
 
@@ -39,11 +40,11 @@ pub fn suits(query: &Query, mode: ResultMode, screen: &Screen) -> bool {
 }
 
 /// Shows `query` until it ends or the user ends it with `q` or Ctrl-C, then leaves the final table.
-pub async fn run(mut query: Query, screen: &mut Screen, started: Instant) -> Result<Summary> {
+pub async fn run(mut query: Query, zone: Zone, screen: &mut Screen, started: Instant) -> Result<Summary> {
     let mut bag = Bag::new(&query.schema)?;
     // Changes of an epoch that is not complete: the table shows answers, not what lies between them.
     let mut coming: Vec<ChangeBatch> = Vec::new();
-    let mut picture = Picture { layout: Layout::new(&query.schema), lines: 0, size: (0, 0) };
+    let mut picture = Picture { zone, layout: Layout::new(&query.schema), lines: 0, size: (0, 0) };
     let mut ticks = tokio::time::interval(TICK);
     let mut drawn: Option<(u64, bool)> = None;
     let mut changed = false;
@@ -82,7 +83,7 @@ pub async fn run(mut query: Query, screen: &mut Screen, started: Instant) -> Res
     picture.erase(&mut screen.out)?;
     drop(raw);
     let stopped = ended?;
-    Format::Table.print(&bag.rows(FINAL_ROWS_MAX)?, &mut screen.out)?;
+    Style { format: Format::Table, zone }.print(&bag.rows(FINAL_ROWS_MAX)?, &mut screen.out)?;
     if bag.len() > FINAL_ROWS_MAX {
         writeln!(screen.out, "... and {} more rows", bag.len() - FINAL_ROWS_MAX)?;
     }
@@ -131,6 +132,7 @@ impl Drop for RawMode {
 
 /// What is on the screen now.
 struct Picture {
+    zone: Zone,
     layout: Layout,
     /// Lines drawn; the cursor stands at the end of the last one.
     lines: u16,
@@ -148,7 +150,7 @@ impl Picture {
             // A resized terminal has rewrapped the old picture: where it began is unknown.
             self.erase(out)?;
         }
-        let lines = lines(&mut self.layout, bag, elapsed, size)?;
+        let lines = lines(&mut self.layout, self.zone, bag, elapsed, size)?;
         for (index, line) in lines.iter().enumerate() {
             let newline = if index == 0 { "" } else { "\r\n" };
             write!(out, "{newline}{line}")?;
@@ -184,16 +186,22 @@ fn size() -> (u16, u16) {
 }
 
 /// The lines of a picture that fits `size`.
-fn lines(layout: &mut Layout, bag: &Bag, elapsed: Duration, (width, height): (u16, u16)) -> Result<Vec<String>> {
+fn lines(
+    layout: &mut Layout,
+    zone: Zone,
+    bag: &Bag,
+    elapsed: Duration,
+    (width, height): (u16, u16),
+) -> Result<Vec<String>> {
     // Three lines of header, the closing rule, the status.
     let room = usize::from(height).saturating_sub(5).max(1);
     let shown = if bag.len() <= room { bag.len() } else { room - 1 };
     let rows = bag.rows(shown)?;
-    layout.fit(&rows)?;
+    let texts = Texts::new(&rows, zone);
+    layout.fit(&texts, rows.num_rows());
     let mut table = layout.header();
-    let texts = Texts::new(&rows)?;
     for row in 0..rows.num_rows() {
-        layout.row(&texts, row, &mut table)?;
+        layout.row(&texts, row, &mut table);
     }
     if shown > 0 {
         table += &layout.rule();
@@ -232,7 +240,7 @@ mod tests {
         let mut bag = Bag::new(&rows.schema()).unwrap();
         bag.apply(&ChangeBatch::inserts(rows.clone())).unwrap();
         let mut layout = Layout::new(&rows.schema());
-        lines(&mut layout, &bag, Duration::from_millis(3200), size).unwrap().join("\n")
+        lines(&mut layout, Zone::UTC, &bag, Duration::from_millis(3200), size).unwrap().join("\n")
     }
 
     #[test]

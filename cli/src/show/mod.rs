@@ -9,13 +9,21 @@ pub mod summary;
 use std::io::Write as _;
 use std::time::Instant;
 
+use tidemill_exec::text::Zone;
 use tidemill_exec::{Error, Result as StatementResult};
+
+use tidemill_planner::dialect::{ParsedStatement, Statement};
 
 use crate::connection::Connection;
 use crate::failure::Result;
 use crate::interrupt::Interrupts;
+use crate::render::Style;
 use crate::screen::Screen;
 use crate::session::Outcome;
+use crate::shell;
+
+/// In which `TIMESTAMP_LTZ` is shown.
+const TIME_ZONE: &str = "table.local-time-zone";
 
 pub const RESULT_MODE: &str = "sql-client.execution.result-mode";
 
@@ -61,14 +69,26 @@ pub enum Then {
 /// The statement's error, or that of standard output.
 pub async fn statement(
     connection: &mut impl Connection,
-    text: &str,
+    statement: &ParsedStatement,
     screen: &mut Screen,
     interrupts: &Interrupts,
     started: Instant,
 ) -> Result<Then> {
+    match statement.statement {
+        Statement::Quit => return Ok(Then::Quit),
+        Statement::Help => {
+            write!(screen.out, "{}", shell::help::PAGE)?;
+            return Ok(Then::Continue);
+        }
+        Statement::Clear => {
+            screen.clear()?;
+            return Ok(Then::Continue);
+        }
+        _ => {}
+    }
     let outcome = tokio::select! {
         biased;
-        outcome = connection.execute(text) => outcome?,
+        outcome = connection.execute(statement) => outcome?,
         () = interrupts.pressed() => {
             screen.erase_echo();
             screen.remark(&format!("(stopped after {})", summary::Elapsed(started.elapsed())));
@@ -76,6 +96,8 @@ pub async fn statement(
         }
     };
     let mode = ResultMode::of(connection)?;
+    let zone = connection.setting(TIME_ZONE).and_then(|name| Zone::parse(&name)).unwrap_or(Zone::UTC);
+    let style = Style { format: screen.format, zone };
     let summary = match outcome {
         Outcome::Quit => return Ok(Then::Quit),
         Outcome::Done(text) => {
@@ -96,11 +118,11 @@ pub async fn statement(
             return Ok(Then::Continue);
         }
         Outcome::Rows(rows) => {
-            screen.format.print(&rows, &mut screen.out)?;
+            style.print(&rows, &mut screen.out)?;
             summary::Summary { rows: rows.num_rows() as u64, is_changelog: false, stopped: false }
         }
-        Outcome::Query(query) if live::suits(&query, mode, screen) => live::run(query, screen, started).await?,
-        Outcome::Query(query) => print::run(query, mode, screen, interrupts, started).await?,
+        Outcome::Query(query) if live::suits(&query, mode, screen) => live::run(query, zone, screen, started).await?,
+        Outcome::Query(query) => print::run(query, mode, style, screen, interrupts, started).await?,
     };
     screen.out.flush()?;
     screen.remark(&summary.after(started.elapsed()));

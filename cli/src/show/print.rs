@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tidemill_exec::ChangeBatch;
+use tokio::time::MissedTickBehavior;
 
 use super::ResultMode;
 use super::bag::Bag;
@@ -11,37 +12,41 @@ use super::progress::Progress;
 use super::summary::Summary;
 use crate::failure::Result;
 use crate::interrupt::Interrupts;
-use crate::render::{Renderer, changelog, with_op};
+use crate::render::{Renderer, Style, changelog, with_op};
 use crate::screen::Screen;
 use crate::session::{Event, Query};
 
-/// How often progress is drawn.
+/// How often progress is drawn, and how long rows of a query that will end may be held back.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Prints `query` to its end or to Ctrl-C.
 pub async fn run(
     mut query: Query,
     mode: ResultMode,
+    style: Style,
     screen: &mut Screen,
     interrupts: &Interrupts,
     started: Instant,
 ) -> Result<Summary> {
-    let mut printing = Printing::new(&query, mode, screen)?;
+    let mut printing = Printing::new(&query, mode, style)?;
     let mut progress = Progress::new(query.bounded && screen.err_is_terminal, started);
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut received = 0;
     let stopped = loop {
         let event = match query.next().now_or_never() {
             Some(event) => event,
             None => {
-                // Nothing more for now. Flushing here and only here shows a slow source's rows at once and does not slow a fast one.
+                // Nothing more for now. Flushing here and not per batch shows a slow source's rows at once and does not slow a fast
+                // one. What ends soon is better shown whole, but not what makes the user wait.
                 if !query.bounded {
                     printing.settle(screen)?;
                 }
                 tokio::select! {
                     event = query.next() => event,
                     () = interrupts.pressed() => break true,
-                    _ = ticks.tick(), if progress.is_enabled() => {
+                    _ = ticks.tick() => {
+                        printing.settle(screen)?;
                         progress.draw(received, Instant::now(), &mut screen.err);
                         continue;
                     }
@@ -94,7 +99,7 @@ enum What {
 }
 
 impl Printing {
-    fn new(query: &Query, mode: ResultMode, screen: &Screen) -> Result<Printing> {
+    fn new(query: &Query, mode: ResultMode, style: Style) -> Result<Printing> {
         let what = match mode {
             ResultMode::Changelog if !query.batch => What::Changelog(with_op(&query.schema)),
             _ if query.append_only || query.batch => What::Rows,
@@ -103,7 +108,7 @@ impl Printing {
             _ => What::Changelog(with_op(&query.schema)),
         };
         let schema = if let What::Changelog(schema) = &what { schema } else { &query.schema };
-        Ok(Printing { renderer: screen.format.renderer(schema), what, rows: 0 })
+        Ok(Printing { renderer: style.renderer(schema)?, what, rows: 0 })
     }
 
     fn is_immediate(&self) -> bool {

@@ -19,10 +19,6 @@ impl Progress {
         Progress { enabled, started, drawn: false }
     }
 
-    pub fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
     /// Shows that `changes` were received until `now`.
     pub fn draw(&mut self, changes: u64, now: Instant, err: &mut dyn Write) {
         let elapsed = now.duration_since(self.started);

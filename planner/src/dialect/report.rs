@@ -1,5 +1,7 @@
 //! Syntax errors in our own words, and errors with the line they are about.
 
+use std::fmt::Write;
+
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidemill_exec::{Error, Place};
@@ -7,6 +9,47 @@ use tidemill_exec::{Error, Place};
 use super::grammar::HEADS;
 use super::reserved::is_reserved;
 use super::source::Source;
+
+/// The error with the line of the script it is about:
+///
+/// ```text
+/// error: did not expect "FROM" here
+///   1 | SELECT FROM WHERE
+///     |        ^^^^
+///   why: expected an expression
+/// ```
+pub fn render(error: &Error, script: &str) -> String {
+    let printed = error.to_string();
+    let details = printed.strip_prefix(error.what()).unwrap_or("");
+    let mut text = format!("error: {}", error.what());
+    let shown = error
+        .place()
+        .and_then(|place| Some((place, script.lines().nth(usize::try_from(place.line.checked_sub(1)?).ok()?)?)));
+    if let Some((place, line)) = shown {
+        let (line, column) = shortened(line, place.column);
+        let number = place.line.to_string();
+        let margin = " ".repeat(number.len());
+        // A tab stays one under a tab, so that the caret is below its place however wide tabs are shown.
+        let indent: String = line.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let rest = line.chars().count().saturating_sub(column - 1).max(1);
+        let carets = "^".repeat(usize::try_from(place.width).unwrap_or(1).clamp(1, rest));
+        let indent = format!("{indent:<width$}", width = column - 1);
+        let _ = write!(text, "\n  {number} | {line}\n  {margin} | {indent}{carets}");
+    }
+    text + details
+}
+
+/// Long lines are cut around the place, so that the caret stays in view.
+fn shortened(line: &str, column: u64) -> (String, usize) {
+    const WIDTH: usize = 160;
+    let column = usize::try_from(column).unwrap_or(1).max(1);
+    if line.chars().count() <= WIDTH {
+        return (line.to_string(), column);
+    }
+    let from = column.saturating_sub(WIDTH / 2);
+    let cut: String = line.chars().skip(from).take(WIDTH).collect();
+    if from == 0 { (format!("{cut}..."), column) } else { (format!("...{cut}..."), column - from + 3) }
+}
 
 /// Something else was expected where token `index` is.
 pub(super) fn expected(source: &Source, index: usize, what: &str) -> Error {

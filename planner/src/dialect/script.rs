@@ -173,24 +173,6 @@ impl Set {
     }
 }
 
-/// One statement of a script, cut off but not parsed, without its semicolon and the comments around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece<'a> {
-    pub text: &'a str,
-    /// Where it begins in the script.
-    pub place: Place,
-}
-
-/// The statements of a script in order; empty ones are left out.
-pub fn pieces(script: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut at = Some(0);
-    std::iter::from_fn(move || {
-        let found = cut(script, at.take()?)?;
-        at = Some(found.next);
-        Some(Piece { text: &script[found.start..found.end], place: place(script, found.start, found.end) })
-    })
-}
-
 /// Whether a shell may run what was typed: every statement ends with a semicolon, outside of quotes, comments and open statement sets.
 /// The few commands that need none (`QUIT`, `HELP`) are complete without; so is nothing at all.
 pub fn is_complete(text: &str) -> bool {

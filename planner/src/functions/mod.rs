@@ -57,10 +57,12 @@ pub fn all(time_zone: &str, streaming: bool) -> Result<Vec<Arc<ScalarUDF>>> {
 }
 
 /// What gives special syntax its meaning; to come before DataFusion's own.
-pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
+///
+/// `functions` are what [`all`] gave.
+pub fn planners(functions: &[Arc<ScalarUDF>]) -> Vec<Arc<dyn ExprPlanner>> {
     vec![
         Arc::new(crate::dialect::Literals),
-        Arc::new(syntax::FlinkSyntax),
+        Arc::new(syntax::FlinkSyntax::new(functions)),
         Arc::new(access::FieldAccess::default()),
         Arc::new(arithmetic::DecimalArithmetic::default()),
     ]
