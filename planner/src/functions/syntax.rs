@@ -26,12 +26,16 @@ pub struct FlinkSyntax {
 impl FlinkSyntax {
     /// `functions` are those of [`super::string::all`] and [`super::datetime::all`].
     pub fn new(functions: &[Arc<ScalarUDF>]) -> FlinkSyntax {
-        let names = ["substring", "position", "overlay", "__extract"];
+        let names = ["substring", "position", "overlay", "__extract", "timestampadd"];
         FlinkSyntax { functions: functions.iter().filter(|f| names.contains(&f.name())).cloned().collect() }
     }
 
+    fn named(&self, name: &str) -> Option<&Arc<ScalarUDF>> {
+        self.functions.iter().find(|function| function.name() == name)
+    }
+
     fn call(&self, name: &str, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
-        Ok(match self.functions.iter().find(|function| function.name() == name) {
+        Ok(match self.named(name) {
             Some(function) => PlannerResult::Planned(invoke(function, args)),
             None => PlannerResult::Original(args),
         })
@@ -63,13 +67,21 @@ impl ExprPlanner for FlinkSyntax {
 
     /// A timestamp plus or minus an interval has the unit of the timestamp, so a fraction of a second that it has no
     /// room for would be lost. Flink makes the timestamp finer, and so do we: `TIMESTAMP(0) - INTERVAL '0.5' SECOND`
-    /// is a `TIMESTAMP(3)`.
+    /// is a `TIMESTAMP(3)`. A time of day plus an interval is a time of day, around midnight if need be.
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let operator = match expr.op {
             BinaryOperator::Plus => Operator::Plus,
             BinaryOperator::Minus => Operator::Minus,
             _ => return Ok(PlannerResult::Original(expr)),
         };
+        let sign = if operator == Operator::Plus { 1 } else { -1 };
+        for (point, interval) in [(&expr.left, &expr.right), (&expr.right, &expr.left)] {
+            let times = matches!(point.get_type(schema), Ok(DataType::Time32(_) | DataType::Time64(_)));
+            if let (true, Some(nanos), Some(add)) = (times, interval_nanos(interval), self.named("timestampadd")) {
+                let millis = lit(sign * nanos / 1_000_000);
+                return Ok(PlannerResult::Planned(invoke(add, vec![lit("MILLISECOND"), millis, point.clone()])));
+            }
+        }
         let finer = |point: &Expr, interval: &Expr| {
             let needed = interval_unit(interval)?;
             match point.get_type(schema).ok()? {
@@ -87,13 +99,18 @@ impl ExprPlanner for FlinkSyntax {
     }
 }
 
+/// The part of an interval literal that is shorter than a day.
+fn interval_nanos(interval: &Expr) -> Option<i64> {
+    match interval {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) => Some(value.nanoseconds),
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(value)), _) => Some(i64::from(value.milliseconds) * 1_000_000),
+        _ => None,
+    }
+}
+
 /// The coarsest unit that holds an interval literal's fraction of a second.
 fn interval_unit(interval: &Expr) -> Option<TimeUnit> {
-    let nanos = match interval {
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) => value.nanoseconds,
-        Expr::Literal(ScalarValue::IntervalDayTime(Some(value)), _) => i64::from(value.milliseconds) * 1_000_000,
-        _ => return None,
-    };
+    let nanos = interval_nanos(interval)?;
     Some(match nanos {
         _ if nanos % 1_000_000_000 == 0 => TimeUnit::Second,
         _ if nanos % 1_000_000 == 0 => TimeUnit::Millisecond,
@@ -157,7 +174,7 @@ fn is_plain(like: &Like) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::{datetime, string};
+    use crate::functions::{datetime, math, string};
     use arrow::util::pretty::pretty_format_batches;
     use datafusion::logical_expr::Volatility;
     use datafusion::prelude::{SessionConfig, SessionContext};
@@ -184,11 +201,45 @@ mod tests {
         SessionContext::new_with_state(planners)
     }
 
-    fn answers(sql: &str) -> Vec<String> {
+    fn rows(sql: &str) -> Vec<Vec<String>> {
         let batches = futures::executor::block_on(async { session().sql(sql).await.unwrap().collect().await.unwrap() });
         let table = pretty_format_batches(&batches).unwrap().to_string();
-        let row = table.lines().nth(3).unwrap_or_default();
-        row.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect()
+        let rows = table.lines().skip(3).filter(|line| line.starts_with('|'));
+        let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect();
+        rows.map(cells).collect()
+    }
+
+    /// The one row that a query gives.
+    fn answers(sql: &str) -> Vec<String> {
+        rows(sql).remove(0)
+    }
+
+    #[test]
+    fn names_are_lower_case_and_unique() {
+        let functions: Vec<_> =
+            [string::all(), math::all(), datetime::all("UTC", Volatility::Stable)].into_iter().flatten().collect();
+        let mut names: Vec<_> =
+            functions.iter().flat_map(|f| f.aliases().iter().map(String::as_str).chain([f.name()])).collect();
+        names.sort_unstable();
+        assert!(names.iter().all(|name| *name == name.to_lowercase()));
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn every_row_has_its_own_answer() {
+        let table = "(VALUES ('abcabc', 2, 'b'), (NULL, 1, 'x'), ('日本', 2, '本'), ('', NULL, '')) AS t(a, n, b)";
+        assert_eq!(
+            rows(&format!(
+                "SELECT substr(a, n), instr(a, b), repeat(b, n), regexp_extract(a, b), split_index(a, b, 0), \
+                 a LIKE b || '%' ESCAPE '!', concat_ws('-', a, b, b), lpad(b, n, a) FROM {table}"
+            )),
+            [
+                ["bcabc", "2", "bb", "b", "a", "false", "abcabc-b-b", "ab"],
+                ["", "", "x", "", "", "", "x-x", ""],
+                ["本", "2", "本本", "本", "日", "false", "日本-本-本", "日本"],
+                ["", "1", "", "", "", "true", "--", ""],
+            ]
+        );
     }
 
     #[test]
@@ -223,6 +274,14 @@ mod tests {
                  FROM (SELECT arrow_cast('2020-01-31 00:00:00', 'Timestamp(s)') AS t)"
             ),
             ["Timestamp(s)", "Timestamp(ms)", "2020-01-30T23:59:59.500", "2020-02-29T00:00:00", "Date32"]
+        );
+        assert_eq!(
+            answers(
+                "SELECT arrow_typeof(arrow_cast('23:30:00', 'Time32(ms)') + INTERVAL '1' HOUR), \
+                 arrow_cast('23:30:00', 'Time32(ms)') + INTERVAL '1' HOUR, \
+                 DATE '2020-03-01' - INTERVAL '86400000 milliseconds', unix_timestamp('1970-01-01 00:00:05')"
+            ),
+            ["Time32(ms)", "00:30:00", "2020-02-29", "5"]
         );
     }
 }

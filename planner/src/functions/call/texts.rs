@@ -40,7 +40,7 @@ pub fn try_texts(rows: usize, mut write: impl FnMut(usize, &mut String) -> Resul
 /// No single text may be longer than this; a wild length argument should be an error, not an exhausted machine.
 pub const TEXT_BYTES_MAX: usize = 256 << 20;
 
-/// Refuses a result of `bytes` that would exceed [`TEXT_BYTES_MAX`].
+/// Refuses a result of `bytes` that would exceed the length that one text may have.
 pub fn check_text_bytes(call: &Call, bytes: usize) -> Result<()> {
     if bytes <= TEXT_BYTES_MAX {
         return Ok(());

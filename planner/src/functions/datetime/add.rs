@@ -44,6 +44,7 @@ pub fn all(zone: &Zone) -> Vec<Function> {
             .takes(&[Point, Interval, Point, Point])
             .takes(&[Point, Point, Point, Interval])
             .takes(&[Point, Interval, Point, Interval])
+            .alias("__overlaps")
             .zone(zone),
     ]
 }

@@ -123,6 +123,19 @@ fn pieces(pieces: &[Piece], dialect: Dialect, clock: Clock, out: &mut String) ->
 }
 
 fn number(out: &mut String, value: i64, width: usize) -> Option<()> {
+    // Nearly every field is two digits or a year of four; the formatter takes several times as long for them.
+    let digit = |value: i64| char::from(b'0' + (value % 10) as u8);
+    match (width, value) {
+        (2, 0..100) => {
+            out.extend([digit(value / 10), digit(value)]);
+            return Some(());
+        }
+        (4, 0..10_000) => {
+            out.extend([digit(value / 1000), digit(value / 100), digit(value / 10), digit(value)]);
+            return Some(());
+        }
+        _ => {}
+    }
     // Writing to a String does not fail.
     write!(out, "{value:0width$}").ok()
 }

@@ -1,13 +1,13 @@
-//! Upper and lower case, lengths, and questions about single characters.
+//! Upper and lower case, lengths, and characters as numbers.
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, Int32Array};
-use arrow::datatypes::DataType::{Boolean, Int32, Utf8};
+use arrow::array::Int32Array;
+use arrow::datatypes::DataType::{Int32, Utf8};
 use datafusion::logical_expr::ColumnarValue;
 
 use super::char_len;
-use crate::functions::call::{Call, Function, Kind::*, texts};
+use crate::functions::call::{Function, Kind::*, texts};
 
 pub fn all() -> Vec<Function> {
     vec![
@@ -54,9 +54,6 @@ pub fn all() -> Vec<Function> {
             })
         })
         .takes(&[Int]),
-        test_of_text("is_alpha", |text| text.chars().all(char::is_alphabetic)),
-        test_of_text("is_digit", |text| text.chars().all(char::is_numeric)).takes(&[Int]),
-        test_of_text("is_decimal", |text| text.trim().parse::<f64>().is_ok()).takes(&[Number]),
     ]
 }
 
@@ -67,21 +64,6 @@ fn from_datafusion(name: &'static str, function: fn() -> Arc<datafusion::logical
         args.args = vec![ColumnarValue::Array(Arc::new(call.text(0)?.array))];
         args.number_rows = call.rows;
         function().invoke_with_args(args)?.to_array(call.rows)
-    })
-    .takes(&[Text])
-}
-
-/// `name(text)`: whether a text that is not empty passes `test`. NULL is not, and a number argument always is.
-fn test_of_text(name: &'static str, test: fn(&str) -> bool) -> Function {
-    Function::new(name, Boolean, move |call: &Call| {
-        if call.data_type(0).is_numeric() {
-            let (array, _) = call.raw(0)?;
-            let array = if array.len() == call.rows { array } else { call.expanded(0)? };
-            return Ok(Arc::new(arrow::compute::is_not_null(&array)?));
-        }
-        let text = call.text(0)?;
-        let passes = |row| Some(text.get(row).is_some_and(|text| !text.is_empty() && test(text)));
-        Ok(Arc::new((0..call.rows).map(passes).collect::<BooleanArray>()))
     })
     .takes(&[Text])
 }

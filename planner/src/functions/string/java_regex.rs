@@ -3,7 +3,8 @@
 //! The two syntaxes are near, and where they differ in spelling the pattern is rewritten: ASCII `\d \w \s \b`, `\Q..\E`,
 //! `\h \R \Z`, POSIX classes such as `\p{Alpha}`, octal and control escapes. What the crate has no way to do (it never
 //! backtracks, so its time is linear in the text) is refused with an error, never misread: look-around, back
-//! references, possessive and atomic groups.
+//! references, possessive and atomic groups. One difference remains: `$` is the very end of the text, where Java also
+//! lets it stand before a last line break.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

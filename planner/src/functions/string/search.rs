@@ -12,8 +12,8 @@ use crate::functions::call::{Call, Function, Kind::*};
 
 pub fn all() -> Vec<Function> {
     vec![
-        // POSITION(needle IN haystack)
-        Function::new("position", Int32, locate).takes(&[Text, Text]),
+        // POSITION(needle IN haystack [FROM start])
+        Function::new("position", Int32, locate).takes(&[Text, Text]).takes(&[Text, Text, Int]),
         Function::new("locate", Int32, locate).takes(&[Text, Text]).takes(&[Text, Text, Int]),
         Function::new("instr", Int32, |call| {
             let (text, needle) = (call.text(0)?, call.text(1)?);

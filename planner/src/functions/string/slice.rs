@@ -102,6 +102,8 @@ fn split_index(call: &Call) -> Result<arrow::array::ArrayRef> {
         let piece = match separator {
             // As in Java's splitByWholeSeparator: no separator means white space.
             "" => text.split(char::is_whitespace).nth(index)?,
+            // One byte is searched for many times faster than a text.
+            separator if separator.len() == 1 => text.split(char::from(separator.as_bytes()[0])).nth(index)?,
             separator => text.split(separator).nth(index)?,
         };
         out.push_str(piece);
