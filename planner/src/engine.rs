@@ -49,6 +49,9 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
     for function in scalars.iter().cloned() {
         let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
     }
+    if let Some(patterns) = functions::syntax::FlinkPatterns::new(&scalars) {
+        datafusion::execution::FunctionRegistry::register_function_rewrite(&mut state, Arc::new(patterns))?;
+    }
     for function in aggregates::udafs() {
         let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, function);
     }
