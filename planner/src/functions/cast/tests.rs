@@ -43,7 +43,8 @@ fn bad_text_is_an_error_that_names_text_and_type() {
     let error = evaluate(all(), "__cast", &[text("x"), text("INT")]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot cast 'x' to INT\n  why: the text is not a INT in range\n  fix: use TRY_CAST to get NULL instead"
+        "cannot cast 'x' to INT\n  why: the text does not read as this type, or is out of its range\n  \
+         fix: use TRY_CAST to get NULL instead"
     );
 }
 
