@@ -158,7 +158,9 @@ fn field_type(call: &Call<'_>) -> Result<SqlType> {
         return Err(call.wrong(0, &format!("a row, to have a field {name}")));
     };
     match fields.iter().find(|field| field.name() == name) {
-        Some(field) => Ok(SqlType::of(field).nullable(field.is_nullable() || call.fields[0].is_nullable())),
+        Some(field) => {
+            Ok(SqlType::of_argument(field, None).nullable(field.is_nullable() || call.fields[0].is_nullable()))
+        }
         None => Err(Error::new(format!("field {name} is unknown"))
             .nearest(name, fields.iter().map(|field| field.name().as_str()))),
     }

@@ -35,12 +35,7 @@ struct Operator {
 }
 
 const OPERATORS: [Operator; 5] = [
-    Operator {
-        name: "__decimal_add",
-        symbol: "+",
-        rule: |call| result_type(call, sum),
-        body: |rows| each(rows, |a, b, to| add(a, b, to)),
-    },
+    Operator { name: "__decimal_add", symbol: "+", rule: |call| result_type(call, sum), body: |rows| each(rows, add) },
     Operator {
         name: "__decimal_subtract",
         symbol: "-",

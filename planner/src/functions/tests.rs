@@ -108,7 +108,25 @@ fn if_computes_only_the_branch_it_takes() {
     let context = context();
     register(&context, &[("a", "INT", &[Some("4"), Some("1")]), ("b", "INT", &[Some("2"), Some("0")])]);
     let lines = run(&context, "SELECT if(b <> 0, a / b, -1), ifnull(nullif(b, 0), a), greatest(a, b) FROM t");
-    assert_eq!(lines.unwrap(), ["BIGINT: 2, -1", "INT: 2, 1", "INT: 4, 1"]);
+    assert_eq!(lines.unwrap(), ["BIGINT: 2, -1", "BIGINT: 2, 1", "INT: 4, 1"]);
+}
+
+#[test]
+fn integers_divide_and_wrap_as_in_java() {
+    let context = context();
+    register(&context, &[("a", "INT", &[Some("7"), Some("2147483647")]), ("b", "INT", &[Some("2"), Some("1")])]);
+    assert_eq!(run(&context, "SELECT a / b, a + b FROM t").unwrap(), ["INT: 3, 2147483647", "INT: 9, -2147483648"]);
+    assert_eq!(run(&context, "SELECT a / (b - b) FROM t").unwrap_err().what(), "division by zero");
+}
+
+#[test]
+fn typed_results_can_be_grouped() {
+    let context = context();
+    register(&context, &[("a", "INT", &[Some("4"), Some("1"), Some("0")])]);
+    let sql = "SELECT x, y, z, COUNT(*) FROM (SELECT if(a > 0, 'y', 'n') AS x, __cast(a > 5, 'CHAR(2)') AS y, \
+               __cast(a * 0, 'STRING') AS z FROM t) AS q GROUP BY x, y, z ORDER BY x";
+    let lines = run(&context, sql);
+    assert_eq!(lines.unwrap()[..3], ["CHAR(1) NOT NULL: n, y", "CHAR(2): FA, FA", "STRING: 0, 0"]);
 }
 
 #[test]

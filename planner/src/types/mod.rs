@@ -21,6 +21,9 @@ pub use print::{flink_type, flink_type_long};
 
 /// Field metadata: the SQL type where Arrow's falls short, e.g. `VARCHAR(20)`, `TIMESTAMP(2)`, `MULTISET`.
 pub const TYPE_KEY: &str = "tidemill.type";
+/// Under [`TYPE_KEY`], marks text that is the result of a cast, so that it stays a `STRING` when the plan makes it a
+/// literal (which would be `CHAR(n)`).
+pub const STRING: &str = "STRING";
 /// Field metadata: `COMMENT '...'` of a column or of a field of a `ROW`.
 pub const COMMENT_KEY: &str = "tidemill.comment";
 /// Metadata of the key field of a `MAP`: Arrow forbids null keys, so only this tells `MAP<INT NOT NULL, ..>` apart.
@@ -50,7 +53,8 @@ impl SqlType {
         }
     }
 
-    /// As `of`, for an argument that may be a literal: Flink types `'abc'` as `CHAR(3)`.
+    /// The type of an argument that may be a literal: Flink types `'abc'` as `CHAR(3)`. Without what belongs to the
+    /// column rather than to its type.
     pub fn of_argument(field: &Field, literal: Option<&ScalarValue>) -> SqlType {
         let mut of = SqlType::of(field);
         if let Some(ScalarValue::Utf8(Some(text))) = literal
@@ -58,6 +62,7 @@ impl SqlType {
         {
             of = of.with_text(format!("CHAR({})", text.chars().count()));
         }
+        of.metadata.retain(|key, text| key == TYPE_KEY && text != STRING);
         of
     }
 
@@ -161,6 +166,12 @@ pub fn map_of(key: &SqlType, value: &SqlType) -> DataType {
     }
     let entries = Fields::from(vec![key_field, value.field("value")]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+}
+
+/// `MULTISET<item>`: each item and how many of it there are. What `COLLECT` gives.
+pub fn multiset_of(item: &SqlType) -> SqlType {
+    let count = SqlType::new(DataType::Int32, false);
+    SqlType::new(map_of(item, &count), true).with_text("MULTISET")
 }
 
 /// Key and value of a `MAP`, the key with the nullability it was declared with.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Fields, TimeUnit};
 use tidemill_exec::{Error, Result};
 
-use super::{COMMENT_KEY, INTERVAL, SqlType, array_of, digits, map_of, unit_of};
+use super::{COMMENT_KEY, INTERVAL, SqlType, array_of, digits, map_of, multiset_of, unit_of};
 
 /// The type that Flink's `text` names, e.g. `DECIMAL(10, 3) NOT NULL`, ``ROW<`x` INT, y ARRAY<STRING>>``.
 /// `time_zone` becomes the Arrow zone of `TIMESTAMP_LTZ`.
@@ -131,7 +131,7 @@ impl Parser<'_> {
             } else if self.words(&["ARRAY"]) {
                 parsed = SqlType::new(array_of(&parsed), true);
             } else if self.words(&["MULTISET"]) {
-                parsed = multiset(&parsed);
+                parsed = multiset_of(&parsed);
             } else {
                 return Ok(parsed);
             }
@@ -180,7 +180,7 @@ impl Parser<'_> {
                 self.open("MULTISET")?;
                 let item = self.data_type()?;
                 self.close()?;
-                Ok(multiset(&item))
+                Ok(multiset_of(&item))
             }
             "MAP" => {
                 self.open("MAP")?;
@@ -399,9 +399,4 @@ impl Parser<'_> {
     fn wrong(&self, why: String) -> Error {
         Error::new(format!("cannot read the type {}", self.text.trim())).why(why)
     }
-}
-
-fn multiset(item: &SqlType) -> SqlType {
-    let count = SqlType::new(DataType::Int32, false);
-    SqlType::new(map_of(item, &count), true).with_text("MULTISET")
 }

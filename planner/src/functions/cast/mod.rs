@@ -39,18 +39,24 @@ fn target(call: &Call<'_>, try_cast: bool) -> Result<SqlType> {
     let to = parse_type(call.text(1)?, call.zone.name())?;
     let from = &call.fields[0];
     if !castable(from.data_type(), &to.data_type) {
-        let (from, to) = (flink_type(&from.as_ref().clone().with_nullable(true)), flink_type(&to.field("")));
-        let error = Error::new(format!("cannot cast {from} to {to}"));
-        return Err(match (from.starts_with("TIMESTAMP"), to.as_str()) {
-            (true, _) => error.fix("write UNIX_TIMESTAMP(CAST(x AS STRING)) for seconds since 1970"),
-            (_, to) if to.starts_with("TIMESTAMP") => {
+        let to_type = to.data_type.clone();
+        let error = no_cast(from, &to.field(""));
+        return Err(match (call.data_type(0), &to_type) {
+            (DataType::Timestamp(..), number) if number.is_numeric() => {
+                error.fix("write UNIX_TIMESTAMP(CAST(x AS STRING)) for seconds since 1970")
+            }
+            (number, DataType::Timestamp(..)) if number.is_numeric() => {
                 error.fix("write TO_TIMESTAMP_LTZ(x, 3) for milliseconds since 1970")
             }
             _ => error,
         });
     }
     let nullable = from.is_nullable() || try_cast;
-    Ok(to.nullable(nullable))
+    let mut to = to.nullable(nullable);
+    if is_text(&to.data_type) {
+        to.metadata.entry(types::TYPE_KEY.to_string()).or_insert_with(|| types::STRING.to_string());
+    }
+    Ok(to)
 }
 
 fn cast(rows: &Rows<'_>, strict: bool) -> Result<ArrayRef> {
@@ -244,7 +250,7 @@ impl Cast<'_> {
         if parsed.is_none() && self.strict {
             let to = flink_type(&to.clone().with_nullable(true));
             return Err(Error::new(format!("cannot cast '{text}' to {to}"))
-                .why(format!("the text is not a {to} in range"))
+                .why("the text does not read as this type, or is out of its range")
                 .fix("use TRY_CAST to get NULL instead"));
         }
         Ok(parsed)

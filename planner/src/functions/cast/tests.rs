@@ -43,7 +43,8 @@ fn bad_text_is_an_error_that_names_text_and_type() {
     let error = evaluate(all(), "__cast", &[text("x"), text("INT")]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot cast 'x' to INT\n  why: the text is not a INT in range\n  fix: use TRY_CAST to get NULL instead"
+        "cannot cast 'x' to INT\n  why: the text does not read as this type, or is out of its range\n  \
+         fix: use TRY_CAST to get NULL instead"
     );
 }
 
@@ -148,4 +149,36 @@ fn collections_are_cast_element_by_element() {
     assert_eq!(cast(row(), "STRING"), "STRING NOT NULL: (1, a, NULL)");
     let named = "ROW<x STRING, y STRING, z INT>";
     assert_eq!(cast(row(), named), "ROW<`x` STRING, `y` STRING, `z` INT> NOT NULL: (1, a, NULL)");
+}
+
+#[test]
+fn timestamps_have_a_date_and_a_time() {
+    let moment = || column("TIMESTAMP(3)", &[Some("2020-02-29 12:34:56.789"), Some("1969-12-31 23:59:59.5"), None]);
+    assert_eq!(cast(moment(), "DATE"), "DATE: 2020-02-29, 1969-12-31, NULL");
+    assert_eq!(cast(moment(), "TIME(3)"), "TIME(3): 12:34:56.789, 23:59:59.500, NULL");
+    assert_eq!(cast(moment(), "TIMESTAMP(0)"), "TIMESTAMP(0): 2020-02-29 12:34:56, 1969-12-31 23:59:59, NULL");
+    assert_eq!(cast(column("DATE", &[Some("2020-02-29")]), "TIMESTAMP(3)"), "TIMESTAMP(3): 2020-02-29 00:00:00.000");
+    assert_eq!(cast(column("TIME", &[Some("1:2:3")]), "TIMESTAMP(0)"), "TIMESTAMP(0): 1970-01-01 01:02:03");
+}
+
+#[test]
+fn intervals_are_months_or_milliseconds() {
+    use arrow::datatypes::IntervalMonthDayNano;
+    let interval = |months, days, nanoseconds| {
+        Arg::Literal(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months, days, nanoseconds })))
+    };
+    assert_eq!(cast(interval(14, 0, 0), "INT"), "INT NOT NULL: 14");
+    assert_eq!(cast(interval(14, 0, 0), "STRING"), "STRING NOT NULL: +1-02");
+    assert_eq!(cast(interval(0, 1, 1_500_000_000), "BIGINT"), "BIGINT NOT NULL: 86401500");
+    assert_eq!(cast(interval(0, -1, 0), "STRING"), "STRING NOT NULL: -1 00:00:00.000");
+}
+
+#[test]
+fn bytes_are_cut_and_padded_to_their_length() {
+    let sized = |to: &str| {
+        let (_, array) = evaluate(all(), "__cast", &[text("ab"), text(to)]).unwrap();
+        array.as_binary::<i32>().value(0).to_vec()
+    };
+    assert_eq!(sized("BINARY(3)"), [97, 98, 0]);
+    assert_eq!(sized("VARBINARY(1)"), [97]);
 }

@@ -217,7 +217,7 @@ fn with_element_type(call: &Call<'_>, array: usize, element: usize) -> Result<Sq
 
 /// The array (argument 0) and the element (argument 1), in the order of `first` and `second`.
 fn with_element(rows: &Rows<'_>, first: usize, second: usize) -> Result<ArrayRef> {
-    let Some(item) = item_field(rows.result.data_type()) else { return Ok(rows.array(0)?) };
+    let Some(item) = item_field(rows.result.data_type()) else { return rows.array(0) };
     let item = item.as_ref().clone().with_nullable(true);
     let list = lists_of(rows, 0..1, &item)?.remove(0);
     let element = cast_to(rows, 1, &item)?;
