@@ -18,7 +18,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::wrong::Wrong;
 use crate::error::{Error, Result};
 use crate::text::Zone;
-use crate::text::parse::{self, DecimalError, TimestampStandard};
+use crate::text::parse::{self, DecimalError, RecentDate, TimestampStandard};
 
 /// How texts become dates and times.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,7 @@ pub enum Kind {
         unit: TimeUnit,
         zoned: bool,
         reading: Reading,
+        recent: RecentDate,
     },
     Text(Texts),
     Bytes(Texts),
@@ -111,9 +112,13 @@ impl Column {
             DataType::Date32 => Kind::Date(Vec::new()),
             DataType::Time32(unit) => Kind::Time32(Vec::new(), *unit),
             DataType::Time64(unit) => Kind::Time64(Vec::new(), *unit),
-            DataType::Timestamp(unit, zone) => {
-                Kind::Timestamp { values: Vec::new(), unit: *unit, zoned: zone.is_some(), reading }
-            }
+            DataType::Timestamp(unit, zone) => Kind::Timestamp {
+                values: Vec::new(),
+                unit: *unit,
+                zoned: zone.is_some(),
+                reading,
+                recent: RecentDate::default(),
+            },
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text(Texts::new()),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Kind::Bytes(Texts::new()),
             DataType::FixedSizeBinary(size) => Kind::FixedBytes(Vec::new(), usize::try_from(*size).unwrap_or(0)),
@@ -234,8 +239,8 @@ impl Column {
                 let nanos = i64::from(second) * 1_000_000_000 + i64::from(nanos);
                 values.push(if *unit == TimeUnit::Microsecond { nanos / 1000 } else { nanos });
             }
-            Kind::Timestamp { values, unit, zoned, reading } => {
-                let parsed = parse::parse_timestamp(trimmed, reading.standard).ok_or(Wrong::Kind)?;
+            Kind::Timestamp { values, unit, zoned, reading, recent } => {
+                let parsed = recent.parse_timestamp(trimmed, reading.standard).ok_or(Wrong::Kind)?;
                 let parsed = match (*zoned, parsed.offset) {
                     (true, _) => parsed.to_utc(&reading.zone),
                     (false, None) => parsed,

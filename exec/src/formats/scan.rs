@@ -100,7 +100,8 @@ mod wide {
 
 /// Eight bytes in a word. Marks are high bits; they are exact up to and including the lowest, and above it a borrow may set more,
 /// which does not matter to who looks for the first.
-#[cfg_attr(target_arch = "x86_64", cfg(test))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg_attr(target_arch = "x86_64", allow(dead_code))]
 mod word {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
