@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayData, ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, ListArray,
-    MapArray, NullArray, StringArray, StructArray, builder::NullBufferBuilder, make_array,
+    MapArray, NullArray, StringArray, StructArray, make_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute;
@@ -18,7 +18,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::wrong::Wrong;
 use crate::error::{Error, Result};
 use crate::text::Zone;
-use crate::text::parse::{self, DecimalError, TimestampStandard};
+use crate::text::parse::{self, DecimalError, RecentDate, TimestampStandard};
 
 /// How texts become dates and times.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,9 @@ pub struct Reading {
 /// Values of one type, null or not, that can be taken back from the end.
 pub struct Column {
     field: FieldRef,
-    validity: NullBufferBuilder,
+    len: usize,
+    /// A bit per row, clear for NULL; `None` as long as there is no NULL.
+    validity: Option<BooleanBufferBuilder>,
     pub kind: Kind,
 }
 
@@ -57,6 +59,7 @@ pub enum Kind {
         unit: TimeUnit,
         zoned: bool,
         reading: Reading,
+        recent: RecentDate,
     },
     Text(Texts),
     Bytes(Texts),
@@ -109,9 +112,13 @@ impl Column {
             DataType::Date32 => Kind::Date(Vec::new()),
             DataType::Time32(unit) => Kind::Time32(Vec::new(), *unit),
             DataType::Time64(unit) => Kind::Time64(Vec::new(), *unit),
-            DataType::Timestamp(unit, zone) => {
-                Kind::Timestamp { values: Vec::new(), unit: *unit, zoned: zone.is_some(), reading }
-            }
+            DataType::Timestamp(unit, zone) => Kind::Timestamp {
+                values: Vec::new(),
+                unit: *unit,
+                zoned: zone.is_some(),
+                reading,
+                recent: RecentDate::default(),
+            },
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text(Texts::new()),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Kind::Bytes(Texts::new()),
             DataType::FixedSizeBinary(size) => Kind::FixedBytes(Vec::new(), usize::try_from(*size).unwrap_or(0)),
@@ -127,7 +134,7 @@ impl Column {
             DataType::Struct(fields) => Kind::Row(fields.iter().map(child).collect::<Result<_>>()?),
             _ => return Err(unsupported(field, of)),
         };
-        Ok(Column { field: Arc::clone(field), validity: NullBufferBuilder::new(0), kind })
+        Ok(Column { field: Arc::clone(field), len: 0, validity: None, kind })
     }
 
     pub fn name(&self) -> &str {
@@ -144,7 +151,7 @@ impl Column {
 
     #[inline]
     pub fn len(&self) -> usize {
-        self.validity.len()
+        self.len
     }
 
     /// Appends NULL, or what stands for it under a row that is NULL as a whole.
@@ -165,13 +172,18 @@ impl Column {
             Kind::Map(map) => map.offsets.push(last(&map.offsets)),
             Kind::Row(fields) => fields.iter_mut().for_each(Column::push_null),
         }
-        self.validity.append_null();
+        let len = self.len;
+        self.validity.get_or_insert_with(|| all_valid(len)).append(false);
+        self.len += 1;
     }
 
     /// Appends the value that was just written into `kind`: everything but its validity is there.
     #[inline]
     pub fn push_valid(&mut self) {
-        self.validity.append_non_null();
+        if let Some(validity) = &mut self.validity {
+            validity.append(true);
+        }
+        self.len += 1;
     }
 
     /// Appends a text to a `STRING` column. `ascii` spares the check that it is UTF-8.
@@ -182,7 +194,7 @@ impl Column {
             return Err(Wrong::NotUtf8);
         }
         texts.push(text)?;
-        self.validity.append_non_null();
+        self.push_valid();
         Ok(())
     }
 
@@ -227,8 +239,8 @@ impl Column {
                 let nanos = i64::from(second) * 1_000_000_000 + i64::from(nanos);
                 values.push(if *unit == TimeUnit::Microsecond { nanos / 1000 } else { nanos });
             }
-            Kind::Timestamp { values, unit, zoned, reading } => {
-                let parsed = parse::parse_timestamp(trimmed, reading.standard).ok_or(Wrong::Kind)?;
+            Kind::Timestamp { values, unit, zoned, reading, recent } => {
+                let parsed = recent.parse_timestamp(trimmed, reading.standard).ok_or(Wrong::Kind)?;
                 let parsed = match (*zoned, parsed.offset) {
                     (true, _) => parsed.to_utc(&reading.zone),
                     (false, None) => parsed,
@@ -254,7 +266,7 @@ impl Column {
             }
             Kind::Null | Kind::Text(_) | Kind::List(..) | Kind::Map(_) | Kind::Row(_) => return Err(Wrong::Kind),
         }
-        self.validity.append_non_null();
+        self.push_valid();
         Ok(())
     }
 
@@ -288,15 +300,18 @@ impl Column {
             }
             Kind::Row(fields) => fields.iter_mut().for_each(|field| field.truncate(len)),
         }
-        if self.validity.len() > len {
-            self.validity.truncate(len);
+        if self.len > len {
+            self.len = len;
+            if let Some(validity) = &mut self.validity {
+                validity.truncate(len);
+            }
         }
     }
 
     /// The array, leaving the column empty.
     pub fn finish(&mut self) -> Result<ArrayRef> {
-        let len = self.validity.len();
-        let nulls = self.validity.finish();
+        let len = std::mem::take(&mut self.len);
+        let nulls = self.validity.take().map(|mut validity| NullBuffer::new(validity.finish()));
         let data_type = self.field.data_type();
         let array: ArrayRef = match &mut self.kind {
             Kind::Null => Arc::new(NullArray::new(len)),
@@ -392,6 +407,12 @@ impl MapColumn {
         let rows = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
         Ok(MapArray::try_new(Arc::clone(entries), offsets, rows, nulls, *sorted)?)
     }
+}
+
+fn all_valid(len: usize) -> BooleanBufferBuilder {
+    let mut validity = BooleanBufferBuilder::new(len + 1);
+    validity.append_n(len, true);
+    validity
 }
 
 /// The last offset; there is always one.

@@ -61,7 +61,41 @@ pub fn parse_timestamp(text: &[u8], standard: TimestampStandard) -> Option<Parse
     if !fits {
         return None;
     }
-    let (second_of_day, nanos, rest) = time(rest)?;
+    on_day(days, rest)
+}
+
+/// Remembers the date of the timestamp before: most streams stay on one day for long, and then half of each text is only compared.
+#[derive(Clone, Debug, Default)]
+pub struct RecentDate {
+    /// The date and what follows it, `2020-02-29 `, as far as the standard asked for accepts it.
+    text: [u8; 11],
+    days: i64,
+}
+
+impl RecentDate {
+    /// [`parse_timestamp`], always called with the same standard.
+    #[inline]
+    pub fn parse_timestamp(&mut self, text: &[u8], standard: TimestampStandard) -> Option<ParsedTimestamp> {
+        let (date, time) = match text.split_first_chunk::<11>() {
+            Some(parts) => parts,
+            None => return parse_timestamp(text, standard),
+        };
+        if *date == self.text {
+            return on_day(self.days, time);
+        }
+        let parsed = parse_timestamp(text, standard)?;
+        if matches!(date[10], b' ' | b'T') {
+            self.text = *date;
+            self.days = parsed.seconds.div_euclid(86400);
+        }
+        Some(parsed)
+    }
+}
+
+/// The time of a day with what may follow it.
+#[inline]
+fn on_day(days: i64, text: &[u8]) -> Option<ParsedTimestamp> {
+    let (second_of_day, nanos, rest) = time(text)?;
     let offset = match rest {
         [] => None,
         [b'Z'] => Some(0),
@@ -130,6 +164,7 @@ fn days_in_month(year: u32, month: u32) -> u32 {
 }
 
 /// Seconds of the day, nanoseconds, and what follows the time.
+#[inline]
 fn time(text: &[u8]) -> Option<(u32, u32, &[u8])> {
     let (hour, minute, rest) = match text {
         [a, b, b':', c, d, rest @ ..] => (small(&[*a, *b])?, small(&[*c, *d])?, rest),
@@ -314,6 +349,30 @@ mod tests {
         let iso = parse_timestamp(b"2020-02-29T12:34", TimestampStandard::Iso8601);
         assert_eq!(iso.map(|t| t.seconds), Some(1_582_979_640));
         assert_eq!(sql("9999-12-31 00:00:00").and_then(|t| t.value(TimeUnit::Nanosecond)), None);
+    }
+
+    #[test]
+    fn remembering_the_date_changes_nothing() {
+        let texts = [
+            "2020-02-29 12:34:56.789",
+            "2020-02-29 00:00:00Z",
+            "2020-02-29 ",
+            "2020-02-29 x",
+            "2020-02-2 1:00:00",
+            "2020-02-2 10:00:00",
+            "2020-03-01 00:00:00",
+            "2020-03-01T00:00:00",
+            "2020-03-32 00:00:00",
+            "",
+        ];
+        let mut recent = RecentDate::default();
+        for first in texts {
+            for second in texts {
+                for text in [first, second] {
+                    assert_eq!(recent.parse_timestamp(text.as_bytes(), TimestampStandard::Sql), sql(text), "{text}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where fields end.
 
-use super::super::scan::{Found, equal, find, spread};
+use super::super::scan::{Found, find};
 use super::Dialect;
 
 /// One field of a record.
@@ -59,8 +59,7 @@ pub fn field(
 
 #[inline(always)]
 fn find_either(bytes: &[u8], from: usize, a: u8, b: u8) -> Found {
-    let (spread_a, spread_b) = (spread(a), spread(b));
-    find(bytes, from, |word| equal(word, spread_a) | equal(word, spread_b), |byte| byte == a || byte == b)
+    find(bytes, from, |block| block.equal(a).or(block.equal(b)), |byte| byte == a || byte == b)
 }
 
 /// `end`, or one less if a carriage return is before it.

@@ -32,8 +32,46 @@ pub struct Keys {
 struct Expected {
     /// With quotes and colon: `"price":`
     literal: Vec<u8>,
+    /// The first and the last eight bytes of it, so that most keys are compared with two instructions and no call. Shorter ones
+    /// have zeros at the end, and a mask that leaves those out.
+    front: u64,
+    front_mask: u64,
+    back: u64,
     /// `None`: the value is not wanted.
     column: Option<usize>,
+}
+
+impl Expected {
+    /// `key` is in quotes.
+    fn set(&mut self, key: &[u8], column: Option<usize>) {
+        self.literal.clear();
+        self.literal.extend_from_slice(key);
+        self.literal.push(b':');
+        self.column = column;
+        let mut front = [0; 8];
+        let width = self.literal.len().min(8);
+        front[..width].copy_from_slice(&self.literal[..width]);
+        self.front = u64::from_le_bytes(front);
+        self.front_mask = u64::MAX >> (64 - 8 * width);
+        self.back = self.literal.last_chunk::<8>().map_or(0, |back| u64::from_le_bytes(*back));
+    }
+
+    /// Whether `bytes` begin with the key and its colon.
+    #[inline]
+    fn is_next(&self, bytes: &[u8]) -> bool {
+        let length = self.literal.len();
+        let (Some(front), Some(key)) = (bytes.first_chunk::<8>(), bytes.get(..length)) else {
+            return false;
+        };
+        if (u64::from_le_bytes(*front) ^ self.front) & self.front_mask != 0 {
+            return false;
+        }
+        match key.last_chunk::<8>() {
+            Some(back) if u64::from_le_bytes(*back) != self.back => false,
+            Some(_) if length > 16 => key == self.literal,
+            _ => true,
+        }
+    }
 }
 
 /// More keys than this are not remembered per object: data with generated keys would else grow the memory of them without use.
@@ -109,7 +147,7 @@ impl RecordReader<'_> {
     #[inline]
     fn key(&mut self, keys: &mut Keys, position: usize) -> Scan<Option<usize>> {
         if let Some(expected) = keys.expected.get(position)
-            && self.scan.bytes[self.scan.at..].starts_with(&expected.literal)
+            && expected.is_next(&self.scan.bytes[self.scan.at..])
         {
             self.scan.at += expected.literal.len();
             return Ok(expected.column);
@@ -129,11 +167,7 @@ impl RecordReader<'_> {
             if keys.expected.len() <= position {
                 keys.expected.resize_with(position + 1, Expected::default);
             }
-            let expected = &mut keys.expected[position];
-            expected.literal.clear();
-            expected.literal.extend_from_slice(literal);
-            expected.literal.push(b':');
-            expected.column = column;
+            keys.expected[position].set(literal, column);
         }
         Ok(column)
     }
@@ -228,6 +262,13 @@ impl RecordReader<'_> {
     /// A number. The outer result is about JSON, the inner one about the column.
     #[inline]
     fn number(&mut self, column: &mut Column) -> Scan<Result<(), Wrong>> {
+        if let Kind::Int64(values) = &mut column.kind
+            && let Some(value) = self.scan.short_integer()
+        {
+            values.push(value);
+            column.push_valid();
+            return Ok(Ok(()));
+        }
         let number = self.scan.number()?;
         let text = self.scan.slice(number.start, number.end);
         // A fraction is cut off for INT and BIGINT, as in Flink; the narrower types refuse it there too.
@@ -238,11 +279,8 @@ impl RecordReader<'_> {
                 parse::parse_double(text).ok_or(Wrong::Kind)?.trunc()
             };
             // 2^63 is a double, the largest i64 is not.
-            if (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&value) {
-                Ok(value as i64)
-            } else {
-                Err(Wrong::Range)
-            }
+            const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+            if (-LIMIT..LIMIT).contains(&value) { Ok(value as i64) } else { Err(Wrong::Range) }
         };
         match &mut column.kind {
             Kind::Int64(values) => match truncated() {

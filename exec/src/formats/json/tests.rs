@@ -3,6 +3,9 @@ use std::sync::Arc;
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use super::Json;
 use crate::connect::{Format, TableDefinition};
 use crate::formats::law::*;
@@ -255,6 +258,38 @@ fn keys_may_come_in_any_order_be_unknown_escaped_or_repeated() {
         "+I[5, null, {k=1}]",
     ]);
     assert_eq!(decode_all(&Json, &table, input.as_bytes()), expected);
+}
+
+#[test]
+fn keys_of_all_lengths_and_likenesses_are_told_apart() {
+    // Two letters only, so that many keys share their beginning or their end and differ somewhere in between.
+    let mut random = StdRng::seed_from_u64(1);
+    let mut keys: Vec<String> = Vec::new();
+    for length in 1..24 {
+        let key = |random: &mut StdRng| (0..length).map(|_| ['a', 'b'][random.random_range(0..2)]).collect();
+        keys.extend([key(&mut random), key(&mut random)]);
+    }
+    keys.extend(
+        ["aaaaaaaaXaaaaaaaa", "aaaaaaaaYaaaaaaaa", "aaaaaaaaaXaaaaaaaaa", "aaaaaaaaaYaaaaaaaaa"].map(String::from),
+    );
+    keys.sort();
+    keys.dedup();
+    let columns: Vec<(&str, DataType)> = keys.iter().step_by(2).map(|key| (key.as_str(), Int64)).collect();
+    let table = table(&columns, &[]);
+    let (mut input, mut expected) = (String::new(), Vec::new());
+    for _ in 0..300 {
+        let present: Vec<(usize, i64)> = (0..random.random_range(1..keys.len()))
+            .map(|_| (random.random_range(0..keys.len()), random.random_range(-99..99)))
+            .collect();
+        let fields: Vec<String> = present.iter().map(|(key, value)| format!("\"{}\":{value}", keys[*key])).collect();
+        input += &format!("{{{}}}\n", fields.join(","));
+        let value =
+            |wanted: usize| present.iter().rev().find(|(key, _)| *key == wanted).map(|(_, value)| value.to_string());
+        let values: Vec<String> =
+            (0..keys.len()).step_by(2).map(|key| value(key).unwrap_or_else(|| "null".to_string())).collect();
+        expected.push(format!("+I[{}]", values.join(", ")));
+    }
+    assert_eq!(print(&batch(&Json, &table, input.as_bytes())), expected);
 }
 
 #[test]
