@@ -12,6 +12,8 @@ enum Piece<'a> {
     /// A quoted text or name, or any other character.
     Other,
     Semicolon,
+    /// `/*+ .. */`, which belongs to what is before it.
+    Hint,
     /// A quote or comment that is never closed.
     Unclosed,
 }
@@ -35,7 +37,12 @@ impl<'a> Scanner<'a> {
                 self.at += rest.find('\n').unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
                 match rest[2..].find("*/") {
-                    Some(end) => self.at += end + 4,
+                    Some(end) => {
+                        self.at += end + 4;
+                        if rest.starts_with("/*+") {
+                            return Some((Piece::Hint, start, self.at));
+                        }
+                    }
                     None => {
                         self.at = self.text.len();
                         return Some((Piece::Unclosed, start, self.at));
@@ -111,6 +118,8 @@ pub(super) fn cut(text: &str, from: usize) -> Option<Cut> {
                 }
                 end = after;
             }
+            Piece::Hint if start.is_some() => end = after,
+            Piece::Hint => {}
             Piece::Unclosed => {
                 let start = start.unwrap_or(begin);
                 return Some(Cut { start, end: after, next: text.len(), terminated: false });
@@ -171,6 +180,17 @@ impl Set {
         self.inside = self.head == ["BEGIN", "STATEMENT", "SET"];
         !self.inside
     }
+}
+
+/// Where the quote or comment begins that is never closed.
+pub(super) fn unclosed(text: &str) -> Option<usize> {
+    let mut scanner = Scanner { text, at: 0 };
+    while let Some((piece, begin, _)) = scanner.next() {
+        if piece == Piece::Unclosed {
+            return Some(begin);
+        }
+    }
+    None
 }
 
 /// Whether a shell may run what was typed: every statement ends with a semicolon, outside of quotes, comments and open statement sets.
