@@ -11,13 +11,16 @@ use datafusion::sql::sqlparser::ast::{
     Select, SelectItem, SetExpr, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrame,
     WindowFrameBound, WindowSpec, WindowType,
 };
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use tidemill_exec::{Error, Place, Result};
 
+use super::dialect::FlinkDialect;
 use super::forms::negated_if;
 use super::hints::Hint;
 use super::literal::{negated, number, plain};
 use super::marker::{self, call, text};
+use super::report::reserved;
 use super::reserved::is_reserved;
 
 /// Hints waiting for the syntax node whose last token they follow.
@@ -69,6 +72,7 @@ impl VisitorMut for Desugar<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        explicit_table(&mut query.body);
         flow(before_query(query))
     }
 
@@ -126,6 +130,26 @@ fn flow(result: Result<()>) -> ControlFlow<Error> {
     }
 }
 
+/// `TABLE t` is `SELECT * FROM t`.
+fn explicit_table(body: &mut SetExpr) {
+    match body {
+        SetExpr::Table(table) => {
+            let parts =
+                table.schema_name.iter().chain(&table.table_name).map(|part| format!("`{}`", part.replace('`', "``")));
+            let sql = format!("SELECT * FROM {}", parts.collect::<Vec<_>>().join("."));
+            let parsed = Parser::new(&FlinkDialect).try_with_sql(&sql).and_then(|mut parser| parser.parse_query());
+            if let Ok(query) = parsed {
+                *body = *query.body;
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            explicit_table(left);
+            explicit_table(right);
+        }
+        _ => {}
+    }
+}
+
 fn before_query(query: &mut Query) -> Result<()> {
     if !query.locks.is_empty() || query.for_clause.is_some() {
         return Err(Error::new("FOR at the end of a query means nothing to a stream")
@@ -135,11 +159,21 @@ fn before_query(query: &mut Query) -> Result<()> {
     for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
         check_alias(&cte.alias)?;
     }
+    if let SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) = query.body.as_ref() {
+        return Err(Error::new("WITH cannot stand before a statement that writes")
+            .fix("write INSERT INTO t WITH ... SELECT ..."));
+    }
     if let SetExpr::Select(select) = query.body.as_ref()
         && let Some(into) = &select.into
     {
         return Err(Error::new(format!("a query cannot be selected INTO {}", into.name))
-            .fix(format!("write INSERT INTO {} SELECT ..., or CREATE TABLE {} AS SELECT ...", into.name, into.name)));
+            .fix(format!("write INSERT INTO {} SELECT ..., or CREATE TABLE {} AS SELECT ...", into.name, into.name))
+            .at(into
+                .name
+                .0
+                .last()
+                .and_then(ObjectNamePart::as_ident)
+                .map_or(Place { line: 1, column: 1, width: 1 }, place_of)));
     }
     Ok(())
 }
@@ -182,16 +216,19 @@ fn check_alias(alias: &TableAlias) -> Result<()> {
 /// The name is a reserved word without quotes.
 pub(super) fn check_name(name: &Ident) -> Result<()> {
     if name.quote_style == Some('\'') {
-        return Err(Error::new(format!("'{}' is a text, and cannot be a name", name.value))
-            .fix(format!("write `{}` in backticks", name.value))
-            .at(place_of(name)));
+        // sqlparser keeps no place of these: the caller finds it.
+        return Err(Error::new(text_as_name(&name.value))
+            .why("names are quoted with backticks")
+            .fix(format!("write `{}`", name.value)));
     }
     if name.quote_style.is_some() || !is_reserved(&name.value) {
         return Ok(());
     }
-    Err(Error::new(format!("\"{}\" is a reserved word and cannot be a name as it is", name.value))
-        .fix(format!("quote it with backticks: `{}`", name.value))
-        .at(place_of(name)))
+    Err(reserved(&name.value, place_of(name)))
+}
+
+pub(super) fn text_as_name(text: &str) -> String {
+    format!("'{text}' is not a name")
 }
 
 fn place_of(name: &Ident) -> Place {

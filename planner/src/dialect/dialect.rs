@@ -2,11 +2,12 @@
 
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, Precedence};
-use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::keywords::{self, Keyword};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::forms;
+use super::reserved::is_reserved;
 
 /// Flink SQL. Names keep their case, backticks quote them, texts are in `'` with `''` for a quote and no backslash escapes.
 #[derive(Debug)]
@@ -64,6 +65,14 @@ impl Dialect for FlinkDialect {
 
     fn supports_parens_around_table_factor(&self) -> bool {
         true
+    }
+
+    fn is_column_alias(&self, keyword: &Keyword, _parser: &mut Parser) -> bool {
+        !keywords::RESERVED_FOR_COLUMN_ALIAS.contains(keyword) && !is_reserved(&format!("{keyword:?}"))
+    }
+
+    fn is_table_alias(&self, keyword: &Keyword, _parser: &mut Parser) -> bool {
+        !keywords::RESERVED_FOR_TABLE_ALIAS.contains(keyword) && !is_reserved(&format!("{keyword:?}"))
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {

@@ -15,7 +15,7 @@ use super::dialect::precedence;
 use super::literal::{Interval, temporal, unit};
 use super::marker::{self, call, text};
 use super::report::explained;
-use super::reserved::is_reserved;
+use super::reserved::{is_reserved, is_structure};
 use super::source::is_word;
 use super::{json, type_text};
 
@@ -30,12 +30,6 @@ pub(super) fn prefix(parser: &mut Parser<'_>) -> Option<Parsed> {
             let upper = word.value.to_ascii_uppercase();
             Some(special(parser, &upper).unwrap_or_else(|| plain_word(parser, &upper, &token)))
         }
-        Token::DoubleQuotedString(content) => Some(Err(explained(
-            &token,
-            format!("\"{content}\" is in double quotes, which mean nothing in Flink SQL"),
-            "",
-            format!("write '{content}' for a text, `{content}` for a name"),
-        ))),
         _ => None,
     }
 }
@@ -90,10 +84,10 @@ fn special(parser: &mut Parser<'_>, word: &str) -> Option<Parsed> {
 }
 
 fn plain_word(parser: &mut Parser<'_>, word: &str, token: &TokenWithSpan) -> Parsed {
-    if parser.peek_nth_token_ref(1).token == Token::LParen && !STRUCTURE.contains(&word) {
+    if parser.peek_nth_token_ref(1).token == Token::LParen && !is_structure(word) {
         return name_or_call(parser);
     }
-    if STRUCTURE.contains(&word) {
+    if is_structure(word) {
         return parser.expected("an expression", token.clone());
     }
     if is_reserved(word) {
@@ -101,36 +95,6 @@ fn plain_word(parser: &mut Parser<'_>, word: &str, token: &TokenWithSpan) -> Par
     }
     name_or_call(parser)
 }
-
-/// Words that never begin an expression: where one stands, the expression is missing.
-const STRUCTURE: [&str; 26] = [
-    "SELECT",
-    "FROM",
-    "WHERE",
-    "GROUP",
-    "HAVING",
-    "ORDER",
-    "LIMIT",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
-    "JOIN",
-    "ON",
-    "AS",
-    "BY",
-    "WHEN",
-    "THEN",
-    "ELSE",
-    "END",
-    "INTO",
-    "VALUES",
-    "WITH",
-    "AND",
-    "OR",
-    "IN",
-    "OVER",
-    "SET",
-];
 
 /// A reserved word where a name should be.
 pub(super) fn reserved(token: &TokenWithSpan) -> ParserError {
@@ -229,8 +193,8 @@ fn interval(parser: &mut Parser<'_>, _: &str) -> Parsed {
         Token::Number(value, _) => value.clone(),
         _ => return parser.expected("a text such as '5' behind INTERVAL", token),
     };
-    let from = interval_unit(parser, &value)?;
-    let to = if take(parser, "TO") { Some(interval_unit(parser, &value)?) } else { None };
+    let from = interval_unit(parser, &token)?;
+    let to = if take(parser, "TO") { Some(interval_unit(parser, &token)?) } else { None };
     let Some(parsed) = Interval::parse(&value, from, to) else {
         let range = to.map_or_else(|| from.to_string(), |to| format!("{from} TO {to}"));
         let example = match (from, to) {
@@ -253,23 +217,25 @@ fn interval(parser: &mut Parser<'_>, _: &str) -> Parsed {
     Ok(if negative { Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(literal) } } else { literal })
 }
 
-fn interval_unit(parser: &mut Parser<'_>, value: &str) -> Parsed<&'static str> {
-    let token = parser.next_token();
-    let found = match &token.token {
+fn interval_unit(parser: &mut Parser<'_>, value: &TokenWithSpan) -> Parsed<&'static str> {
+    let found = match &parser.peek_token_ref().token {
         Token::Word(word) => unit(&word.value),
         _ => None,
     };
     let Some(name) = found else {
+        // Other databases have the unit inside of the quotes.
+        let text = value.token.to_string().replace('\'', "");
+        let mut words = text.split_whitespace();
+        let amount = words.next().unwrap_or("5");
+        let name = words.next().and_then(unit).unwrap_or("SECOND");
         return Err(explained(
-            &token,
-            format!("the interval '{value}' has no unit of time"),
+            value,
+            format!("the interval '{text}' has no unit of time behind it"),
             "",
-            format!(
-                "write INTERVAL '{}' SECOND, or YEAR, MONTH, DAY, HOUR, MINUTE",
-                value.split(' ').next().unwrap_or("5")
-            ),
+            format!("write INTERVAL '{amount}' {name}"),
         ));
     };
+    parser.advance_token();
     if parser.consume_token(&Token::LParen) {
         parser.parse_comma_separated(Parser::parse_literal_uint)?;
         parser.expect_token(&Token::RParen)?;

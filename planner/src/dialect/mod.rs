@@ -51,6 +51,7 @@
 //! | `UNNEST(a) [WITH ORDINALITY]` | sqlparser's `TableFactor::UNNEST` |
 //! | `PATTERN (..) WITHIN i DEFINE ..` | a first definition named [`WITHIN`] |
 //! | `FETCH FIRST n ROWS ONLY` | `LIMIT n` |
+//! | `TABLE t` as a query | `SELECT * FROM t` |
 //! | `GROUP BY (a, b)` | `GROUP BY a, b` |
 //! | `SELECT a + 1, k, k` | ``SELECT a + 1 AS `EXPR$0`, k, k AS `k0` `` |
 //!
@@ -62,6 +63,7 @@ mod forms;
 mod grammar;
 mod hints;
 mod json;
+mod limits;
 mod literal;
 pub mod marker;
 mod report;
@@ -85,7 +87,7 @@ pub use source::WITHIN;
 pub use statement::*;
 pub use type_text::TypeText;
 
-use source::Source;
+use source::{Cursor, Source};
 
 /// A statement and where it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +104,7 @@ pub struct ParsedStatement {
 /// The statements of a script, parsed one after the other as they are asked for, so that one can be executed before
 /// a mistake further down is found. Ends after the first error.
 pub struct Statements<'a> {
-    script: &'a str,
+    script: Cursor<'a>,
     variables: &'a dyn Fn(&str) -> Option<String>,
     /// Byte to go on at; `None` after an error.
     at: Option<usize>,
@@ -110,23 +112,28 @@ pub struct Statements<'a> {
 
 /// The statements of `script`; `${NAME}` and `${NAME:-default}` stand for `variables`.
 pub fn statements<'a>(script: &'a str, variables: &'a dyn Fn(&str) -> Option<String>) -> Statements<'a> {
-    Statements { script, variables, at: Some(0) }
+    Statements { script: Cursor::new(script), variables, at: Some(0) }
 }
 
 impl Iterator for Statements<'_> {
     type Item = Result<ParsedStatement>;
 
     fn next(&mut self) -> Option<Result<ParsedStatement>> {
-        let cut = script::cut(self.script, self.at.take()?)?;
-        let parsed = parse_one(self.script, cut, self.variables);
+        let cut = script::cut(self.script.text, self.at.take()?)?;
+        let start = self.script.to_byte(cut.start);
+        let first = Place { line: start.line, column: start.column, width: 1 };
+        let parsed = Source::new(self.script.text, cut, first, self.variables).and_then(|source| parse_one(&source));
         self.at = parsed.is_ok().then_some(cut.next);
         Some(parsed)
     }
 }
 
-fn parse_one(script: &str, cut: script::Cut, variables: &dyn Fn(&str) -> Option<String>) -> Result<ParsedStatement> {
-    let source = Source::new(script, cut, variables)?;
-    let (statement, hints) = grammar::parse(&source)?;
+/// Parsing recurses over nested expressions and over chains such as `a OR b OR c ..`. Memory that is not touched costs nothing.
+const STACK_BYTES: usize = 256 << 20;
+
+fn parse_one(source: &Source) -> Result<ParsedStatement> {
+    limits::check(source)?;
+    let (statement, hints) = stacker::grow(STACK_BYTES, || grammar::parse(source))?;
     Ok(ParsedStatement { statement, text: source.whole().to_string(), place: source.place(0), hints })
 }
 

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidemill_exec::{Error, Place};
 
 use super::grammar::HEADS;
-use super::reserved::is_reserved;
+use super::reserved::{is_reserved, is_structure};
 use super::source::Source;
 
 /// The error with the line of the script it is about:
@@ -48,7 +48,8 @@ fn shortened(line: &str, column: u64) -> (String, usize) {
     }
     let from = column.saturating_sub(WIDTH / 2);
     let cut: String = line.chars().skip(from).take(WIDTH).collect();
-    if from == 0 { (format!("{cut}..."), column) } else { (format!("...{cut}..."), column - from + 3) }
+    let more = if line.chars().count() > from + WIDTH { "..." } else { "" };
+    if from == 0 { (cut + more, column) } else { (format!("...{cut}{more}"), column - from + 3) }
 }
 
 /// Something else was expected where token `index` is.
@@ -63,14 +64,15 @@ pub(super) fn expected(source: &Source, index: usize, what: &str) -> Error {
     if let Some((word, keyword, place)) = misspelt(source, index) {
         return misspelling(&word, keyword, place);
     }
+    let error = Error::new(format!("did not expect {} here", quoted(&found.token)))
+        .why(format!("expected {what}"))
+        .at(source.place(index));
     match &found.token {
-        Token::DoubleQuotedString(content) => {
-            Error::new(format!("\"{content}\" is in double quotes, which mean nothing in Flink SQL"))
-                .fix(format!("write '{content}' for a text, `{content}` for a name"))
+        Token::Word(word) if word.quote_style.is_none() && is_reserved(&word.value) && !is_structure(&word.value) => {
+            error.fix(format!("if it is meant as a name, quote it with backticks: `{}`", word.value))
         }
-        token => Error::new(format!("did not expect {} here", quoted(token))).why(format!("expected {what}")),
+        _ => error,
     }
-    .at(source.place(index))
 }
 
 fn quoted(token: &Token) -> String {
@@ -80,6 +82,9 @@ fn quoted(token: &Token) -> String {
 
 /// A reserved word where a name should be.
 pub(super) fn reserved(word: &str, place: Place) -> Error {
+    if is_structure(word) {
+        return Error::new(format!("did not expect \"{word}\" here")).why("expected a name").at(place);
+    }
     Error::new(format!("\"{word}\" is a reserved word and cannot be a name as it is"))
         .fix(format!("quote it with backticks: `{word}`"))
         .at(place)
@@ -187,42 +192,45 @@ pub(super) fn explained(token: &TokenWithSpan, what: String, why: &str, fix: Str
     ParserError::ParserError(format!("{SEPARATOR}{what}{SEPARATOR}{why}{SEPARATOR}{fix}{}", token.span.start))
 }
 
-/// sqlparser's error in our words.
-pub(super) fn syntax(error: ParserError, source: &Source) -> Error {
+/// sqlparser's error in our words, with the index of the token it is about.
+pub(super) fn syntax(error: ParserError, source: &Source) -> (usize, Error) {
     let message = match error {
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
         ParserError::RecursionLimitExceeded => {
-            return Error::new("this statement is nested too deeply")
+            let error = Error::new("this statement is nested too deeply")
                 .fix("split it: put inner queries into views, or into WITH")
                 .at(source.place(0));
+            return (source.tokens.len(), error);
         }
     };
     let (message, index) = located(&message, source);
+    let place = source.place(index);
     if let Some(parts) = message.strip_prefix(SEPARATOR) {
         let mut parts = parts.split(SEPARATOR);
-        let mut error = Error::new(parts.next().unwrap_or("")).at(source.place(index));
+        let mut error = Error::new(parts.next().unwrap_or("")).at(place);
         if let Some(why) = parts.next().filter(|why| !why.is_empty()) {
             error = error.why(why);
         }
-        return match parts.next().filter(|fix| !fix.is_empty()) {
-            Some(fix) => error.fix(fix),
-            None => error,
-        };
+        if let Some(fix) = parts.next().filter(|fix| !fix.is_empty()) {
+            error = error.fix(fix);
+        }
+        return (index, error);
     }
     let Some((what, _)) = message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) else {
-        return Error::new(format!("cannot read this: {message}")).at(source.place(index));
+        return (index, Error::new(format!("cannot read this: {message}")).at(place));
     };
     let found = source.tokens.get(index).map(|token| &token.token);
-    match (what, found) {
+    let error = match (what, found) {
         ("identifier", Some(Token::Word(word))) if word.quote_style.is_none() && is_reserved(&word.value) => {
-            reserved(&word.value, source.place(index))
+            reserved(&word.value, place)
         }
         ("identifier", _) => expected(source, index, "a name"),
         ("joined table", _) => expected(source, index, "a JOIN between the parentheses"),
         ("end of statement", _) => expected(source, index, "the end of the statement"),
         ("SELECT, VALUES, or a subquery in the query body", _) => expected(source, index, "SELECT or VALUES"),
         (what, _) => expected(source, index, what),
-    }
+    };
+    (index, error)
 }
 
 /// Splits ` at Line: 1, Column: 8` off a message. Without it, the error is at the end of the statement.

@@ -8,6 +8,19 @@ pub fn is_reserved(word: &str) -> bool {
     RESERVED.binary_search(&upper.as_str()).is_ok()
 }
 
+/// Whether `word` gives a query its structure, so that nobody means it as a name: where one stands, something is missing before it.
+pub fn is_structure(word: &str) -> bool {
+    let upper = word.to_ascii_uppercase();
+    STRUCTURE.binary_search(&upper.as_str()).is_ok()
+}
+
+/// Sorted, in upper case.
+#[rustfmt::skip]
+static STRUCTURE: &[&str] = &[
+    "AND", "AS", "BY", "ELSE", "END", "EXCEPT", "FROM", "GROUP", "HAVING", "IN", "INTERSECT", "INTO", "JOIN", "LIMIT", "ON", "OR",
+    "ORDER", "OVER", "SELECT", "SET", "THEN", "UNION", "VALUES", "WHEN", "WHERE", "WITH",
+];
+
 /// Sorted, in upper case.
 #[rustfmt::skip]
 pub static RESERVED: &[&str] = &[
@@ -57,7 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sorted_so_that_it_can_be_searched() {
+    fn the_lists_are_sorted_so_that_they_can_be_searched() {
+        assert!(STRUCTURE.is_sorted());
         assert!(RESERVED.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", RESERVED.windows(2).find(|p| p[0] >= p[1]));
     }
 

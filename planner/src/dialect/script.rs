@@ -7,11 +7,13 @@ use tidemill_exec::{Error, Place, Result};
 
 /// What the scanner tells apart; everything else is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lexeme<'a> {
+enum Piece<'a> {
     Word(&'a str),
     /// A quoted text or name, or any other character.
     Other,
     Semicolon,
+    /// `/*+ .. */`, which belongs to what is before it.
+    Hint,
     /// A quote or comment that is never closed.
     Unclosed,
 }
@@ -24,7 +26,7 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// The next piece with where it begins and ends, in bytes.
-    fn next(&mut self) -> Option<(Lexeme<'a>, usize, usize)> {
+    fn next(&mut self) -> Option<(Piece<'a>, usize, usize)> {
         loop {
             let rest = &self.text[self.at..];
             let first = rest.chars().next()?;
@@ -35,10 +37,15 @@ impl<'a> Scanner<'a> {
                 self.at += rest.find('\n').unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
                 match rest[2..].find("*/") {
-                    Some(end) => self.at += end + 4,
+                    Some(end) => {
+                        self.at += end + 4;
+                        if rest.starts_with("/*+") {
+                            return Some((Piece::Hint, start, self.at));
+                        }
+                    }
                     None => {
                         self.at = self.text.len();
-                        return Some((Lexeme::Unclosed, start, self.at));
+                        return Some((Piece::Unclosed, start, self.at));
                     }
                 }
             } else {
@@ -48,19 +55,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn piece(&mut self, first: char, rest: &'a str) -> Lexeme<'a> {
+    fn piece(&mut self, first: char, rest: &'a str) -> Piece<'a> {
         let (piece, length) = match first {
-            ';' => (Lexeme::Semicolon, 1),
+            ';' => (Piece::Semicolon, 1),
             '\'' | '"' | '`' => match quoted(rest, first) {
-                Some(length) => (Lexeme::Other, length),
-                None => (Lexeme::Unclosed, rest.len()),
+                Some(length) => (Piece::Other, length),
+                None => (Piece::Unclosed, rest.len()),
             },
-            '$' => (Lexeme::Other, variable(rest).map_or(1, |variable| variable.length)),
+            '$' => (Piece::Other, variable(rest).map_or(1, |variable| variable.length)),
             _ if is_word(first) => {
                 let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-                (Lexeme::Word(&rest[..length]), length)
+                (Piece::Word(&rest[..length]), length)
             }
-            _ => (Lexeme::Other, first.len_utf8()),
+            _ => (Piece::Other, first.len_utf8()),
         };
         self.at += length;
         piece
@@ -104,14 +111,16 @@ pub(super) fn cut(text: &str, from: usize) -> Option<Cut> {
     let mut set = Set::default();
     while let Some((piece, begin, after)) = scanner.next() {
         match piece {
-            Lexeme::Semicolon => {
+            Piece::Semicolon => {
                 let Some(start) = start else { continue };
                 if set.ends_at_semicolon() {
                     return Some(Cut { start, end, next: after, terminated: true });
                 }
                 end = after;
             }
-            Lexeme::Unclosed => {
+            Piece::Hint if start.is_some() => end = after,
+            Piece::Hint => {}
+            Piece::Unclosed => {
                 let start = start.unwrap_or(begin);
                 return Some(Cut { start, end: after, next: text.len(), terminated: false });
             }
@@ -144,9 +153,9 @@ enum Member {
 }
 
 impl Set {
-    fn take(&mut self, piece: Lexeme<'_>) {
+    fn take(&mut self, piece: Piece<'_>) {
         let word = match piece {
-            Lexeme::Word(word) => word.to_ascii_uppercase(),
+            Piece::Word(word) => word.to_ascii_uppercase(),
             _ => "?".to_string(),
         };
         if self.inside {
@@ -171,6 +180,17 @@ impl Set {
         self.inside = self.head == ["BEGIN", "STATEMENT", "SET"];
         !self.inside
     }
+}
+
+/// Where the quote or comment begins that is never closed.
+pub(super) fn unclosed(text: &str) -> Option<usize> {
+    let mut scanner = Scanner { text, at: 0 };
+    while let Some((piece, begin, _)) = scanner.next() {
+        if piece == Piece::Unclosed {
+            return Some(begin);
+        }
+    }
+    None
 }
 
 /// Whether a shell may run what was typed: every statement ends with a semicolon, outside of quotes, comments and open statement sets.

@@ -6,7 +6,7 @@ use tidemill_exec::{Error, Place, Result};
 
 use super::dialect::FlinkDialect;
 use super::hints::{self, Hint};
-use super::script::{Cut, Substituted, place, substitute};
+use super::script::{Cut, Substituted, place, substitute, unclosed};
 
 /// Name of the definition that carries `WITHIN` of a `MATCH_RECOGNIZE`, which sqlparser has no place for.
 pub const WITHIN: &str = "__within";
@@ -21,23 +21,24 @@ pub(super) struct Source {
     ranges: Vec<(usize, usize)>,
     /// Where in the script each token is.
     places: Vec<Place>,
-    /// Each with the index of the token before it.
-    pub hints: Vec<(usize, Hint)>,
+    /// Each with the index of the token before it, and where in `text` it ends.
+    pub hints: Vec<(usize, Hint, usize)>,
     /// Just behind the last token.
     end: Place,
 }
 
 impl Source {
+    /// `first` is the place of the statement's first character.
+    ///
     /// # Errors
     /// An undefined variable, a quote that is not closed, a character that means nothing, an `OPTIONS` hint that cannot be read.
-    pub fn new(script: &str, cut: Cut, variables: &dyn Fn(&str) -> Option<String>) -> Result<Source> {
+    pub fn new(script: &str, cut: Cut, first: Place, variables: &dyn Fn(&str) -> Option<String>) -> Result<Source> {
         let substituted = substitute(script, cut.start, cut.end, variables)?;
-        let first = place(script, cut.start, cut.start);
         let mut script_at = Cursor { text: script, byte: cut.start, line: first.line, column: first.column };
-        let mut text_at = Cursor { text: &substituted.text, byte: 0, line: 1, column: 1 };
+        let mut text_at = Cursor::new(&substituted.text);
         let tokens = Tokenizer::new(&FlinkDialect, &substituted.text)
             .tokenize_with_location()
-            .map_err(|error| unreadable(&error.message, error.location, &substituted, script, text_at.clone()))?;
+            .map_err(|error| unreadable(&error.message, error.location, &substituted, script))?;
 
         let mut source = Source {
             text: String::new(),
@@ -54,7 +55,7 @@ impl Source {
                     let (start, end) = (substituted.origin(range.0), substituted.origin(range.1));
                     let after = source.tokens.len().checked_sub(1);
                     for hint in hints::read(&comment[1..], place(script, start, end))? {
-                        source.hints.push((after.unwrap_or(0), hint));
+                        source.hints.push((after.unwrap_or(0), hint, range.1));
                     }
                     continue;
                 }
@@ -68,7 +69,11 @@ impl Source {
             let start = script_at.to_byte(substituted.origin(range.0));
             let end = script_at.to_byte(substituted.origin(range.1));
             let width = if end.line == start.line { end.column.saturating_sub(start.column).max(1) } else { 1 };
-            source.places.push(Place { line: start.line, column: start.column, width });
+            let place = Place { line: start.line, column: start.column, width };
+            if let Token::DoubleQuotedString(content) = &token {
+                return Err(double_quoted(content).at(place));
+            }
+            source.places.push(place);
             source.end = Place { line: end.line, column: end.column, width: 1 };
             source.tokens.push(TokenWithSpan::new(token, Span::new(start, end)));
             source.ranges.push(range);
@@ -102,7 +107,7 @@ impl Source {
                 let mut ranges = vec![self.ranges[define], range, range];
                 ranges.extend_from_slice(&self.ranges[at + 1..define]);
                 ranges.push(range);
-                for (after, _) in &mut self.hints {
+                for (after, ..) in &mut self.hints {
                     *after += if *after >= define { 2 } else { 0 };
                 }
                 self.tokens.splice(at..=define, moved);
@@ -123,14 +128,33 @@ impl Source {
         self.places.iter().position(|place| (place.line, place.column) == (line, column)).unwrap_or(self.places.len())
     }
 
-    /// The text of tokens `from..to`, as written.
+    /// Where the innermost query in parentheses begins that token `index` is in.
+    pub fn inner_query(&self, index: usize) -> Option<usize> {
+        let mut open = Vec::new();
+        for (at, token) in self.tokens.iter().enumerate().take(index) {
+            match token.token {
+                Token::LParen => open.push(at + 1),
+                Token::RParen => drop(open.pop()),
+                _ => {}
+            }
+        }
+        let begins = |start: &usize| {
+            self.tokens
+                .get(*start)
+                .is_some_and(|first| ["SELECT", "WITH", "VALUES"].iter().any(|word| is_word(&first.token, word)))
+        };
+        open.into_iter().rev().find(begins)
+    }
+
+    /// The text of tokens `from..to` and of the hints behind them, as written.
     pub fn slice(&self, from: usize, to: usize) -> &str {
         let (Some(first), Some(last)) =
             (self.ranges.get(from), to.checked_sub(1).and_then(|last| self.ranges.get(last)))
         else {
             return "";
         };
-        self.text.get(first.0..last.1).unwrap_or("")
+        let hint = self.hints.iter().filter(|(after, ..)| after + 1 == to).map(|(.., end)| *end).max();
+        self.text.get(first.0..hint.unwrap_or(0).max(last.1)).unwrap_or("")
     }
 
     /// The statement as written, without what is around it.
@@ -150,37 +174,48 @@ fn word(value: &str) -> Token {
 }
 
 /// What the tokeniser refused, with its place in the script.
-fn unreadable(message: &str, at: Location, substituted: &Substituted, script: &str, mut text_at: Cursor<'_>) -> Error {
-    let byte = substituted.origin(text_at.to_location(at));
-    let first_line = script[byte..].lines().next().unwrap_or("").chars().count();
-    let place = place(script, byte, byte + script[byte..].chars().next().map_or(0, char::len_utf8));
-    if message.contains("Unterminated string literal") {
-        return Error::new("a text that begins with ' has no end")
+fn unreadable(message: &str, at: Location, substituted: &Substituted, script: &str) -> Error {
+    let at = unclosed(&substituted.text).unwrap_or_else(|| Cursor::new(&substituted.text).to_location(at));
+    let byte = substituted.origin(at);
+    let line_end = script[byte..].find('\n').map_or(script.len(), |end| byte + end);
+    let error = match substituted.text[at..].chars().next() {
+        Some('\'') => Error::new("a text that begins with ' has no end")
             .why("everything behind the opening quote belongs to the text")
-            .fix("close it with '; a quote inside a text is written twice: 'it''s'")
-            .at(Place { width: first_line.max(1) as u64, ..place });
-    }
-    if message.contains("close delimiter") {
-        return Error::new("a name that begins with ` has no end")
-            .fix("close it with `")
-            .at(Place { width: first_line.max(1) as u64, ..place });
-    }
-    if message.contains("multi-line comment") {
-        return Error::new("a comment that begins with /* has no end").fix("close it with */").at(place);
-    }
-    Error::new(format!("cannot read this: {}", message.to_lowercase())).at(place)
+            .fix("close it with '; a quote inside a text is written twice: 'it''s'"),
+        Some('`') => Error::new("a name that begins with ` has no end").fix("close it with `"),
+        Some('"') => double_quoted(""),
+        Some('/') => Error::new("a comment that begins with /* has no end").fix("close it with */"),
+        _ => {
+            let width = script[byte..].chars().next().map_or(0, char::len_utf8);
+            return Error::new(format!("cannot read this: {}", message.to_lowercase())).at(place(
+                script,
+                byte,
+                byte + width,
+            ));
+        }
+    };
+    error.at(place(script, byte, line_end))
+}
+
+fn double_quoted(content: &str) -> Error {
+    let content = if content.is_empty() { "..." } else { content };
+    Error::new(format!("\"{content}\" is in double quotes, which mean nothing in Flink SQL"))
+        .fix(format!("write '{content}' for a text, `{content}` for a name"))
 }
 
 /// Walks over a text in one direction, counting lines and columns.
-#[derive(Clone)]
-struct Cursor<'a> {
-    text: &'a str,
-    byte: usize,
-    line: u64,
-    column: u64,
+pub(super) struct Cursor<'a> {
+    pub text: &'a str,
+    pub byte: usize,
+    pub line: u64,
+    pub column: u64,
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    pub fn new(text: &'a str) -> Cursor<'a> {
+        Cursor { text, byte: 0, line: 1, column: 1 }
+    }
+
     fn step(&mut self) -> bool {
         match self.text[self.byte..].chars().next() {
             Some(next) => {
@@ -204,7 +239,7 @@ impl Cursor<'_> {
     }
 
     /// The line and column of a byte at or after the current one.
-    fn to_byte(&mut self, byte: usize) -> Location {
+    pub fn to_byte(&mut self, byte: usize) -> Location {
         while self.byte < byte && self.step() {}
         Location::new(self.line, self.column)
     }

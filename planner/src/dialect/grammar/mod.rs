@@ -7,10 +7,10 @@ mod show;
 
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use tidemill_exec::{Error, Place, Result};
 
-use super::desugar::{Pending, desugar};
+use super::desugar::{Pending, desugar, text_as_name};
 use super::dialect::FlinkDialect;
 use super::hints::Hint;
 use super::report;
@@ -31,7 +31,7 @@ pub(super) fn parse(source: &Source) -> Result<(Statement, Vec<Hint>)> {
     let parser =
         Parser::new(&FlinkDialect).with_recursion_limit(NESTING).with_tokens_with_locations(source.tokens.clone());
     let mut hints = Pending::default();
-    for (after, hint) in &source.hints {
+    for (after, hint, _) in &source.hints {
         let after = source.tokens.get(*after).map_or(Location::new(0, 0), |token| token.span.start);
         hints.push(after, hint.clone());
     }
@@ -41,6 +41,10 @@ pub(super) fn parse(source: &Source) -> Result<(Statement, Vec<Hint>)> {
         return grammar.expected("the end of the statement");
     }
     Ok((statement, grammar.hints.rest()))
+}
+
+fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
+    Parser::new(&FlinkDialect).with_recursion_limit(NESTING).with_tokens_with_locations(tokens)
 }
 
 /// The first words of statements, for "did you mean".
@@ -143,7 +147,30 @@ impl Grammar<'_> {
 
     /// Runs a rule of sqlparser.
     fn sql<T>(&mut self, rule: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T> {
-        rule(&mut self.parser).map_err(|error| report::syntax(error, self.source))
+        rule(&mut self.parser).map_err(|error| self.deepest(error))
+    }
+
+    /// sqlparser tries some texts in two ways and reports the failure of the second, which for a query in parentheses, and for a named
+    /// argument, is always that it is none. So the part that holds the mistake is parsed again by itself, and again what is inside of it.
+    fn deepest(&self, error: ParserError) -> Error {
+        let (mut index, mut error) = report::syntax(error, self.source);
+        for _ in 0..20 {
+            let named = self.source.tokens.get(index).is_some_and(|token| token.token == Token::RArrow);
+            let Some(start) = (if named { Some(index + 1) } else { self.source.inner_query(index) }) else { break };
+            let mut parser = parser(self.source.tokens[start..].to_vec());
+            let result = if named { parser.parse_expr().map(drop) } else { parser.parse_query().map(drop) };
+            let end = start + parser.index();
+            let (deeper, found) = match result {
+                Err(error) => report::syntax(error, self.source),
+                Ok(()) if named || self.source.tokens.get(end).is_none_or(|next| next.token == Token::RParen) => break,
+                Ok(()) => (end, report::expected(self.source, end, "the ) that ends the query in parentheses")),
+            };
+            if deeper <= index {
+                break;
+            }
+            (index, error) = (deeper, found);
+        }
+        error
     }
 
     // ── names and texts ─────────────────────────────────────────────────────
@@ -295,9 +322,17 @@ impl Grammar<'_> {
     }
 
     fn expr(&mut self) -> Result<Expr> {
+        let start = self.at();
         let mut expr = self.sql(|parser| parser.parse_expr())?;
-        desugar(&mut expr, &mut self.hints)?;
+        desugar(&mut expr, &mut self.hints).map_err(|error| self.placed(error, start))?;
         Ok(expr)
+    }
+
+    /// Gives a place to an error that has none: that of the text it speaks of, or the beginning of what was desugared.
+    fn placed(&self, error: Error, start: usize) -> Error {
+        let speaks_of = |token: &TokenWithSpan| matches!(&token.token, Token::SingleQuotedString(text) if error.what() == text_as_name(text));
+        let index = self.source.tokens.iter().position(speaks_of).unwrap_or(start);
+        error.at(self.source.place(index))
     }
 
     fn scalar(&mut self) -> Result<Scalar> {
@@ -317,7 +352,7 @@ impl Grammar<'_> {
             return self.expected("a query, which begins with SELECT, WITH or VALUES");
         }
         let mut query = self.sql(|parser| parser.parse_query())?;
-        desugar(query.as_mut(), &mut self.hints)?;
+        desugar(query.as_mut(), &mut self.hints).map_err(|error| self.placed(error, start))?;
         Ok(QueryText { query, text: self.source.slice(start, self.at()).to_string(), place })
     }
 }

@@ -1,1 +1,0 @@
-//! The front end as its users see it.
