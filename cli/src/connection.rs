@@ -68,7 +68,10 @@ impl Names for Session {
 
     fn columns(&self, table: &str) -> Vec<String> {
         let entry = self.catalog().get(&[table.to_string()]);
-        entry.map_or_else(|_| Vec::new(), |entry| entry.schema().fields().iter().map(|field| field.name().clone()).collect())
+        entry.map_or_else(
+            |_| Vec::new(),
+            |entry| entry.schema().fields().iter().map(|field| field.name().clone()).collect(),
+        )
     }
 
     fn functions(&self) -> Vec<String> {

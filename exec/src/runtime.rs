@@ -241,12 +241,18 @@ async fn drive(
 /// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
 struct Wiring {
     inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<Input>)>,
-    senders: BTreeMap<(StageId, u16), (Exchange, Vec<Option<Sender>>)>,
+    outputs: BTreeMap<(StageId, u16), Outputs>,
+}
+
+/// Where one shard sends: by which exchange, and the sender to each shard of the next stage that it reaches.
+struct Outputs {
+    exchange: Exchange,
+    senders: Vec<Option<Sender>>,
 }
 
 impl Wiring {
     fn new(graph: &JobGraph) -> Wiring {
-        let mut wiring = Wiring { inboxes: BTreeMap::new(), senders: BTreeMap::new() };
+        let mut wiring = Wiring { inboxes: BTreeMap::new(), outputs: BTreeMap::new() };
         let shards = |stage: StageId| graph.stages[stage.0].parallelism;
         for (id, _) in graph.stages.iter().enumerate() {
             let to = StageId(id);
@@ -265,11 +271,11 @@ impl Wiring {
                 let (senders, inbox) = inbox(lanes.len());
                 wiring.inboxes.insert((to, shard), (inbox, lanes.iter().map(|(edge, _)| edge.input).collect()));
                 for ((edge, from_shard), sender) in lanes.into_iter().zip(senders) {
-                    let (_, slots) = wiring
-                        .senders
-                        .entry((edge.from, from_shard))
-                        .or_insert_with(|| (edge.exchange.clone(), (0..shards(to)).map(|_| None).collect()));
-                    slots[usize::from(shard)] = Some(sender);
+                    let outputs = wiring.outputs.entry((edge.from, from_shard)).or_insert_with(|| Outputs {
+                        exchange: edge.exchange.clone(),
+                        senders: (0..shards(to)).map(|_| None).collect(),
+                    });
+                    outputs.senders[usize::from(shard)] = Some(sender);
                 }
             }
         }
@@ -281,8 +287,8 @@ impl Wiring {
     }
 
     fn tail(&mut self, stage: StageId, shard: u16) -> Tail {
-        let (exchange, senders) = self
-            .senders
+        let Outputs { exchange, senders } = self
+            .outputs
             .remove(&(stage, shard))
             .expect("every stage without a sink has exactly one edge that leaves it");
         let router = Router::new(exchange, shard, senders.len() as u16);

@@ -45,7 +45,14 @@ impl<'a> Analyzer<'a> {
         state: &'a SessionState,
         origin: Place,
     ) -> Analyzer<'a> {
-        Analyzer { catalog, settings, registry, state, origin, relation_planners: vec![Arc::new(unnest::UnnestPlanner)] }
+        Analyzer {
+            catalog,
+            settings,
+            registry,
+            state,
+            origin,
+            relation_planners: vec![Arc::new(unnest::UnnestPlanner)],
+        }
     }
 
     /// The relational plan of a query, not yet optimized.
@@ -54,7 +61,9 @@ impl<'a> Analyzer<'a> {
     /// An unknown table, column or function (with the nearest name), arguments or types that do not fit.
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(|error| self.located(error))?;
+        let plan = SqlToRel::new_with_options(self, options())
+            .sql_statement_to_plan(statement)
+            .map_err(|error| self.located(error))?;
         unnest::pull_up(plan).map_err(explained)
     }
 

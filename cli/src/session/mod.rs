@@ -14,7 +14,9 @@ use tidemill_exec::connect::Registry;
 use tidemill_exec::{Error, Place, Result, batch, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
-use tidemill_planner::dialect::{self, CreateTable, Insert, ObjectKind, ParsedStatement, Statement, TableChange, Use, ViewChange};
+use tidemill_planner::dialect::{
+    self, CreateTable, Insert, ObjectKind, ParsedStatement, Statement, TableChange, Use, ViewChange,
+};
 use tidemill_planner::settings::{RuntimeMode, Settings};
 use tidemill_planner::{compile, ddl, engine, insert, stream};
 

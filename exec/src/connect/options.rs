@@ -99,12 +99,12 @@ impl Options {
                 Error::new(format!("option '{name}' of {of} has the value '{value}'")).why(why).fix(spec.help)
             })?;
         }
-        for spec in specs.iter().filter(|spec| spec.required && self.get(spec.name).is_none()) {
-            return Err(Error::new(format!("option '{}' of {of} is missing", spec.name))
+        match specs.iter().find(|spec| spec.required && self.get(spec.name).is_none()) {
+            None => Ok(()),
+            Some(spec) => Err(Error::new(format!("option '{}' of {of} is missing", spec.name))
                 .why(spec.help)
-                .fix(format!("add '{}' = '...' to WITH (...)", spec.name)));
+                .fix(format!("add '{}' = '...' to WITH (...)", spec.name))),
         }
-        Ok(())
     }
 
     /// The text of an option, or its default in `specs`. Options passed [`check`](Self::check) before, so the typed getters

@@ -35,13 +35,9 @@ pub async fn run_source(
     let mut active = false;
     loop {
         // Barriers first: under load the reader always has something.
-        let barrier = match barriers.try_recv() {
-            Ok(barrier) => Some(barrier),
-            Err(_) => None,
-        };
-        let event = match barrier {
-            Some(barrier) => Event::Barrier(barrier),
-            None => next_event(reader.as_mut(), &mut barriers, &mut active, reports).await?,
+        let event = match barriers.try_recv() {
+            Ok(barrier) => Event::Barrier(barrier),
+            Err(_) => next_event(reader.as_mut(), &mut barriers, &mut active, reports).await?,
         };
         match event {
             Event::Barrier(barrier) => {

@@ -49,7 +49,8 @@ pub fn all(time_zone: &str, streaming: bool) -> Result<Vec<Arc<ScalarUDF>>> {
         arithmetic::all(),
         json::all(),
     ];
-    let mut all: Vec<Arc<ScalarUDF>> = functions.into_iter().flatten().map(|function| function.into_udf(&zone)).collect();
+    let mut all: Vec<Arc<ScalarUDF>> =
+        functions.into_iter().flatten().map(|function| function.into_udf(&zone)).collect();
     all.extend(string::all());
     all.extend(math::all());
     all.extend(datetime::all(time_zone, now));
