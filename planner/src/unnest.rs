@@ -17,6 +17,8 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::TableFactor;
 use tidemill_exec::Error;
 
+use crate::dialect::marker;
+
 /// Each row of `input`, once per element of `collection`: its columns, then the element's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnnestNode {
@@ -101,7 +103,7 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
     }
 }
 
-/// Plans `UNNEST(x) [WITH ORDINALITY]` and `TABLE(f(x))` where `f` gives an array.
+/// Plans `UNNEST(x) [WITH ORDINALITY]`, and `TABLE(f(x))` and `LATERAL TABLE(f(x))` where `f` gives an array.
 #[derive(Debug)]
 pub struct UnnestPlanner;
 
@@ -116,6 +118,9 @@ impl RelationPlanner for UnnestPlanner {
                 (array_exprs.swap_remove(0), alias, with_ordinality)
             }
             TableFactor::TableFunction { expr, alias } => (expr, alias, false),
+            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+                (marker::function(name, args), alias, with_ordinality)
+            }
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
         let no_columns = DFSchema::empty();

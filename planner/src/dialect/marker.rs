@@ -34,6 +34,18 @@ pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
+/// The call of a table function as an expression.
+pub fn function(name: ObjectName, args: Vec<FunctionArg>) -> Expr {
+    let mut call = call("", Vec::new());
+    if let Expr::Function(function) = &mut call {
+        function.name = name;
+        if let FunctionArguments::List(list) = &mut function.args {
+            list.args = args;
+        }
+    }
+    call
+}
+
 /// `'text'`
 pub fn text(text: impl Into<String>) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.into()).with_span(Span::empty()))
