@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column as DataFusionColumn, DFSchema, DataFusionError, TableReference};
+use datafusion::common::{Column as DataFusionColumn, DFSchema, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::{
@@ -18,7 +18,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Place, Result};
+use tidemill_exec::{Error, Result};
 
 use crate::catalog::{Catalog, ColumnKind, Entry, Expression, Table, View};
 use crate::dialect::marker;
@@ -34,8 +34,6 @@ pub struct Analyzer<'a> {
     settings: &'a Settings,
     registry: &'a Registry,
     state: &'a SessionState,
-    /// Where the text begins that places in syntax trees are counted in.
-    origin: Place,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// Table references with an OPTIONS hint: the name they go by while the query is planned, the table, and the options.
     hinted: RefCell<Vec<Hinted>>,
@@ -48,20 +46,18 @@ struct Hinted {
 }
 
 impl<'a> Analyzer<'a> {
-    /// `state` knows the functions; see [`engine::state`]. `origin` is where the statement begins in its script.
+    /// `state` knows the functions; see [`engine::state`].
     pub fn new(
         catalog: &'a Catalog,
         settings: &'a Settings,
         registry: &'a Registry,
         state: &'a SessionState,
-        origin: Place,
     ) -> Analyzer<'a> {
         Analyzer {
             catalog,
             settings,
             registry,
             state,
-            origin,
             relation_planners: vec![Arc::new(unnest::UnnestPlanner)],
             hinted: RefCell::default(),
         }
@@ -75,9 +71,7 @@ impl<'a> Analyzer<'a> {
         let mut query = query.clone();
         self.take_hints(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
-        let plan = SqlToRel::new_with_options(self, options())
-            .sql_statement_to_plan(statement)
-            .map_err(|error| self.located(error))?;
+        let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
         unnest::pull_up(plan).map_err(explained)
     }
 
@@ -86,16 +80,11 @@ impl<'a> Analyzer<'a> {
         let _ = query.visit(&mut Hints(&mut self.hinted.borrow_mut()));
     }
 
-    /// The error with its place in the script.
-    fn located(&self, error: DataFusionError) -> Error {
-        explained(error).within(self.origin)
-    }
-
     /// An expression over the columns of `schema`.
     pub fn expression(&self, expression: &Expression, schema: &DFSchema) -> Result<Expr> {
         SqlToRel::new_with_options(self, options())
             .sql_to_expr(expression.sql.clone(), schema, &mut PlannerContext::new())
-            .map_err(|error| self.located(error))
+            .map_err(explained)
     }
 
     /// What scanning a table means: its connector's columns, then what is computed from them.

@@ -52,6 +52,10 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
     if let Some(patterns) = functions::syntax::FlinkPatterns::new(&scalars) {
         datafusion::execution::FunctionRegistry::register_function_rewrite(&mut state, Arc::new(patterns))?;
     }
+    if let Some(grouping) = state.aggregate_functions().get("grouping") {
+        let grouping = Arc::new(grouping.as_ref().clone().with_aliases(["grouping_id"]));
+        let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, grouping);
+    }
     for function in aggregates::udafs() {
         let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, function);
     }

@@ -113,6 +113,11 @@ impl RelationPlanner for UnnestPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> DataFusionResult<RelationPlanning> {
+        if let Some(what) = to_come(&relation) {
+            return Err(Error::new(format!("cannot run {what} yet"))
+                .fix("leave it out, or run the script on a Flink cluster")
+                .into());
+        }
         let (collection, alias, ordinality) = match relation {
             TableFactor::UNNEST { mut array_exprs, alias, with_ordinality, .. } if array_exprs.len() == 1 => {
                 (array_exprs.swap_remove(0), alias, with_ordinality)
@@ -136,6 +141,28 @@ impl RelationPlanner for UnnestPlanner {
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// What this relation is, if it is something of Flink's that is not there yet.
+fn to_come(relation: &TableFactor) -> Option<String> {
+    match relation {
+        TableFactor::MatchRecognize { .. } => Some("MATCH_RECOGNIZE".to_string()),
+        TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF".to_string()),
+        TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+            windowing(&name.to_string())
+        }
+        TableFactor::TableFunction { expr, .. } => marker::as_function(expr).and_then(|name| windowing(&name)),
+        _ => None,
+    }
+}
+
+/// `TUMBLE`, `TUMBLE_START` and the like.
+pub fn windowing(function: &str) -> Option<String> {
+    let name = function.to_uppercase();
+    let (window, part) = name.split_once('_').unwrap_or((&name, ""));
+    let known = ["TUMBLE", "HOP", "CUMULATE", "SESSION"].contains(&window)
+        && ["", "START", "END", "ROWTIME", "PROCTIME"].contains(&part);
+    known.then(|| format!("{name} windows"))
 }
 
 /// The columns an element of this collection becomes.

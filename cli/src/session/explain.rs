@@ -36,7 +36,7 @@ impl Session {
             }
         };
         let state = engine::state(&self.settings, streaming, Arc::new(|_| {}))?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let logical = analyzer.query(query)?;
         if !streaming {
             let optimized = analyzer.optimize_for_batch(&logical)?;
@@ -51,7 +51,7 @@ impl Session {
 
     fn explain_inserts(&self, inserts: &[Insert]) -> Result<String> {
         let state = engine::state(&self.settings, true, Arc::new(|_| {}))?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let mut logical = Vec::new();
         let mut plans = Vec::new();
         for insert in inserts {

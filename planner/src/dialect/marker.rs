@@ -70,6 +70,12 @@ pub fn as_call(expr: &Expr) -> Option<(String, Vec<&Expr>)> {
     Some((name, arguments))
 }
 
+/// The name of a function that is called, whatever its arguments.
+pub fn as_function(expr: &Expr) -> Option<String> {
+    let Expr::Function(function) = expr else { return None };
+    Some(function.name.0.last()?.as_ident()?.value.clone())
+}
+
 /// The text of a string literal.
 pub fn as_text(expr: &Expr) -> Option<&str> {
     match expr {
