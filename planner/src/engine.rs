@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
@@ -118,8 +118,9 @@ impl ExtensionPlanner for Extensions {
         let unnest = Unnest {
             collection: session.create_physical_expr(node.collection.clone(), input)?,
             keep: (0..input.fields().len()).collect(),
-            ordinality: node.ordinality,
-            outer: node.outer,
+            ordinality: node.form.ordinality,
+            multiset: node.form.multiset,
+            outer: node.form.outer,
             schema: nullable(UserDefinedLogicalNode::schema(node).inner()),
         };
         Ok(Some(Arc::new(OperatorExec::new(Arc::new(unnest), Arc::clone(&inputs[0])))))

@@ -414,13 +414,29 @@ impl Aggregating {
             columns.extend(take_all(&results.columns, &UInt32Array::from(value_rows))?);
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(weights.len()));
             let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-            let weights = weights.iter().any(|&weight| weight != 1).then(|| Int64Array::from(weights));
-            out.send(Batch::new(rows, weights));
+            send_in_pieces(rows, weights, out);
         }
         self.groups.remove(&gone);
         self.changed = Changed { is_changed: changed.is_changed, groups: changed.groups, ..Changed::default() };
         self.changed.groups.drain(..).for_each(|group| self.changed.is_changed[group as usize] = false);
         Ok(())
+    }
+}
+
+/// How many changed rows go out in one batch: what follows works on them while they are in the cache.
+const PIECE_ROWS: usize = 8192;
+
+/// Sends changes in batches of bounded size. A former result and the present one behind it are never parted: together they are an update.
+fn send_in_pieces(rows: RecordBatch, weights: Vec<i64>, out: &mut Output) {
+    let all = Batch::new(rows, weights.iter().any(|&weight| weight != 1).then(|| Int64Array::from(weights)));
+    let mut start = 0;
+    while start < all.len() {
+        let mut end = (start + PIECE_ROWS).min(all.len());
+        if end < all.len() && all.weight(end - 1) < 0 && all.weight(end) > 0 {
+            end += 1;
+        }
+        out.send(all.slice(start, end - start));
+        start = end;
     }
 }
 
