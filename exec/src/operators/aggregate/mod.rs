@@ -80,6 +80,13 @@ impl OperatorSpec for Aggregate {
         }
     }
 
+    fn state_bound(&self) -> Option<&'static str> {
+        Some(match self.keys.is_empty() {
+            true => "one group",
+            false => "one group per key, kept for good",
+        })
+    }
+
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         let key_types = if self.partial {
             self.schema.fields()[..self.keys.len()].iter().map(|field| field.data_type().clone()).collect()
