@@ -4,8 +4,8 @@ use std::fmt;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute;
-use arrow::row::{RowConverter, SortField};
 
+use crate::compare::comparator;
 use crate::error::Result;
 use crate::message::Batch;
 
@@ -70,18 +70,16 @@ pub fn fold(batch: &Batch, key: Option<&[usize]>) -> Result<ChangeBatch> {
     let is_update = |row: usize| weights[row] == -1 && weights.get(row + 1) == Some(&1);
     let same_key = match key {
         Some(key) if !key.is_empty() && (0..weights.len()).any(is_update) => {
-            let columns: Vec<_> = key.iter().map(|&column| batch.rows().column(column).clone()).collect();
-            let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-            Some(RowConverter::new(fields)?.convert_columns(&columns)?)
+            key.iter().map(|&column| comparator(batch.rows().column(column))).collect::<Result<Vec<_>>>()?
         }
-        _ => None,
+        _ => Vec::new(),
     };
     let mut kinds = Vec::with_capacity(weights.len());
     let mut indices: Vec<u32> = Vec::with_capacity(weights.len());
     let mut row = 0;
     while row < weights.len() {
         let index = row as u32;
-        if is_update(row) && same_key.as_ref().is_none_or(|keys| keys.row(row) == keys.row(row + 1)) {
+        if is_update(row) && same_key.iter().all(|compare| compare(row, row + 1).is_eq()) {
             kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
             indices.extend([index, index + 1]);
             row += 2;
