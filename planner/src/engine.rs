@@ -162,8 +162,13 @@ pub fn is_bounded(plan: &LogicalPlan) -> bool {
     bounded
 }
 
+/// The batch plan of an optimized logical plan. Lists the splits of its tables.
+pub async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(state.query_planner().create_physical_plan(plan, state).await?)
+}
+
 /// Starts a batch plan; its rows come in one stream.
 pub async fn execute(state: &SessionState, plan: &LogicalPlan) -> tidemill_exec::Result<SendableRecordBatchStream> {
-    let physical = state.query_planner().create_physical_plan(plan, state).await?;
+    let physical = physical(state, plan).await?;
     Ok(datafusion::physical_plan::execute_stream(physical, state.task_ctx())?)
 }
