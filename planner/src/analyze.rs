@@ -70,8 +70,9 @@ impl<'a> Analyzer<'a> {
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
         self.take_hints(&mut query);
-        let statement = ast::Statement::Query(Box::new(query));
+        let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
+        let plan = if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) { numbered(plan)? } else { plan };
         unnest::pull_up(plan).map_err(explained)
     }
 
@@ -235,6 +236,13 @@ impl<'a> Analyzer<'a> {
         let context = OptimizerContext::new().with_max_passes(8);
         Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(explained)
     }
+}
+
+/// Columns of a VALUES without a table around it are called as Flink calls them: `EXPR$0`, `EXPR$1`.
+fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns().into_iter().enumerate();
+    let columns: Vec<Expr> = columns.map(|(n, column)| Expr::Column(column).alias(format!("EXPR${n}"))).collect();
+    LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(explained)
 }
 
 /// Renames table references that have options.

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
@@ -40,28 +40,26 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
     options.sql_parser.enable_ident_normalization = false;
     options.optimizer.expand_views_at_output = false;
     let scalars = functions::all(settings.time_zone(), streaming)?;
-    let mut builder = SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config)
+        // Asked before DataFusion's, which the defaults append.
+        .with_expr_planners(functions::planners(&scalars))
         .with_default_features()
-        .with_query_planner(Arc::new(Planner { notes }));
-    // Ours are asked first.
-    let theirs = builder.expr_planners().take().unwrap_or_default();
-    let mut state =
-        builder.with_expr_planners(functions::planners(&scalars).into_iter().chain(theirs).collect()).build();
-    // Ours replace DataFusion's of the same name. This comes last: a state that is built again from its own functions registers
-    // them in no particular order, and a function that one alias has kept alive would take back the names of ours.
-    for function in scalars.iter().cloned() {
-        let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
-    }
+        .with_query_planner(Arc::new(Planner { notes }))
+        .build();
     if let Some(patterns) = functions::syntax::FlinkPatterns::new(&scalars) {
-        datafusion::execution::FunctionRegistry::register_function_rewrite(&mut state, Arc::new(patterns))?;
+        state.register_function_rewrite(Arc::new(patterns))?;
     }
     if let Some(grouping) = state.aggregate_functions().get("grouping") {
         let grouping = Arc::new(grouping.as_ref().clone().with_aliases(["grouping_id"]));
-        let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, grouping);
+        state.register_udaf(grouping)?;
+    }
+    // Ours replace DataFusion's of the same name. The state must not be rebuilt after this: an alias would bring those back.
+    for function in scalars {
+        state.register_udf(function)?;
     }
     for function in aggregates::udafs() {
-        let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, function);
+        state.register_udaf(function)?;
     }
     Ok(state)
 }
@@ -120,8 +118,9 @@ impl ExtensionPlanner for Extensions {
         let unnest = Unnest {
             collection: session.create_physical_expr(node.collection.clone(), input)?,
             keep: (0..input.fields().len()).collect(),
-            ordinality: node.ordinality,
-            outer: node.outer,
+            ordinality: node.form.ordinality,
+            multiset: node.form.multiset,
+            outer: node.form.outer,
             schema: nullable(UserDefinedLogicalNode::schema(node).inner()),
         };
         Ok(Some(Arc::new(OperatorExec::new(Arc::new(unnest), Arc::clone(&inputs[0])))))
@@ -163,27 +162,13 @@ pub fn is_bounded(plan: &LogicalPlan) -> bool {
     bounded
 }
 
-/// Starts a batch plan; its rows come in one stream.
-pub async fn execute(state: &SessionState, plan: &LogicalPlan) -> tidemill_exec::Result<SendableRecordBatchStream> {
-    let physical = state.query_planner().create_physical_plan(plan, state).await?;
-    Ok(datafusion::physical_plan::execute_stream(physical, state.task_ctx())?)
+/// The batch plan of an optimized logical plan. Lists the splits of its tables.
+pub async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(state.query_planner().create_physical_plan(plan, state).await?)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn functions_of_ours_are_found_under_their_names_each_time() {
-        // Hash maps differ from state to state, so an order that matters shows within a few.
-        for _ in 0..16 {
-            let state = state(&Settings::default(), false, Arc::new(|_| {})).unwrap();
-            for ours in aggregates::udafs() {
-                assert_eq!(state.aggregate_functions().get(ours.name()), Some(&ours), "{}", ours.name());
-            }
-            for ours in functions::all("UTC", false).unwrap() {
-                assert_eq!(state.scalar_functions().get(ours.name()), Some(&ours), "{}", ours.name());
-            }
-        }
-    }
+/// Starts a batch plan; its rows come in one stream.
+pub async fn execute(state: &SessionState, plan: &LogicalPlan) -> tidemill_exec::Result<SendableRecordBatchStream> {
+    let physical = physical(state, plan).await?;
+    Ok(datafusion::physical_plan::execute_stream(physical, state.task_ctx())?)
 }

@@ -42,6 +42,9 @@ fn schema_error(error: SchemaError) -> Error {
 fn plan_error(what: &str) -> Error {
     let what = what.split("\n\nbacktrace:").next().unwrap_or(what);
     match what.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
+        Some((name, _)) if name.eq_ignore_ascii_case("current_watermark") => {
+            Error::new("cannot run CURRENT_WATERMARK yet")
+        }
         Some((name, _)) if windowing(name).is_some() => {
             Error::new(format!("cannot run {} windows yet", name.to_uppercase()))
                 .fix("leave it out, or run the script on a Flink cluster")

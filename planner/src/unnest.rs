@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::TableFactor;
 use tidemill_exec::Error;
 
 use crate::dialect::marker;
+use crate::types;
 
 /// Each row of `input`, once per element of `collection`: its columns, then the element's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,10 +28,19 @@ pub struct UnnestNode {
     pub collection: Expr,
     /// The columns an element becomes, with `WITH ORDINALITY` one more.
     elements: Vec<(Option<TableReference>, FieldRef)>,
+    pub form: Form,
+    schema: DFSchemaRef,
+}
+
+/// In which of its forms UNNEST is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// `WITH ORDINALITY`
     pub ordinality: bool,
     /// Rows without elements come out once, with nulls.
     pub outer: bool,
-    schema: DFSchemaRef,
+    /// The collection is a map from elements to how often they are in it.
+    pub multiset: bool,
 }
 
 impl UnnestNode {
@@ -38,15 +48,14 @@ impl UnnestNode {
         input: LogicalPlan,
         collection: Expr,
         elements: Vec<(Option<TableReference>, FieldRef)>,
-        ordinality: bool,
-        outer: bool,
+        form: Form,
     ) -> DataFusionResult<UnnestNode> {
         let columns = input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
         let schema = Arc::new(DFSchema::new_with_metadata(
             columns.chain(elements.iter().cloned()).collect(),
             Default::default(),
         )?);
-        Ok(UnnestNode { input, collection, elements, ordinality, outer, schema })
+        Ok(UnnestNode { input, collection, elements, form, schema })
     }
 
     /// How many columns come after the input's.
@@ -84,11 +93,11 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Unnest: {}", self.collection)?;
-        if self.outer { f.write_str(" LEFT") } else { Ok(()) }
+        if self.form.outer { f.write_str(" LEFT") } else { Ok(()) }
     }
 
     fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
-        UnnestNode::new(inputs.swap_remove(0), exprs.swap_remove(0), self.elements.clone(), self.ordinality, self.outer)
+        UnnestNode::new(inputs.swap_remove(0), exprs.swap_remove(0), self.elements.clone(), self.form)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -130,14 +139,18 @@ impl RelationPlanner for UnnestPlanner {
         };
         let no_columns = DFSchema::empty();
         let collection = context.sql_to_expr(collection, &no_columns)?;
-        let data_type = collection.get_type(&no_columns)?;
-        let mut elements = element_fields(&data_type)?;
+        let (_, field) = collection.to_field(&no_columns)?;
+        let multiset = types::is_multiset(&field);
+        let mut elements = element_fields(field.data_type())?;
+        if multiset {
+            elements.truncate(1);
+        }
         if ordinality {
             elements.push(Arc::new(Field::new("ORDINALITY", DataType::Int32, false)));
         }
         let elements = elements.into_iter().map(|field| (None, field)).collect();
         let input = LogicalPlanBuilder::empty(true).build()?;
-        let node = UnnestNode::new(input, collection, elements, ordinality, false)?;
+        let node = UnnestNode::new(input, collection, elements, Form { ordinality, outer: false, multiset })?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
@@ -241,7 +254,7 @@ fn over_left(join: &Join, node: &UnnestNode) -> DataFusionResult<LogicalPlan> {
         })?
         .data;
     let input = join.left.as_ref().clone();
-    let unnest = UnnestNode::new(input, collection, elements, node.ordinality, outer)?;
+    let unnest = UnnestNode::new(input, collection, elements, Form { outer, ..node.form })?;
     let plan = LogicalPlan::Extension(Extension { node: Arc::new(unnest) });
     match condition {
         Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(plan))?)),

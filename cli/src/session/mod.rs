@@ -125,7 +125,7 @@ impl Session {
             Statement::Drop(drop) => self.drop(drop),
             Statement::AlterTable(alter) => self.alter_table(alter),
             Statement::AlterView(alter) => self.alter_view(alter),
-            Statement::Explain(explain) => self.explain(explain).map(Outcome::Text),
+            Statement::Explain(explain) => self.explain(explain).await.map(Outcome::Text),
             Statement::Show(show) => self.show(show),
             Statement::Describe(describe) => self.describe(describe),
             Statement::Set(Some((key, value))) => {
