@@ -56,17 +56,6 @@ impl Error {
         self
     }
 
-    /// Moves the place, which was counted within a text that begins at `origin`, to where it is in the whole.
-    pub fn within(mut self, origin: Place) -> Error {
-        if let Some(place) = &mut self.0.place {
-            if place.line == 1 {
-                place.column += origin.column - 1;
-            }
-            place.line += origin.line - 1;
-        }
-        self
-    }
-
     /// The operator in whose task it happened; the innermost wins.
     pub fn in_operator(mut self, name: impl Into<String>) -> Error {
         self.0.operator.get_or_insert_with(|| name.into());

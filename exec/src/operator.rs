@@ -22,6 +22,11 @@ pub trait OperatorSpec: Debug + Send + Sync {
     /// `name=value` details for `EXPLAIN`.
     fn explain(&self, line: &mut ExplainLine);
 
+    /// What bounds its state, if it keeps any between epochs: "one row per key".
+    fn state_bound(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Makes the running instance for one shard, with empty state.
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>>;
 }

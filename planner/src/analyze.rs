@@ -1,11 +1,13 @@
 //! Statement to logical plan: names resolved, types coerced, rewritten by the optimizer.
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column as DataFusionColumn, DFSchema, DataFusionError, TableReference};
+use datafusion::common::{Column as DataFusionColumn, DFSchema, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::{
@@ -13,12 +15,13 @@ use datafusion::logical_expr::{
     WindowUDF, cast,
 };
 use datafusion::optimizer::{Optimizer, OptimizerContext};
-use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Place, Result};
+use tidemill_exec::{Error, Result};
 
 use crate::catalog::{Catalog, ColumnKind, Entry, Expression, Table, View};
+use crate::dialect::marker;
 use crate::engine;
 use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
@@ -31,27 +34,32 @@ pub struct Analyzer<'a> {
     settings: &'a Settings,
     registry: &'a Registry,
     state: &'a SessionState,
-    /// Where the text begins that places in syntax trees are counted in.
-    origin: Place,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// Table references with an OPTIONS hint: the name they go by while the query is planned, the table, and the options.
+    hinted: RefCell<Vec<Hinted>>,
+}
+
+struct Hinted {
+    name: String,
+    path: Vec<String>,
+    options: Vec<(String, String)>,
 }
 
 impl<'a> Analyzer<'a> {
-    /// `state` knows the functions; see [`engine::state`]. `origin` is where the statement begins in its script.
+    /// `state` knows the functions; see [`engine::state`].
     pub fn new(
         catalog: &'a Catalog,
         settings: &'a Settings,
         registry: &'a Registry,
         state: &'a SessionState,
-        origin: Place,
     ) -> Analyzer<'a> {
         Analyzer {
             catalog,
             settings,
             registry,
             state,
-            origin,
             relation_planners: vec![Arc::new(unnest::UnnestPlanner)],
+            hinted: RefCell::default(),
         }
     }
 
@@ -60,23 +68,24 @@ impl<'a> Analyzer<'a> {
     /// # Errors
     /// An unknown table, column or function (with the nearest name), arguments or types that do not fit.
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        let mut query = query.clone();
+        self.take_hints(&mut query);
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let plan = SqlToRel::new_with_options(self, options())
-            .sql_statement_to_plan(statement)
-            .map_err(|error| self.located(error))?;
+        let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
+        let plan = if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) { numbered(plan)? } else { plan };
         unnest::pull_up(plan).map_err(explained)
     }
 
-    /// The error with its place in the script.
-    fn located(&self, error: DataFusionError) -> Error {
-        explained(error).within(self.origin)
+    /// Gives every table reference that has an OPTIONS hint a name of its own, by which it is found when DataFusion asks for it.
+    fn take_hints(&self, query: &mut ast::Query) {
+        let _ = query.visit(&mut Hints(&mut self.hinted.borrow_mut()));
     }
 
     /// An expression over the columns of `schema`.
     pub fn expression(&self, expression: &Expression, schema: &DFSchema) -> Result<Expr> {
         SqlToRel::new_with_options(self, options())
             .sql_to_expr(expression.sql.clone(), schema, &mut PlannerContext::new())
-            .map_err(|error| self.located(error))
+            .map_err(explained)
     }
 
     /// What scanning a table means: its connector's columns, then what is computed from them.
@@ -229,6 +238,41 @@ impl<'a> Analyzer<'a> {
     }
 }
 
+/// Columns of a VALUES without a table around it are called as Flink calls them: `EXPR$0`, `EXPR$1`.
+fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns().into_iter().enumerate();
+    let columns: Vec<Expr> = columns.map(|(n, column)| Expr::Column(column).alias(format!("EXPR${n}"))).collect();
+    LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(explained)
+}
+
+/// Renames table references that have options.
+struct Hints<'a>(&'a mut Vec<Hinted>);
+
+impl ast::VisitorMut for Hints<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        let ast::TableFactor::Table { name, alias, with_hints, .. } = factor else { return ControlFlow::Continue(()) };
+        let options = marker::table_options(with_hints);
+        with_hints.clear();
+        if options.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let path: Vec<String> = name.0.iter().filter_map(|part| Some(part.as_ident()?.value.clone())).collect();
+        let table = path.last().cloned().unwrap_or_default();
+        let own = format!("{table} with options {}", self.0.len() + 1);
+        *name = ast::ObjectName::from(vec![ast::Ident::with_quote('`', &own)]);
+        alias.get_or_insert_with(|| ast::TableAlias {
+            explicit: true,
+            name: ast::Ident::with_quote('`', &table),
+            columns: Vec::new(),
+            at: None,
+        });
+        self.0.push(Hinted { name: own, path, options });
+        ControlFlow::Continue(())
+    }
+}
+
 /// DataFusion's rules that are right for a finished table and wrong, or worse, for a stream.
 const NOT_FOR_STREAMS: &[&str] = &[
     // COUNT(DISTINCT x) would become two nested aggregations, with a retraction between them for every new value.
@@ -244,12 +288,22 @@ fn options() -> ParserOptions {
         .with_parse_float_as_decimal(true)
         .with_map_string_types_to_utf8view(false)
         .with_collect_spans(true)
+        // Flink sorts null as the smallest value.
+        .with_default_null_ordering(NullOrdering::NullsMin)
 }
 
 impl ContextProvider for Analyzer<'_> {
     fn get_table_source(&self, name: TableReference) -> datafusion::error::Result<Arc<dyn TableSource>> {
-        let path: Vec<String> = name.to_vec();
+        let (path, options) = match self.hinted.borrow().iter().find(|hinted| hinted.name == name.table()) {
+            Some(hinted) => (hinted.path.clone(), hinted.options.clone()),
+            None => (name.to_vec(), Vec::new()),
+        };
         Ok(match self.catalog.get(&path)? {
+            Entry::Table(table) if !options.is_empty() => {
+                let mut table = table.as_ref().clone();
+                options.iter().for_each(|(key, value)| table.options.set(key, value));
+                Arc::new(Derived::new(self.table(&table)?))
+            }
             Entry::Table(table) => Arc::new(Derived::new(self.table(table)?)),
             Entry::View(view) => Arc::new(Derived::new(self.view(view)?)),
         })

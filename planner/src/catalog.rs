@@ -58,7 +58,7 @@ pub enum ColumnKind {
         key: String,
         is_virtual: bool,
     },
-    Computed(Expression),
+    Computed(Box<Expression>),
 }
 
 /// SQL kept as it was written, and as it was parsed.

@@ -125,7 +125,7 @@ fn add_column(table: &mut Table, item: &sql::Column, time_zone: &str) -> Result<
         sql::ColumnKind::Computed(scalar) => {
             // The type is known once all columns are.
             let field = arrow::datatypes::Field::new(&item.name, DataType::Null, true);
-            (Arc::new(field), ColumnKind::Computed(expression(scalar)))
+            (Arc::new(field), ColumnKind::Computed(Box::new(expression(scalar))))
         }
         sql::ColumnKind::OfQuery => return reorder(table, item),
     };

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
@@ -39,25 +39,29 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
     options.execution.time_zone = Some(settings.time_zone().to_string());
     options.sql_parser.enable_ident_normalization = false;
     options.optimizer.expand_views_at_output = false;
+    let scalars = functions::all(settings.time_zone(), streaming)?;
     let mut state = SessionStateBuilder::new()
         .with_config(config)
+        // Asked before DataFusion's, which the defaults append.
+        .with_expr_planners(functions::planners(&scalars))
         .with_default_features()
         .with_query_planner(Arc::new(Planner { notes }))
         .build();
-    // Ours replace DataFusion's of the same name.
-    let scalars = functions::all(settings.time_zone(), streaming)?;
-    for function in scalars.iter().cloned() {
-        let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
-    }
     if let Some(patterns) = functions::syntax::FlinkPatterns::new(&scalars) {
-        datafusion::execution::FunctionRegistry::register_function_rewrite(&mut state, Arc::new(patterns))?;
+        state.register_function_rewrite(Arc::new(patterns))?;
+    }
+    if let Some(grouping) = state.aggregate_functions().get("grouping") {
+        let grouping = Arc::new(grouping.as_ref().clone().with_aliases(["grouping_id"]));
+        state.register_udaf(grouping)?;
+    }
+    // Ours replace DataFusion's of the same name. The state must not be rebuilt after this: an alias would bring those back.
+    for function in scalars {
+        state.register_udf(function)?;
     }
     for function in aggregates::udafs() {
-        let _ = datafusion::execution::FunctionRegistry::register_udaf(&mut state, function);
+        state.register_udaf(function)?;
     }
-    let theirs = state.expr_planners().to_vec();
-    let planners = functions::planners(&scalars).into_iter().chain(theirs).collect();
-    Ok(SessionStateBuilder::new_from_existing(state).with_expr_planners(planners).build())
+    Ok(state)
 }
 
 /// Function names as users see them: those that SQL's special forms become are left out.
@@ -114,8 +118,9 @@ impl ExtensionPlanner for Extensions {
         let unnest = Unnest {
             collection: session.create_physical_expr(node.collection.clone(), input)?,
             keep: (0..input.fields().len()).collect(),
-            ordinality: node.ordinality,
-            outer: node.outer,
+            ordinality: node.form.ordinality,
+            multiset: node.form.multiset,
+            outer: node.form.outer,
             schema: nullable(UserDefinedLogicalNode::schema(node).inner()),
         };
         Ok(Some(Arc::new(OperatorExec::new(Arc::new(unnest), Arc::clone(&inputs[0])))))
@@ -157,8 +162,13 @@ pub fn is_bounded(plan: &LogicalPlan) -> bool {
     bounded
 }
 
+/// The batch plan of an optimized logical plan. Lists the splits of its tables.
+pub async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(state.query_planner().create_physical_plan(plan, state).await?)
+}
+
 /// Starts a batch plan; its rows come in one stream.
 pub async fn execute(state: &SessionState, plan: &LogicalPlan) -> tidemill_exec::Result<SendableRecordBatchStream> {
-    let physical = state.query_planner().create_physical_plan(plan, state).await?;
+    let physical = physical(state, plan).await?;
     Ok(datafusion::physical_plan::execute_stream(physical, state.task_ctx())?)
 }

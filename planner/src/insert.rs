@@ -195,25 +195,8 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
             .why("the query changes rows it has given before, and the table only appends")
             .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"));
     }
-    if let (Some(key), false) = (input.props.changes.key(), target.definition.key.is_empty()) {
-        let same =
-            key.len() == target.definition.key.len() && key.iter().all(|column| target.definition.key.contains(column));
-        if !same {
-            let names = |columns: &[usize]| {
-                columns.iter().map(|&n| target.definition.schema.field(n).name().clone()).collect::<Vec<_>>().join(", ")
-            };
-            return Err(Error::new(format!("the primary key of table {name} is not the key of the query"))
-                .why(format!(
-                    "the query's rows are unique by ({}), the table's by ({}): one would overwrite another",
-                    names(key),
-                    names(&target.definition.key)
-                ))
-                .fix(format!(
-                    "declare PRIMARY KEY ({}) NOT ENFORCED, or group by ({})",
-                    names(key),
-                    names(&target.definition.key)
-                )));
-        }
+    if !input.props.changes.is_append() && !target.definition.key.is_empty() {
+        same_key(&target.definition, input.props.changes.key())?;
     }
     let columns: Vec<usize> = target
         .definition
@@ -238,6 +221,24 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
         }
     };
     Ok(with_sink(name, Arc::clone(&target.sink), checked))
+}
+
+/// A table with a primary key keeps one row per key, so the query must change rows by that key, or one row would overwrite another.
+fn same_key(table: &TableDefinition, key: Option<&[usize]>) -> Result<()> {
+    let names = |columns: &[usize]| {
+        columns.iter().map(|&n| table.schema.field(n).name().as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let wrong = Error::new(format!("the primary key of table {} is not the key of the query", table.name));
+    let declared = names(&table.key);
+    match key {
+        Some(key) if key.len() == table.key.len() && key.iter().all(|column| table.key.contains(column)) => Ok(()),
+        Some(key) => Err(wrong
+            .why(format!("the query's rows are unique by ({}), the table's by ({declared}): one would overwrite another", names(key)))
+            .fix(format!("declare PRIMARY KEY ({}) NOT ENFORCED, or group by ({declared})", names(key)))),
+        None => Err(wrong
+            .why(format!("the query's columns do not show its key, and the table's is ({declared}): one row would overwrite another"))
+            .fix(format!("select the columns that the query groups by and make them the primary key, or group by ({declared})"))),
+    }
 }
 
 /// A plan that ends in `sink`.

@@ -3,6 +3,8 @@
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use tidemill_exec::{Error, Place};
 
+use crate::unnest::windowing;
+
 /// Translates an error of name resolution or type checking.
 pub fn explained(error: DataFusionError) -> Error {
     let place = place_of(&error);
@@ -40,6 +42,13 @@ fn schema_error(error: SchemaError) -> Error {
 fn plan_error(what: &str) -> Error {
     let what = what.split("\n\nbacktrace:").next().unwrap_or(what);
     match what.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
+        Some((name, _)) if name.eq_ignore_ascii_case("current_watermark") => {
+            Error::new("cannot run CURRENT_WATERMARK yet")
+        }
+        Some((name, _)) if windowing(name).is_some() => {
+            Error::new(format!("cannot run {} windows yet", name.to_uppercase()))
+                .fix("leave it out, or run the script on a Flink cluster")
+        }
         Some((name, rest)) => {
             let error = Error::new(format!("unknown function {name}"));
             match rest.trim().strip_prefix("Did you mean '").and_then(|rest| rest.strip_suffix("'?")) {

@@ -59,6 +59,7 @@ pub fn describe(entry: &Entry) -> Result<RecordBatch> {
     texts(&columns, rows)
 }
 
+/// What does not apply stays blank.
 fn row(
     field: &FieldRef,
     data_type: String,
@@ -67,7 +68,15 @@ fn row(
     watermark: Option<String>,
 ) -> Vec<Option<String>> {
     let null = if field.is_nullable() { "TRUE" } else { "FALSE" };
-    vec![Some(field.name().clone()), Some(data_type), Some(null.to_string()), key, extras, watermark]
+    let blank = |text: Option<String>| Some(text.unwrap_or_default());
+    vec![
+        Some(field.name().clone()),
+        Some(data_type),
+        Some(null.to_string()),
+        blank(key),
+        blank(extras),
+        blank(watermark),
+    ]
 }
 
 /// Without NOT NULL: a column of its own says that.

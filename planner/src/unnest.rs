@@ -17,6 +17,9 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::TableFactor;
 use tidemill_exec::Error;
 
+use crate::dialect::marker;
+use crate::types;
+
 /// Each row of `input`, once per element of `collection`: its columns, then the element's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnnestNode {
@@ -25,10 +28,19 @@ pub struct UnnestNode {
     pub collection: Expr,
     /// The columns an element becomes, with `WITH ORDINALITY` one more.
     elements: Vec<(Option<TableReference>, FieldRef)>,
+    pub form: Form,
+    schema: DFSchemaRef,
+}
+
+/// In which of its forms UNNEST is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// `WITH ORDINALITY`
     pub ordinality: bool,
     /// Rows without elements come out once, with nulls.
     pub outer: bool,
-    schema: DFSchemaRef,
+    /// The collection is a map from elements to how often they are in it.
+    pub multiset: bool,
 }
 
 impl UnnestNode {
@@ -36,15 +48,14 @@ impl UnnestNode {
         input: LogicalPlan,
         collection: Expr,
         elements: Vec<(Option<TableReference>, FieldRef)>,
-        ordinality: bool,
-        outer: bool,
+        form: Form,
     ) -> DataFusionResult<UnnestNode> {
         let columns = input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
         let schema = Arc::new(DFSchema::new_with_metadata(
             columns.chain(elements.iter().cloned()).collect(),
             Default::default(),
         )?);
-        Ok(UnnestNode { input, collection, elements, ordinality, outer, schema })
+        Ok(UnnestNode { input, collection, elements, form, schema })
     }
 
     /// How many columns come after the input's.
@@ -82,11 +93,11 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Unnest: {}", self.collection)?;
-        if self.outer { f.write_str(" LEFT") } else { Ok(()) }
+        if self.form.outer { f.write_str(" LEFT") } else { Ok(()) }
     }
 
     fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
-        UnnestNode::new(inputs.swap_remove(0), exprs.swap_remove(0), self.elements.clone(), self.ordinality, self.outer)
+        UnnestNode::new(inputs.swap_remove(0), exprs.swap_remove(0), self.elements.clone(), self.form)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -101,7 +112,7 @@ impl UserDefinedLogicalNodeCore for UnnestNode {
     }
 }
 
-/// Plans `UNNEST(x) [WITH ORDINALITY]` and `TABLE(f(x))` where `f` gives an array.
+/// Plans `UNNEST(x) [WITH ORDINALITY]`, and `TABLE(f(x))` and `LATERAL TABLE(f(x))` where `f` gives an array.
 #[derive(Debug)]
 pub struct UnnestPlanner;
 
@@ -111,26 +122,60 @@ impl RelationPlanner for UnnestPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> DataFusionResult<RelationPlanning> {
+        if let Some(what) = to_come(&relation) {
+            return Err(Error::new(format!("cannot run {what} yet"))
+                .fix("leave it out, or run the script on a Flink cluster")
+                .into());
+        }
         let (collection, alias, ordinality) = match relation {
             TableFactor::UNNEST { mut array_exprs, alias, with_ordinality, .. } if array_exprs.len() == 1 => {
                 (array_exprs.swap_remove(0), alias, with_ordinality)
             }
             TableFactor::TableFunction { expr, alias } => (expr, alias, false),
+            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+                (marker::function(name, args), alias, with_ordinality)
+            }
             other => return Ok(RelationPlanning::Original(Box::new(other))),
         };
         let no_columns = DFSchema::empty();
         let collection = context.sql_to_expr(collection, &no_columns)?;
-        let data_type = collection.get_type(&no_columns)?;
-        let mut elements = element_fields(&data_type)?;
+        let (_, field) = collection.to_field(&no_columns)?;
+        let multiset = types::is_multiset(&field);
+        let mut elements = element_fields(field.data_type())?;
+        if multiset {
+            elements.truncate(1);
+        }
         if ordinality {
             elements.push(Arc::new(Field::new("ORDINALITY", DataType::Int32, false)));
         }
         let elements = elements.into_iter().map(|field| (None, field)).collect();
         let input = LogicalPlanBuilder::empty(true).build()?;
-        let node = UnnestNode::new(input, collection, elements, ordinality, false)?;
+        let node = UnnestNode::new(input, collection, elements, Form { ordinality, outer: false, multiset })?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// What this relation is, if it is something of Flink's that is not there yet.
+fn to_come(relation: &TableFactor) -> Option<String> {
+    match relation {
+        TableFactor::MatchRecognize { .. } => Some("MATCH_RECOGNIZE".to_string()),
+        TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF".to_string()),
+        TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+            windowing(&name.to_string())
+        }
+        TableFactor::TableFunction { expr, .. } => marker::as_function(expr).and_then(|name| windowing(&name)),
+        _ => None,
+    }
+}
+
+/// `TUMBLE`, `TUMBLE_START` and the like.
+pub fn windowing(function: &str) -> Option<String> {
+    let name = function.to_uppercase();
+    let (window, part) = name.split_once('_').unwrap_or((&name, ""));
+    let known = ["TUMBLE", "HOP", "CUMULATE", "SESSION"].contains(&window)
+        && ["", "START", "END", "ROWTIME", "PROCTIME"].contains(&part);
+    known.then(|| format!("{name} windows"))
 }
 
 /// The columns an element of this collection becomes.
@@ -209,7 +254,7 @@ fn over_left(join: &Join, node: &UnnestNode) -> DataFusionResult<LogicalPlan> {
         })?
         .data;
     let input = join.left.as_ref().clone();
-    let unnest = UnnestNode::new(input, collection, elements, node.ordinality, outer)?;
+    let unnest = UnnestNode::new(input, collection, elements, Form { outer, ..node.form })?;
     let plan = LogicalPlan::Extension(Extension { node: Arc::new(unnest) });
     match condition {
         Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(plan))?)),

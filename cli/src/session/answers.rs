@@ -94,8 +94,8 @@ impl Session {
             Describe::Table { name, .. } => show::describe(self.entry(name)?).map(Outcome::Rows),
             Describe::Job(id) => {
                 let known = self.jobs.summaries();
-                let ids: Vec<String> = known.iter().map(|job| job.id.to_string()).collect();
-                match known.into_iter().find(|job| job.id.to_string() == *id) {
+                let ids: Vec<String> = known.iter().map(|job| job.id.clone()).collect();
+                match known.into_iter().find(|job| job.id == *id) {
                     Some(job) => Ok(Outcome::Text(format!("job {}: {}, {}", job.id, job.name, job.status.label()))),
                     None => Err(Error::new(format!("unknown job {id}")).nearest(id, ids.iter().map(String::as_str))),
                 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use datafusion::physical_plan::displayable;
 use datafusion::sql::sqlparser::ast::Query;
 use tidemill_exec::{Error, Result};
 use tidemill_planner::analyze::Analyzer;
@@ -14,20 +15,20 @@ use tidemill_planner::{compile, engine, insert, stream};
 use super::{Session, collect};
 
 impl Session {
-    pub(super) fn explain(&self, explain: &Explain) -> Result<String> {
+    pub(super) async fn explain(&self, explain: &Explain) -> Result<String> {
         match explain.statement.as_ref() {
-            Statement::Query(query) => self.explain_query(query),
+            Statement::Query(query) => self.explain_query(query).await,
             Statement::Insert(insert) => self.explain_inserts(std::slice::from_ref(insert.as_ref())),
             Statement::StatementSet(inserts) => self.explain_inserts(inserts),
-            Statement::CreateTable(create) if create.query.is_some() => {
-                let query = create.query.as_ref().map(|query| query.query.as_ref());
-                query.map_or(Ok(String::new()), |query| self.explain_query(query))
-            }
+            Statement::CreateTable(create) if create.query.is_some() => match &create.query {
+                Some(query) => self.explain_query(&query.query).await,
+                None => Ok(String::new()),
+            },
             _ => Err(Error::new("this statement has no plan").fix("EXPLAIN a query or an INSERT")),
         }
     }
 
-    fn explain_query(&self, query: &Query) -> Result<String> {
+    async fn explain_query(&self, query: &Query) -> Result<String> {
         let streaming = match self.settings.runtime_mode() {
             RuntimeMode::Batch => false,
             RuntimeMode::Streaming => true,
@@ -36,12 +37,16 @@ impl Session {
             }
         };
         let state = engine::state(&self.settings, streaming, Arc::new(|_| {}))?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let logical = analyzer.query(query)?;
         if !streaming {
             let optimized = analyzer.optimize_for_batch(&logical)?;
-            let mode = "runs in batch: all tables are bounded. SET 'execution.runtime-mode' = 'streaming' shows the streaming plan.";
-            return Ok(format!("== Logical Plan ==\n{}\n\n== Mode ==\n{mode}\n", optimized.display_indent()));
+            let physical = engine::physical(&state, &optimized).await?;
+            return Ok(format!(
+                "== Logical Plan ==\n{}\n\n== Physical Plan (batch: all tables are bounded) ==\n{}",
+                optimized.display_indent(),
+                displayable(physical.as_ref()).indent(false)
+            ));
         }
         let optimized = analyzer.optimize_for_stream(logical)?;
         let plan = stream::stream(&optimized, &self.settings, state.execution_props())?;
@@ -51,7 +56,7 @@ impl Session {
 
     fn explain_inserts(&self, inserts: &[Insert]) -> Result<String> {
         let state = engine::state(&self.settings, true, Arc::new(|_| {}))?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let mut logical = Vec::new();
         let mut plans = Vec::new();
         for insert in inserts {

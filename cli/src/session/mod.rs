@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Place, Result, batch, launch};
+use tidemill_exec::{Error, Result, batch, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
 use tidemill_planner::dialect::{
@@ -33,8 +33,6 @@ pub struct Session {
     settings: Settings,
     registry: Registry,
     jobs: Jobs,
-    /// Where the statement being executed begins in its script.
-    origin: Place,
 }
 
 /// What executing a statement gave.
@@ -67,13 +65,8 @@ impl Session {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_registry(settings: impl IntoIterator<Item = (String, String)>, registry: Registry) -> Result<Session> {
-        let mut session = Session {
-            catalog: Catalog::default(),
-            settings: Settings::default(),
-            registry,
-            jobs: Jobs::default(),
-            origin: Place { line: 1, column: 1, width: 1 },
-        };
+        let mut session =
+            Session { catalog: Catalog::default(), settings: Settings::default(), registry, jobs: Jobs::default() };
         for (key, value) in settings {
             session.settings.set(&key, &value)?;
         }
@@ -111,7 +104,6 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement, with its place in the script.
     pub async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
-        self.origin = statement.place;
         match &statement.statement {
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
@@ -133,7 +125,7 @@ impl Session {
             Statement::Drop(drop) => self.drop(drop),
             Statement::AlterTable(alter) => self.alter_table(alter),
             Statement::AlterView(alter) => self.alter_view(alter),
-            Statement::Explain(explain) => self.explain(explain).map(Outcome::Text),
+            Statement::Explain(explain) => self.explain(explain).await.map(Outcome::Text),
             Statement::Show(show) => self.show(show),
             Statement::Describe(describe) => self.describe(describe),
             Statement::Set(Some((key, value))) => {
@@ -173,7 +165,7 @@ impl Session {
     /// Runs `f` with an analyzer over the present catalog and settings.
     fn analyzed<T>(&self, streaming: bool, f: impl FnOnce(&Analyzer<'_>) -> Result<T>) -> Result<T> {
         let state = engine::state(&self.settings, streaming, Arc::new(|_| {}))?;
-        f(&Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin))
+        f(&Analyzer::new(&self.catalog, &self.settings, &self.registry, &state))
     }
 
     async fn query(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Query> {
@@ -188,7 +180,7 @@ impl Session {
             }
         };
         let state = engine::state(&self.settings, streaming, notes)?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let plan = analyzer.query(query)?;
         if !streaming {
             let plan = analyzer.optimize_for_batch(&plan)?;
@@ -213,7 +205,7 @@ impl Session {
             self.settings.job_name().map_or_else(|| format!("insert into {}", tables.join(", ")), str::to_string);
         let (notes, heard) = query::notes();
         let state = engine::state(&self.settings, !batch, notes)?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state, self.origin);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let targets = inserts
             .iter()
             .map(|insert| insert::target(insert, &self.catalog, &self.settings, &self.registry, &analyzer, &state))

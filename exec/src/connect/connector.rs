@@ -32,6 +32,20 @@ pub trait Connector: Send + Sync {
     }
 }
 
+/// Names of Flink's connectors and formats that a script may well use, so that it hears more than "unknown".
+const CONNECTORS_TO_COME: &[&str] = &["kafka", "upsert-kafka", "nexmark", "jdbc"];
+const FORMATS_TO_COME: &[&str] = &[
+    "debezium-json",
+    "canal-json",
+    "maxwell-json",
+    "ogg-json",
+    "avro",
+    "debezium-avro-confluent",
+    "avro-confluent",
+    "orc",
+    "protobuf",
+];
+
 /// The connectors and formats a session knows: the built-in ones and those a Rust user adds.
 #[derive(Clone)]
 pub struct Registry {
@@ -79,6 +93,10 @@ impl Registry {
                 .fix(format!("add 'connector' = '...', one of {}", self.names().join(", "))));
         };
         let Some(connector) = self.connectors.get(name) else {
+            if CONNECTORS_TO_COME.contains(&name) {
+                return Err(Error::new(format!("connector '{name}' of {of} is not there yet"))
+                    .fix(format!("use one of {}", self.names().join(", "))));
+            }
             return Err(Error::new(format!("unknown connector '{name}' of {of}")).nearest(name, self.names()));
         };
         let mut specs =
@@ -94,6 +112,10 @@ impl Registry {
     /// The format called `name`.
     pub fn format(&self, name: &str, table: &TableDefinition) -> Result<&Arc<dyn Format>> {
         self.formats.get(name).ok_or_else(|| {
+            if FORMATS_TO_COME.contains(&name) {
+                return Error::new(format!("format '{name}' of table {} is not there yet", table.name))
+                    .fix(format!("use one of {}", self.formats.keys().copied().collect::<Vec<_>>().join(", ")));
+            }
             Error::new(format!("unknown format '{name}' of table {}", table.name))
                 .nearest(name, self.formats.keys().copied())
         })

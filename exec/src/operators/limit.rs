@@ -37,6 +37,10 @@ impl OperatorSpec for Limit {
         }
     }
 
+    fn state_bound(&self) -> Option<&'static str> {
+        Some("a count")
+    }
+
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         Ok(Box::new(Limiting { skip: self.skip, remaining: self.fetch }))
     }

@@ -1,8 +1,6 @@
 //! Every operator, one file each.
 
 mod aggregate;
-#[cfg(test)]
-mod aggregate_tests;
 mod expand;
 mod filter;
 mod limit;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, RecordBatch, UInt32Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::error::{Error, Result};
@@ -21,6 +21,8 @@ pub struct Unnest {
     pub collection: Arc<dyn PhysicalExpr>,
     /// Columns of the input that come out too, before the element's.
     pub keep: Vec<usize>,
+    /// The collection is a multiset: a map from elements to how often they are in it.
+    pub multiset: bool,
     /// `WITH ORDINALITY`: a last column counts the elements of each row from 1.
     pub ordinality: bool,
     /// `LEFT JOIN`: a row without elements comes out once, with nulls.
@@ -49,6 +51,7 @@ impl OperatorSpec for Unnest {
         Ok(Box::new(Unnesting {
             collection: Arc::clone(&self.collection),
             keep: self.keep.clone(),
+            multiset: self.multiset,
             ordinality: self.ordinality,
             outer: self.outer,
             schema: self.schema(),
@@ -59,6 +62,7 @@ impl OperatorSpec for Unnest {
 struct Unnesting {
     collection: Arc<dyn PhysicalExpr>,
     keep: Vec<usize>,
+    multiset: bool,
     ordinality: bool,
     outer: bool,
     schema: SchemaRef,
@@ -67,7 +71,10 @@ struct Unnesting {
 impl Operator for Unnesting {
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let array = self.collection.evaluate(batch.rows())?.into_array(batch.len())?;
-        let elements = Elements::of(&array)?;
+        let mut elements = Elements::of(&array)?;
+        if self.multiset {
+            elements.counts = elements.values.pop();
+        }
         let (origin, index) = elements.indices(self.outer);
         if origin.is_empty() {
             return Ok(());
@@ -113,12 +120,19 @@ struct Elements {
     values: Vec<ArrayRef>,
     offsets: OffsetBuffer<i32>,
     nulls: Option<arrow::buffer::NullBuffer>,
+    /// Of a multiset: how often each element is in it.
+    counts: Option<ArrayRef>,
 }
 
 impl Elements {
     fn of(array: &ArrayRef) -> Result<Elements> {
         let elements = |values: ArrayRef, offsets: &OffsetBuffer<i32>| {
-            Ok(Elements { values: fields(values)?, offsets: offsets.clone(), nulls: array.nulls().cloned() })
+            Ok(Elements {
+                values: fields(values)?,
+                offsets: offsets.clone(),
+                nulls: array.nulls().cloned(),
+                counts: None,
+            })
         };
         match array.data_type() {
             DataType::List(_) => {
@@ -143,6 +157,7 @@ impl Elements {
     /// Per row out: the row in, and the index of the element (null for none).
     fn indices(&self, outer: bool) -> (Vec<u32>, UInt32Array) {
         let elements = self.offsets.last().copied().unwrap_or(0) as usize;
+        let counts = self.counts.as_ref().map(|counts| counts.as_primitive::<Int32Type>());
         let mut origin = Vec::with_capacity(elements);
         let mut index = UInt32Array::builder(elements);
         for (row, bounds) in self.offsets.windows(2).enumerate() {
@@ -155,8 +170,11 @@ impl Elements {
                 continue;
             }
             for element in bounds[0]..bounds[1] {
-                origin.push(row as u32);
-                index.append_value(element as u32);
+                let times = counts.map_or(1, |counts| counts.value(element as usize));
+                for _ in 0..times {
+                    origin.push(row as u32);
+                    index.append_value(element as u32);
+                }
             }
         }
         (origin, index.finish())
@@ -199,7 +217,8 @@ mod tests {
             Field::new("n", DataType::Int32, true),
         ]);
         let collection = col("tags", &rows.schema()).expect("a column");
-        let unnest = Unnest { collection, keep: vec![0], ordinality: true, outer, schema: Arc::new(schema) };
+        let unnest =
+            Unnest { collection, keep: vec![0], multiset: false, ordinality: true, outer, schema: Arc::new(schema) };
         let mut operator = unnest.open(&ShardContext::SINGLE).expect("it opens");
         let mut out = Output::default();
         operator.on_batch(Input(0), Batch::new(rows, weights.map(Into::into)), &mut out).expect("lists unnest");

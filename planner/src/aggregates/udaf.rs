@@ -12,6 +12,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator,
 use tidemill_exec::aggregate::{self, AggregateCall, AggregateFunction, Sorted};
 
 use super::accumulators::{Grouped, Single};
+use crate::types;
 
 #[derive(Debug)]
 pub(super) struct Udaf {
@@ -97,7 +98,11 @@ impl AggregateUDFImpl for Udaf {
     fn return_field(&self, arguments: &[FieldRef]) -> Result<FieldRef> {
         let types: Vec<DataType> = arguments.iter().map(|field| field.data_type().clone()).collect();
         let resolved = self.function.resolve(&types)?;
-        Ok(Arc::new(Field::new(&self.name, resolved.result, resolved.nullable)))
+        let field = Field::new(&self.name, resolved.result, resolved.nullable);
+        Ok(Arc::new(match self.name.as_str() {
+            "collect" => types::as_multiset(field),
+            _ => field,
+        }))
     }
 
     fn is_nullable(&self) -> bool {

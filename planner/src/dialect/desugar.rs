@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use tidemill_exec::{Error, Place, Result};
 
-use super::dialect::FlinkDialect;
+use super::flink::FlinkDialect;
 use super::forms::negated_if;
 use super::hints::Hint;
 use super::literal::{negated, number, plain};
@@ -240,7 +240,8 @@ fn place_of(name: &Ident) -> Place {
     }
 }
 
-/// Gives the items of a SELECT list the names Flink gives them: `EXPR$0` by position to what is no column, `k0` to a second `k`.
+/// Gives the items of a SELECT list the names Flink gives them: `EXPR$0` by position to what is no column, `k0` to a
+/// second `k`.
 ///
 /// Behind a `*` Flink counts the columns it stands for, which are not known here, so positions are those of the items.
 fn name_items(items: &mut [SelectItem]) {
@@ -263,7 +264,8 @@ fn name_items(items: &mut [SelectItem]) {
     }
 }
 
-/// The last part of a column's name, and whether DataFusion would give the same: of three parts, one may be a field of a row.
+/// The last part of a column's name, and whether DataFusion would give the same: of three parts, one may be a field
+/// of a row.
 fn column_name(expr: &Expr) -> Option<(String, bool)> {
     match expr {
         Expr::Identifier(name) => Some((name.value.clone(), true)),
@@ -293,9 +295,13 @@ fn plain_frame(spec: &mut WindowSpec) {
     }
 }
 
-/// `UNNEST(a)` parses as a table with arguments, `LATERAL TABLE(f(x))` as a function named TABLE: gives both their own form.
+/// `UNNEST(a)` parses as a table with arguments, `LATERAL TABLE(f(x))` as a function named TABLE: gives both their
+/// own form.
 fn table_function(factor: &mut TableFactor) {
-    let is = |name: &ObjectName, word: &str| matches!(name.0.as_slice(), [ObjectNamePart::Identifier(ident)] if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case(word));
+    let is = |name: &ObjectName, word: &str| {
+        let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return false };
+        ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case(word)
+    };
     let exprs = |arguments: &[FunctionArg]| -> Option<Vec<Expr>> {
         arguments
             .iter()

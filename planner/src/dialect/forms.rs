@@ -1,7 +1,8 @@
-//! Expressions with a grammar of their own, turned into ordinary function calls. The table of them is in the documentation of [`super`].
+//! Expressions with a grammar of their own, turned into ordinary function calls. The table of them is in the
+//! documentation of [`super`].
 //!
-//! Every word that begins an expression passes through here and is decided at once. sqlparser by itself would try one reading after
-//! the other, which for nested mistakes takes exponential time and loses the place of the mistake.
+//! Every word that begins an expression passes through here and is decided at once. sqlparser by itself would try one
+//! reading after the other, which for nested mistakes takes exponential time and loses the place of the mistake.
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArguments, ObjectName, UnaryOperator, Value, WindowType,
@@ -11,7 +12,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
-use super::dialect::precedence;
+use super::flink::precedence;
 use super::literal::{Interval, temporal, unit};
 use super::marker::{self, call, text};
 use super::report::explained;

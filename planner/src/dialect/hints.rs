@@ -1,12 +1,12 @@
 //! Hints: `/*+ OPTIONS('path' = 'x') */` behind a table, `/*+ STATE_TTL('a' = '1d') */` behind SELECT.
 //!
-//! sqlparser drops comments. So hints are taken out of the token stream, remembered by the token they follow, and given to the table
-//! reference with that token after parsing: see [`super::desugar`].
+//! sqlparser drops comments. So hints are taken out of the token stream, remembered by the token they follow, and
+//! given to the table reference with that token after parsing: see `desugar`.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use tidemill_exec::{Error, Place, Result};
 
-use super::dialect::FlinkDialect;
+use super::flink::FlinkDialect;
 
 /// One hint as written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The JSON functions, whose behaviour is said in clauses: `JSON_VALUE(x, '$.a' RETURNING INT NULL ON EMPTY ERROR ON ERROR)`.
+//! The JSON functions, whose behaviour is said in clauses: `JSON_VALUE(x, '$.a' RETURNING INT NULL ON EMPTY ERROR ON
+//! ERROR)`.
 
 use datafusion::sql::sqlparser::ast::{Expr, Value};
 use datafusion::sql::sqlparser::parser::Parser;
@@ -25,18 +26,18 @@ fn null() -> Expr {
     Expr::Value(Value::Null.with_span(Span::empty()))
 }
 
-/// What to give if the path leads nowhere (`ON EMPTY`) or the input is wrong (`ON ERROR`): a behaviour and, for DEFAULT, a value.
+/// What to give if the path leads nowhere (`ON EMPTY`) or the input is wrong (`ON ERROR`): a behaviour and, for
+/// DEFAULT, a value.
 struct Behaviours {
     empty: (String, Expr),
     error: (String, Expr),
 }
 
+/// Reads the behaviour of one function, if there is one.
+type Behaviour = fn(&mut Parser<'_>) -> Parsed<Option<(String, Expr)>>;
+
 /// Reads `<behaviour> ON EMPTY` and `<behaviour> ON ERROR` in any order.
-fn behaviours(
-    parser: &mut Parser<'_>,
-    of: fn(&mut Parser<'_>) -> Parsed<Option<(String, Expr)>>,
-    default: &str,
-) -> Parsed<Behaviours> {
+fn behaviours(parser: &mut Parser<'_>, of: Behaviour, default: &str) -> Parsed<Behaviours> {
     let mut found = Behaviours { empty: (default.to_string(), null()), error: (default.to_string(), null()) };
     while let Some(behaviour) = of(parser)? {
         expect(parser, "ON")?;

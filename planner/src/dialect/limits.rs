@@ -1,4 +1,5 @@
-//! Refuses, before parsing, the few shapes of text that would take sqlparser exponential time, or too much stack to let go of again.
+//! Refuses, before parsing, the few shapes of text that would take sqlparser exponential time, or too much stack to
+//! let go of again.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use tidemill_exec::{Error, Result};
@@ -8,8 +9,8 @@ use super::source::{Source, is_word};
 /// Operators in a row, as in `a + b + c`: each is one level of the syntax tree, which is dropped recursively.
 const CHAIN: usize = 10_000;
 
-/// sqlparser reads `((SELECT` in FROM first as a query in parentheses, then as a join in parentheses that begins with a query; with n
-/// parentheses n times. Nested, and with a mistake inside, these multiply.
+/// sqlparser reads `((SELECT` in FROM first as a query in parentheses, then as a join in parentheses that begins with
+/// a query; with n parentheses n times. Nested, and with a mistake inside, these multiply.
 const READINGS: usize = 1_000;
 
 pub(super) fn check(source: &Source) -> Result<()> {

@@ -1,9 +1,10 @@
 //! Literals with Flink's types.
 //!
-//! DataFusion plans every whole number as `BIGINT` and has no hook to say otherwise; a cast around it would not be a literal any more, which
-//! functions that need one to know their type (`ROUND(x, 2)`) would not see. But it asks its `ExprPlanner`s about `EXTRACT`, whose own
-//! meaning we have given to `__extract`: so `EXTRACT(INT FROM '7')` in the syntax tree *is* the literal 7 of type INT,
-//! and [`Literals`], which must be first among the expression planners, turns it into one.
+//! DataFusion plans every whole number as `BIGINT` and has no hook to say otherwise; a cast around it would not be a
+//! literal any more, which functions that need one to know their type (`ROUND(x, 2)`) would not see. But it asks its
+//! `ExprPlanner`s about `EXTRACT`, whose own meaning we have given to `__extract`: so `EXTRACT(INT FROM '7')` in the
+//! syntax tree *is* the literal 7 of type INT, and [`Literals`], which must be first among the expression planners,
+//! turns it into one.
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
@@ -57,7 +58,8 @@ fn as_number(expr: &Expr) -> Option<(&str, Span)> {
     }
 }
 
-/// The text of a number, whether typed already or not, with its sign: what a table function needs to read its arguments.
+/// The text of a number, whether typed already or not, with its sign: what a table function needs to read its
+/// arguments.
 pub fn number_text(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(value) => match &value.value {
@@ -135,7 +137,8 @@ fn decimal(value: &str) -> Option<(i128, u8, i8)> {
     Some((signed, u8::try_from(precision).ok()?, i8::try_from(fraction.len()).ok()?))
 }
 
-/// `DATE '..'`, `TIME '..'`, `TIMESTAMP '..'`, `TIMESTAMP_LTZ '..'` as a cast of the checked and completed text; `Err` says what is expected.
+/// `DATE '..'`, `TIME '..'`, `TIMESTAMP '..'`, `TIMESTAMP_LTZ '..'` as a cast of the checked and completed text;
+/// `Err` says what is expected.
 pub(super) fn temporal(kind: &str, value: &str) -> Result<Expr, &'static str> {
     let value = value.trim();
     let fraction = value.rsplit_once('.').map_or("", |(_, fraction)| fraction);
@@ -238,7 +241,8 @@ impl Interval {
     }
 }
 
-/// Seconds with an optional fraction, as milliseconds; finer digits are cut off, as Flink's intervals end at milliseconds.
+/// Seconds with an optional fraction, as milliseconds; finer digits are cut off, as Flink's intervals end at
+/// milliseconds.
 fn seconds(part: &str) -> Option<i64> {
     let (whole, fraction) = part.split_once('.').unwrap_or((part, "0"));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) || fraction.is_empty() {

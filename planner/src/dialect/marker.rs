@@ -1,14 +1,15 @@
 //! The function calls that stand for what sqlparser has no syntax tree for, and how to read them back.
 //!
-//! Parsing writes them ([`call`], [`text`]), planning reads them ([`table_argument`], [`descriptor`], [`table_options`]), so that the names
-//! are spelt in one place.
+//! Parsing writes them ([`call`], [`text`]), planning reads them ([`table_argument`], [`descriptor`],
+//! [`table_options`]), so that the names are spelt in one place.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Value,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-/// `TABLE ev PARTITION BY k` as an argument: `__table(ev, __partition_by(k), __order_by(), __options())`, later parts left out if empty.
+/// `TABLE ev PARTITION BY k` as an argument: `__table(ev, __partition_by(k), __order_by(), __options())`, later parts
+/// left out if empty.
 pub const TABLE: &str = "__table";
 pub const PARTITION_BY: &str = "__partition_by";
 pub const ORDER_BY: &str = "__order_by";
@@ -33,12 +34,25 @@ pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
+/// The call of a table function as an expression.
+pub fn function(name: ObjectName, args: Vec<FunctionArg>) -> Expr {
+    let mut call = call("", Vec::new());
+    if let Expr::Function(function) = &mut call {
+        function.name = name;
+        if let FunctionArguments::List(list) = &mut function.args {
+            list.args = args;
+        }
+    }
+    call
+}
+
 /// `'text'`
 pub fn text(text: impl Into<String>) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.into()).with_span(Span::empty()))
 }
 
-/// The name of a call in lower case, and its unnamed arguments. `None` for anything else, also for calls with named arguments.
+/// The name of a call in lower case, and its unnamed arguments. `None` for anything else, also for calls with named
+/// arguments.
 pub fn as_call(expr: &Expr) -> Option<(String, Vec<&Expr>)> {
     let Expr::Function(function) = expr else { return None };
     let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
@@ -54,6 +68,12 @@ pub fn as_call(expr: &Expr) -> Option<(String, Vec<&Expr>)> {
         _ => Vec::new(),
     };
     Some((name, arguments))
+}
+
+/// The name of a function that is called, whatever its arguments.
+pub fn as_function(expr: &Expr) -> Option<String> {
+    let Expr::Function(function) = expr else { return None };
+    Some(function.name.0.last()?.as_ident()?.value.clone())
 }
 
 /// The text of a string literal.

@@ -5,8 +5,9 @@
 //!                 (variables replaced)              (sqlparser for queries, desugared)
 //! ```
 //!
-//! sqlparser parses queries and expressions, [`grammar`] the statements around them. Where Flink's syntax has no place in sqlparser's tree,
-//! or DataFusion would give it another meaning, it becomes an ordinary function call with texts as arguments:
+//! sqlparser parses queries and expressions, `grammar` the statements around them. Where Flink's syntax has no
+//! place in sqlparser's tree, or DataFusion would give it another meaning, it becomes an ordinary function call with
+//! texts as arguments:
 //!
 //! | written | becomes |
 //! |---|---|
@@ -58,7 +59,7 @@
 //! Numbers stay plain in LIMIT, OFFSET, window frames, and as ordinals in ORDER BY and GROUP BY.
 
 mod desugar;
-mod dialect;
+mod flink;
 mod forms;
 mod grammar;
 mod hints;
@@ -78,7 +79,7 @@ mod type_text;
 
 use tidemill_exec::{Place, Result};
 
-pub use dialect::FlinkDialect;
+pub use flink::FlinkDialect;
 pub use hints::{Hint, HintArgument};
 pub use literal::{Interval, Literals, interval, number_text};
 pub use report::render;
@@ -120,7 +121,7 @@ impl Iterator for Statements<'_> {
 
     fn next(&mut self) -> Option<Result<ParsedStatement>> {
         let cut = script::cut(self.script.text, self.at.take()?)?;
-        let start = self.script.to_byte(cut.start);
+        let start = self.script.seek_byte(cut.start);
         let first = Place { line: start.line, column: start.column, width: 1 };
         let parsed = Source::new(self.script.text, cut, first, self.variables).and_then(|source| parse_one(&source));
         self.at = parsed.is_ok().then_some(cut.next);
@@ -128,8 +129,9 @@ impl Iterator for Statements<'_> {
     }
 }
 
-/// Parsing recurses over nested expressions and over chains such as `a OR b OR c ..`. Memory that is not touched costs nothing.
-const STACK_BYTES: usize = 256 << 20;
+/// Parsing recurses over nested expressions and over chains such as `a OR b OR c ..`. Memory that is not touched
+/// costs nothing.
+const STACK_BYTES: usize = 96 << 20;
 
 fn parse_one(source: &Source) -> Result<ParsedStatement> {
     limits::check(source)?;

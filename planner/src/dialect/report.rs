@@ -158,7 +158,8 @@ fn misspelt(source: &Source, index: usize) -> Option<(String, &'static str, Plac
     })
 }
 
-/// How many slips of the hand lead from one word to the other: a letter too many, missing, wrong, or swapped with its neighbour.
+/// How many slips of the hand lead from one word to the other: a letter too many, missing, wrong, or swapped with its
+/// neighbour.
 fn slips(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len().abs_diff(b.len()) > 2 {

@@ -8,7 +8,8 @@ pub fn is_reserved(word: &str) -> bool {
     RESERVED.binary_search(&upper.as_str()).is_ok()
 }
 
-/// Whether `word` gives a query its structure, so that nobody means it as a name: where one stands, something is missing before it.
+/// Whether `word` gives a query its structure, so that nobody means it as a name: where one stands, something is
+/// missing before it.
 pub fn is_structure(word: &str) -> bool {
     let upper = word.to_ascii_uppercase();
     STRUCTURE.binary_search(&upper.as_str()).is_ok()

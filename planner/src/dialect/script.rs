@@ -1,7 +1,7 @@
 //! Cutting a script into statements, before anything is parsed: where each ends, and what its variables stand for.
 //!
-//! A statement is cut off and can be executed before the next one is looked at, because a mistake further down must not keep
-//! the statements before it from running.
+//! A statement is cut off and can be executed before the next one is looked at, because a mistake further down must
+//! not keep the statements before it from running.
 
 use tidemill_exec::{Error, Place, Result};
 
@@ -35,11 +35,11 @@ impl<'a> Scanner<'a> {
                 self.at += first.len_utf8();
             } else if rest.starts_with("--") {
                 self.at += rest.find('\n').unwrap_or(rest.len());
-            } else if rest.starts_with("/*") {
-                match rest[2..].find("*/") {
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                match comment.find("*/") {
                     Some(end) => {
                         self.at += end + 4;
-                        if rest.starts_with("/*+") {
+                        if comment.starts_with('+') {
                             return Some((Piece::Hint, start, self.at));
                         }
                     }
@@ -134,7 +134,8 @@ pub(super) fn cut(text: &str, from: usize) -> Option<Cut> {
     start.map(|start| Cut { start, end, next: text.len(), terminated: false })
 }
 
-/// Notices `BEGIN STATEMENT SET; ... END` and `EXECUTE STATEMENT SET BEGIN ... END`, whose semicolons do not end the statement.
+/// Notices `BEGIN STATEMENT SET; ... END` and `EXECUTE STATEMENT SET BEGIN ... END`, whose semicolons do not end the
+/// statement.
 #[derive(Default)]
 struct Set {
     /// The first words of the statement, in upper case.
@@ -163,7 +164,8 @@ impl Set {
             self.member = if ends { Member::End } else { Member::Something };
             return;
         }
-        // EXPLAIN may have some details before the set; no statement other than a set has these three words in a row at its head.
+        // EXPLAIN may have some details before the set; no statement other than a set has these three words in a row
+        // at its head.
         if self.head.len() < 16 {
             self.head.push(word);
             let starts_like_one = matches!(self.head[0].as_str(), "EXECUTE" | "EXPLAIN" | "COMPILE" | "STATEMENT");
@@ -193,8 +195,8 @@ pub(super) fn unclosed(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether a shell may run what was typed: every statement ends with a semicolon, outside of quotes, comments and open statement sets.
-/// The few commands that need none (`QUIT`, `HELP`) are complete without; so is nothing at all.
+/// Whether a shell may run what was typed: every statement ends with a semicolon, outside of quotes, comments and
+/// open statement sets. The few commands that need none (`QUIT`, `HELP`) are complete without; so is nothing at all.
 pub fn is_complete(text: &str) -> bool {
     let mut from = 0;
     while let Some(found) = cut(text, from) {
@@ -235,7 +237,8 @@ fn variable(rest: &str) -> Option<Variable<'_>> {
 /// A statement's text with its variables replaced, which still knows where in the script each byte came from.
 pub(super) struct Substituted {
     pub text: String,
-    /// (from here on in `text`, byte of the script there, whether it is a variable's value and so all in one place), ascending.
+    /// (from here on in `text`, byte of the script there, whether it is a variable's value and so all in one place),
+    /// ascending.
     moves: Vec<(usize, usize, bool)>,
 }
 

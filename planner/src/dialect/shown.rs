@@ -48,7 +48,8 @@ fn backticked(name: &str) -> String {
 
 /// Whether two tokens stand next to each other without a blank.
 fn joined(left: &Token, right: &Token) -> bool {
-    let opens_call = matches!(left, Token::Word(word) if !matches!(word.value.to_ascii_uppercase().as_str(), "IN" | "AND" | "OR" | "NOT" | "THEN" | "WHEN" | "ELSE"));
+    const OPERATORS: [&str; 7] = ["IN", "AND", "OR", "NOT", "THEN", "WHEN", "ELSE"];
+    let opens_call = matches!(left, Token::Word(_)) && !OPERATORS.iter().any(|operator| is_word(left, operator));
     matches!(left, Token::LParen | Token::LBracket | Token::Period | Token::DoubleColon)
         || matches!(
             right,

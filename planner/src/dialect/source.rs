@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 use tidemill_exec::{Error, Place, Result};
 
-use super::dialect::FlinkDialect;
+use super::flink::FlinkDialect;
 use super::hints::{self, Hint};
 use super::script::{Cut, Substituted, place, substitute, unclosed};
 
@@ -31,7 +31,8 @@ impl Source {
     /// `first` is the place of the statement's first character.
     ///
     /// # Errors
-    /// An undefined variable, a quote that is not closed, a character that means nothing, an `OPTIONS` hint that cannot be read.
+    /// An undefined variable, a quote that is not closed, a character that means nothing, an `OPTIONS` hint that
+    /// cannot be read.
     pub fn new(script: &str, cut: Cut, first: Place, variables: &dyn Fn(&str) -> Option<String>) -> Result<Source> {
         let substituted = substitute(script, cut.start, cut.end, variables)?;
         let mut script_at = Cursor { text: script, byte: cut.start, line: first.line, column: first.column };
@@ -49,7 +50,7 @@ impl Source {
             end: first,
         };
         for TokenWithSpan { token, span } in tokens {
-            let range = (text_at.to_location(span.start), text_at.to_location(span.end));
+            let range = (text_at.seek_location(span.start), text_at.seek_location(span.end));
             let token = match token {
                 Token::Whitespace(Whitespace::MultiLineComment(comment)) if comment.starts_with('+') => {
                     let (start, end) = (substituted.origin(range.0), substituted.origin(range.1));
@@ -66,8 +67,8 @@ impl Source {
                 }
                 token => token,
             };
-            let start = script_at.to_byte(substituted.origin(range.0));
-            let end = script_at.to_byte(substituted.origin(range.1));
+            let start = script_at.seek_byte(substituted.origin(range.0));
+            let end = script_at.seek_byte(substituted.origin(range.1));
             let width = if end.line == start.line { end.column.saturating_sub(start.column).max(1) } else { 1 };
             let place = Place { line: start.line, column: start.column, width };
             if let Token::DoubleQuotedString(content) = &token {
@@ -175,7 +176,7 @@ fn word(value: &str) -> Token {
 
 /// What the tokeniser refused, with its place in the script.
 fn unreadable(message: &str, at: Location, substituted: &Substituted, script: &str) -> Error {
-    let at = unclosed(&substituted.text).unwrap_or_else(|| Cursor::new(&substituted.text).to_location(at));
+    let at = unclosed(&substituted.text).unwrap_or_else(|| Cursor::new(&substituted.text).seek_location(at));
     let byte = substituted.origin(at);
     let line_end = script[byte..].find('\n').map_or(script.len(), |end| byte + end);
     let error = match substituted.text[at..].chars().next() {
@@ -233,13 +234,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The byte of a line and column at or after the current one.
-    fn to_location(&mut self, location: Location) -> usize {
+    fn seek_location(&mut self, location: Location) -> usize {
         while (self.line, self.column) < (location.line, location.column) && self.step() {}
         self.byte
     }
 
     /// The line and column of a byte at or after the current one.
-    pub fn to_byte(&mut self, byte: usize) -> Location {
+    pub fn seek_byte(&mut self, byte: usize) -> Location {
         while self.byte < byte && self.step() {}
         Location::new(self.line, self.column)
     }

@@ -110,7 +110,7 @@ pub enum ColumnKind {
     /// `name TYPE [NOT NULL]`
     Physical { data_type: TypeText, nullable: bool },
     /// `name AS expression`
-    Computed(Scalar),
+    Computed(Box<Scalar>),
     /// `name TYPE [NOT NULL] METADATA [FROM 'key'] [VIRTUAL]`; without FROM the key is the name.
     Metadata { data_type: TypeText, nullable: bool, key: Option<String>, is_virtual: bool },
     /// A name alone, as `CREATE TABLE t (a, b) AS query` may list the query's columns in another order.
@@ -251,7 +251,7 @@ pub enum TableChange {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SchemaItem {
     Column(Column, Option<Position>),
-    Watermark(Watermark),
+    Watermark(Box<Watermark>),
     PrimaryKey(PrimaryKey),
 }
 

@@ -8,7 +8,8 @@ use tidemill_exec::Place;
 use super::literal::unit;
 use super::source::is_word;
 
-/// A type as written, in one spelling: names of types in upper case, single blanks, `DECIMAL(5, 2)`, `` ROW<a INT, `b c` STRING> ``.
+/// A type as written, in one spelling: names of types in upper case, single blanks, `DECIMAL(5, 2)`, `` ROW<a INT, `b
+/// c` STRING> ``.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeText {
     pub text: String,

@@ -49,18 +49,11 @@ impl Lowering<'_> {
         let projected: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
         let output = nullable(node.schema.inner());
         // An argument that is a key too is a column twice when sets null it, so that aggregates see the value.
-        let (plan, keys, shift) = match sets.sets {
+        let (plan, keys, shift) = match &sets.sets {
             None => (self.projected(plan, &schema, &columns, projected)?, sets.keys.len(), 0),
-            Some(ref chosen) => {
-                let expanded = self.expand(
-                    plan,
-                    &schema,
-                    &sets,
-                    chosen,
-                    &columns,
-                    &projected,
-                    output.field(sets.keys.len()).data_type(),
-                )?;
+            Some(_) => {
+                let id_type = output.field(sets.keys.len()).data_type();
+                let expanded = self.expand(plan, &schema, &sets, &columns, &projected, id_type)?;
                 (expanded, sets.keys.len() + 1, sets.keys.len() + 1)
             }
         };
@@ -101,7 +94,7 @@ impl Lowering<'_> {
             && plan.props.distribution != distribution
             && columns.iter().all(|column| {
                 // A distinct set is no smaller than its rows, and an order is lost where equal rows cancel.
-                !column.call.distinct && !(retracting && column.call.function.is_ordered())
+                !(column.call.distinct || retracting && column.call.function.is_ordered())
             });
         let input = Arc::clone(&plan.props.schema);
         let plan = match local {
@@ -128,7 +121,6 @@ impl Lowering<'_> {
         plan: StreamPlan,
         input: &DFSchema,
         sets: &GroupingSets,
-        chosen: &[Vec<bool>],
         columns: &[Expr],
         projected: &SchemaRef,
         id_type: &DataType,
@@ -137,6 +129,7 @@ impl Lowering<'_> {
             (0..sets.keys.len()).map(|n| projected.field(n).clone().with_name(format!("key{n}"))).collect();
         fields.push(Field::new(logical::Aggregate::INTERNAL_GROUPING_ID, id_type.clone(), true));
         fields.extend(projected.fields().iter().map(|field| field.as_ref().clone()));
+        let chosen = sets.sets.as_deref().unwrap_or_default();
         let mut projections = Vec::with_capacity(chosen.len());
         for (number, set) in chosen.iter().enumerate() {
             let mut expressions = Vec::with_capacity(fields.len());

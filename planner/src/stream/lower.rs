@@ -195,8 +195,9 @@ impl Lowering<'_> {
         let unnest = Unnest {
             collection: self.expression(&node.collection, input)?,
             keep,
-            ordinality: node.ordinality,
-            outer: node.outer,
+            ordinality: node.form.ordinality,
+            multiset: node.form.multiset,
+            outer: node.form.outer,
             schema: nullable(out.inner()),
         };
         let changes = match &plan.props.changes {

@@ -119,6 +119,11 @@ impl StreamPlan {
         if self.required != Distribution::Any {
             write!(f, " input={}", self.required)?;
         }
+        if let PlanOp::Operator(operator) = &self.op
+            && let Some(bound) = operator.state_bound()
+        {
+            write!(f, " state=({bound})")?;
+        }
         writeln!(f)?;
         self.inputs.iter().try_for_each(|input| input.write(f, depth + 1))
     }

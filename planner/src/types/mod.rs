@@ -168,6 +168,17 @@ pub fn map_of(key: &SqlType, value: &SqlType) -> DataType {
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
+/// A map field that stands for a multiset.
+pub fn as_multiset(field: Field) -> Field {
+    field.with_metadata(HashMap::from([(TYPE_KEY.to_string(), "MULTISET".to_string())]))
+}
+
+/// Whether a map stands for a multiset.
+pub fn is_multiset(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Map(..))
+        && field.metadata().get(TYPE_KEY).is_some_and(|text| text == "MULTISET")
+}
+
 /// `MULTISET<item>`: each item and how many of it there are. What `COLLECT` gives.
 pub fn multiset_of(item: &SqlType) -> SqlType {
     let count = SqlType::new(DataType::Int32, false);

@@ -114,7 +114,7 @@ impl Grammar<'_> {
 
     fn schema_item(&mut self) -> Result<Vec<SchemaItem>> {
         if self.word("WATERMARK") {
-            return Ok(vec![SchemaItem::Watermark(self.watermark()?)]);
+            return Ok(vec![SchemaItem::Watermark(Box::new(self.watermark()?))]);
         }
         if self.is(0, "CONSTRAINT") || (self.is(0, "PRIMARY") && self.is(1, "KEY")) {
             return Ok(vec![SchemaItem::PrimaryKey(self.table_key()?)]);

@@ -174,7 +174,7 @@ impl Grammar<'_> {
         if self.word("AS") {
             let expression = self.scalar()?;
             let comment = self.comment()?;
-            return Ok((Column { name, kind: ColumnKind::Computed(expression), comment, place }, None));
+            return Ok((Column { name, kind: ColumnKind::Computed(Box::new(expression)), comment, place }, None));
         }
         if matches!(self.peek(0), Token::Comma | Token::RParen) {
             return Ok((Column { name, kind: ColumnKind::OfQuery, comment: None, place }, None));

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use tidemill_exec::{Error, Place, Result};
 
 use super::desugar::{Pending, desugar, text_as_name};
-use super::dialect::FlinkDialect;
+use super::flink::FlinkDialect;
 use super::hints::Hint;
 use super::report;
 use super::reserved::is_reserved;
@@ -150,8 +150,9 @@ impl Grammar<'_> {
         rule(&mut self.parser).map_err(|error| self.deepest(error))
     }
 
-    /// sqlparser tries some texts in two ways and reports the failure of the second, which for a query in parentheses, and for a named
-    /// argument, is always that it is none. So the part that holds the mistake is parsed again by itself, and again what is inside of it.
+    /// sqlparser tries some texts in two ways and reports the failure of the second, which for a query in
+    /// parentheses, and for a named argument, is always that it is none. So the part that holds the mistake is parsed
+    /// again by itself, and again what is inside of it.
     fn deepest(&self, error: ParserError) -> Error {
         let (mut index, mut error) = report::syntax(error, self.source);
         for _ in 0..20 {
@@ -330,7 +331,10 @@ impl Grammar<'_> {
 
     /// Gives a place to an error that has none: that of the text it speaks of, or the beginning of what was desugared.
     fn placed(&self, error: Error, start: usize) -> Error {
-        let speaks_of = |token: &TokenWithSpan| matches!(&token.token, Token::SingleQuotedString(text) if error.what() == text_as_name(text));
+        let speaks_of = |token: &TokenWithSpan| match &token.token {
+            Token::SingleQuotedString(text) => error.what() == text_as_name(text),
+            _ => false,
+        };
         let index = self.source.tokens.iter().position(speaks_of).unwrap_or(start);
         error.at(self.source.place(index))
     }

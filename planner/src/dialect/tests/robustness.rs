@@ -149,9 +149,10 @@ fn nesting_ends_in_an_answer_however_deep() {
 fn nesting_that_people_write_is_accepted() {
     let calls = format!("SELECT {}1{}", "f(".repeat(100), ")".repeat(100));
     let queries = format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(30), ")".repeat(30));
-    let chain = format!("SELECT * FROM t WHERE {}", vec!["a = 1"; 3_000].join(" OR "));
+    let chain = format!("SELECT * FROM t WHERE {}", vec!["a = 1"; 4_900].join(" OR "));
+    let sum = format!("SELECT {} FROM t", vec!["a"; 9_900].join(" + "));
     let list = format!("SELECT * FROM t WHERE a IN ({})", vec!["-1"; 50_000].join(", "));
-    for script in [calls, queries, chain, list] {
+    for script in [calls, queries, chain, sum, list] {
         assert!(parse(&script, &|_| None).is_ok(), "{}", &script[..100]);
     }
 }

@@ -207,3 +207,40 @@ fn the_local_phase_turns_the_rows_of_an_epoch_into_one_partial_per_key() {
         "#]],
     );
 }
+
+#[test]
+fn many_changes_go_out_in_pieces_that_keep_updates_whole() {
+    use crate::message::{Barrier, Batch, Message};
+    use crate::operator::{Input, OperatorSpec, Output, ShardContext};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::datatypes::DataType;
+    use tidemill_state::Epoch;
+
+    let input: SchemaRef = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+    let spec = grouped(&input, vec![0], vec![column(&input, "COUNT", None, false)], false, Emit::Epoch);
+    let mut operator = spec.open(&ShardContext::SINGLE).expect("it opens");
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..20_001));
+    let rows = RecordBatch::try_new(input, vec![column]).expect("one column");
+    let mut sent: Vec<Batch> = Vec::new();
+    for epoch in 1..=2 {
+        let mut out = Output::default();
+        operator.on_batch(Input(0), Batch::append(rows.clone()), &mut out).expect("rows are counted");
+        operator.on_barrier(&Barrier { epoch: Epoch(epoch), checkpoint: None }, &mut out).expect("changes go out");
+        sent = out
+            .drain()
+            .filter_map(|message| match message {
+                Message::Batch(batch) => Some(batch),
+                _ => None,
+            })
+            .collect();
+    }
+    assert_eq!(sent.iter().map(Batch::len).sum::<usize>(), 40_002);
+    for batch in &sent {
+        assert!(batch.len() <= 8193);
+        assert_eq!(
+            (batch.weight(0), batch.weight(batch.len() - 1)),
+            (-1, 1),
+            "a piece begins and ends with whole updates"
+        );
+    }
+}

@@ -9,7 +9,8 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::forms;
 use super::reserved::is_reserved;
 
-/// Flink SQL. Names keep their case, backticks quote them, texts are in `'` with `''` for a quote and no backslash escapes.
+/// Flink SQL. Names keep their case, backticks quote them, texts are in `'` with `''` for a quote and no backslash
+/// escapes.
 #[derive(Debug)]
 pub struct FlinkDialect;
 

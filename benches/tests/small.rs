@@ -1,0 +1,43 @@
+//! Every bench, small, so that none rots: each fails if the engine's answer is not what the bench counted by hand.
+
+use std::process::Command;
+
+fn bench(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidemill-benches"))
+        .args(arguments)
+        .args(["--repeat", "1"])
+        .output()
+        .expect("the bench starts");
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {printed}{said}");
+    printed.into_owned()
+}
+
+#[test]
+fn words_are_counted_as_by_hand_at_any_parallelism() {
+    let result = |parallelism| {
+        let printed = bench(&["wordcount", "--megabytes", "0.2", "--parallelism", parallelism]);
+        printed.lines().last().expect("a result").to_string()
+    };
+    assert_eq!(result("1"), result("3"));
+    bench(&["wordcount", "--megabytes", "0.1", "--blackhole"]);
+}
+
+#[test]
+fn events_pass_through_whole() {
+    let result = |format| {
+        let printed = bench(&["passthrough", "--events", "3000", "--format", format]);
+        printed.lines().last().expect("a result").to_string()
+    };
+    assert_eq!(result("json"), result("csv"), "both formats hold the same events");
+}
+
+#[test]
+fn totals_per_key_are_as_by_hand() {
+    bench(&["keys", "--rows", "20000", "--keys", "5000"]);
+}
+
+#[test]
+fn the_smallest_query_runs() {
+    assert!(bench(&["startup"]).contains("peak"));
+}

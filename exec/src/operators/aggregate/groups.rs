@@ -1,0 +1,113 @@
+//! Keys, row counts and accumulators, addressed by group: what both phases keep.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute;
+use arrow::datatypes::{DataType, Int64Type};
+use tidemill_state::KeyTable;
+
+use super::AggregateColumn;
+use crate::aggregate::Accumulator;
+use crate::error::Result;
+
+/// Keys, row counts and accumulators, addressed by group.
+pub(super) struct Groups {
+    pub(super) keys: KeyTable,
+    /// Net number of rows per group: a group is live while it is positive.
+    pub(super) rows: Vec<i64>,
+    accumulators: Vec<(AggregateColumn, Box<dyn Accumulator>)>,
+}
+
+impl Groups {
+    pub(super) fn new(key_types: &[DataType], columns: &[AggregateColumn]) -> Result<Groups> {
+        let accumulators = columns
+            .iter()
+            .map(|column| Ok((column.clone(), column.call.function.accumulator(&column.call)?)))
+            .collect::<Result<_>>()?;
+        Ok(Groups { keys: KeyTable::new(key_types)?, rows: Vec::new(), accumulators })
+    }
+
+    /// The group of each row, with room made for new ones.
+    pub(super) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+        self.keys.intern(keys, rows, groups)?;
+        let groups = self.keys.groups();
+        if groups > self.rows.len() {
+            self.rows.resize(groups, 0);
+            self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.resize(groups));
+        }
+        Ok(())
+    }
+
+    /// Adds rows of the query's input.
+    pub(super) fn update(&mut self, groups: &[u32], rows: &RecordBatch, weights: Option<&[i64]>) -> Result<()> {
+        match weights {
+            None => groups.iter().for_each(|&group| self.rows[group as usize] += 1),
+            Some(weights) => {
+                groups.iter().zip(weights).for_each(|(&group, weight)| self.rows[group as usize] += weight)
+            }
+        }
+        for (column, accumulator) in &mut self.accumulators {
+            let arguments: Vec<ArrayRef> =
+                column.arguments.iter().map(|&index| Arc::clone(rows.column(index))).collect();
+            match column.filter {
+                None => accumulator.update(groups, &arguments, weights)?,
+                Some(filter) => {
+                    let selected = selected(rows.column(filter).as_boolean());
+                    let groups: Vec<u32> = selected.values().iter().map(|&row| groups[row as usize]).collect();
+                    let weights: Option<Vec<i64>> =
+                        weights.map(|weights| selected.values().iter().map(|&row| weights[row as usize]).collect());
+                    let arguments = take_all(&arguments, &selected)?;
+                    accumulator.update(&groups, &arguments, weights.as_deref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rows of a [`LocalAggregate`].
+    pub(super) fn merge(&mut self, groups: &[u32], rows: &RecordBatch, keys: usize) -> Result<()> {
+        let counts = rows.column(keys).as_primitive::<Int64Type>();
+        groups.iter().zip(counts.values()).for_each(|(&group, count)| self.rows[group as usize] += count);
+        let mut next = keys + 1;
+        for (_, accumulator) in &mut self.accumulators {
+            let parts = accumulator.state_types().len();
+            accumulator.merge(groups, &rows.columns()[next..next + parts])?;
+            next += parts;
+        }
+        Ok(())
+    }
+
+    /// Key columns, net row counts and states of `groups`: what [`merge`](Self::merge) takes.
+    pub(super) fn partials(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.keys.columns(groups)?;
+        columns.push(Arc::new(groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>()));
+        for (_, accumulator) in &self.accumulators {
+            columns.extend(accumulator.state(groups)?);
+        }
+        Ok(columns)
+    }
+
+    pub(super) fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.accumulators.iter().map(|(_, accumulator)| accumulator.evaluate(groups)).collect()
+    }
+
+    pub(super) fn is_live(&self, group: u32) -> bool {
+        self.rows[group as usize] > 0
+    }
+
+    /// Forgets groups that have no rows any more.
+    pub(super) fn remove(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|&group| self.keys.remove(group));
+        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
+    }
+}
+
+/// The rows where `filter` is true.
+fn selected(filter: &BooleanArray) -> UInt32Array {
+    (0u32..).zip(filter).filter(|(_, keep)| *keep == Some(true)).map(|(row, _)| row).collect()
+}
+
+pub(super) fn take_all(columns: &[ArrayRef], indices: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    columns.iter().map(|column| Ok(compute::take(column, indices, None)?)).collect()
+}

@@ -1,0 +1,377 @@
+//! Whole jobs without SQL: graphs built by hand, run to their end, failed and cancelled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidemill_exec::aggregate::{AggregateCall, find};
+use tidemill_exec::connect::{Offset, Reader, Sink, Source, SplitBatch, SplitId, Writer};
+use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
+use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Limit};
+use tidemill_exec::{
+    Batch, ChangeBatch, Error, ExplainLine, Input, JobEvent, Operator, OperatorSpec, Output, Result, ShardContext,
+    launch,
+};
+use tidemill_state::Epoch;
+use tokio::sync::{mpsc, watch};
+
+const EPOCH: Duration = Duration::from_millis(20);
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))
+}
+
+fn numbers(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
+    RecordBatch::try_new(schema(), vec![column]).expect("one column of numbers")
+}
+
+/// What a test source gives: some batches, and then the end or nothing for ever.
+#[derive(Debug, Clone)]
+struct Numbers {
+    splits: usize,
+    batches: Vec<Vec<i64>>,
+    endless: Endless,
+    /// Readers that are open, to see that they are dropped.
+    open: Arc<AtomicUsize>,
+    /// Batches handed out.
+    given: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Endless {
+    /// Ends after the batches.
+    No,
+    /// Gives nothing more, and does not end.
+    Silent,
+    /// Gives the batches again and again.
+    Repeating,
+}
+
+impl Numbers {
+    fn new(splits: usize, batches: &[&[i64]], endless: Endless) -> Numbers {
+        let batches = batches.iter().map(|batch| batch.to_vec()).collect();
+        Numbers { splits, batches, endless, open: Arc::default(), given: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Source for Numbers {
+    fn bounded(&self) -> bool {
+        self.endless == Endless::No
+    }
+
+    async fn splits(&self) -> Result<Vec<SplitId>> {
+        Ok((0..self.splits).map(|split| SplitId::new(split.to_string())).collect())
+    }
+
+    async fn open(&self, splits: Vec<(SplitId, Option<Offset>)>) -> Result<Box<dyn Reader>> {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        let pending = splits
+            .into_iter()
+            .flat_map(|(split, _)| self.batches.iter().map(move |batch| (split.clone(), batch.clone())))
+            .collect::<Vec<_>>();
+        Ok(Box::new(NumbersReader { source: self.clone(), pending, next: 0 }))
+    }
+}
+
+struct NumbersReader {
+    source: Numbers,
+    pending: Vec<(SplitId, Vec<i64>)>,
+    next: usize,
+}
+
+#[async_trait]
+impl Reader for NumbersReader {
+    async fn next(&mut self) -> Result<Option<SplitBatch>> {
+        if self.next >= self.pending.len() {
+            match self.source.endless {
+                _ if self.pending.is_empty() => return Ok(None),
+                Endless::No => return Ok(None),
+                Endless::Silent => std::future::pending().await,
+                Endless::Repeating => {
+                    self.next = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let (split, values) = self.pending[self.next].clone();
+        self.next += 1;
+        self.source.given.fetch_add(1, Ordering::SeqCst);
+        let rows = Batch::append(numbers(values));
+        Ok(Some(SplitBatch { split, rows, resume_at: Offset(Bytes::new()), skipped: None }))
+    }
+}
+
+impl Drop for NumbersReader {
+    fn drop(&mut self) {
+        self.source.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Hands changes to the test; while `gate` is closed, does not take any.
+#[derive(Debug, Clone)]
+struct Collect {
+    changes: mpsc::UnboundedSender<Option<ChangeBatch>>,
+    gate: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Sink for Collect {
+    fn accepts_updates(&self) -> bool {
+        true
+    }
+
+    async fn open(&self, _: &ShardContext) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Writer for Collect {
+    async fn write(&mut self, changes: ChangeBatch) -> Result<()> {
+        self.gate.wait_for(|open| *open).await.map_err(|_| Error::new("the test is over"))?;
+        self.changes.send(Some(changes)).map_err(|_| Error::new("the test is over"))
+    }
+
+    async fn flush(&mut self, _: Epoch) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        let _ = self.changes.send(None);
+        Ok(())
+    }
+}
+
+struct Collected {
+    sink: Arc<Collect>,
+    changes: mpsc::UnboundedReceiver<Option<ChangeBatch>>,
+    gate: watch::Sender<bool>,
+}
+
+fn collect() -> Collected {
+    let (sender, changes) = mpsc::unbounded_channel();
+    let (gate, opened) = watch::channel(true);
+    Collected { sink: Arc::new(Collect { changes: sender, gate: opened }), changes, gate }
+}
+
+fn source(source: Numbers, parallelism: u16) -> Stage {
+    let head = Head::Source(SourceHead { table: "numbers".to_string(), source: Arc::new(source), watermark: None });
+    Stage { name: "source".to_string(), head, chain: vec![], tail: Tail::Exchange, parallelism }
+}
+
+fn stage(chain: Vec<Arc<dyn OperatorSpec>>, collected: &Collected, parallelism: u16) -> Stage {
+    let tail = Tail::Sink { table: "result".to_string(), sink: collected.sink.clone(), key: None };
+    Stage { name: "stage".to_string(), head: Head::Inputs, chain, tail, parallelism }
+}
+
+fn edge(from: usize, to: usize, exchange: Exchange) -> Edge {
+    Edge { from: StageId(from), to: StageId(to), input: Input(0), exchange }
+}
+
+fn counts() -> Arc<dyn OperatorSpec> {
+    let result = Arc::new(Field::new("count", DataType::Int64, true));
+    let call = AggregateCall {
+        function: find("COUNT").expect("COUNT exists"),
+        arguments: vec![],
+        distinct: false,
+        ignore_nulls: false,
+        result: Arc::clone(&result),
+        retracting: false,
+    };
+    let columns = vec![AggregateColumn { call, arguments: vec![], filter: None }];
+    let output = Arc::new(Schema::new(vec![schema().field(0).clone(), result.as_ref().clone()]));
+    let (input, emit) = (schema(), Emit::Epoch);
+    Arc::new(Aggregate { keys: vec![0], columns, input, partial: false, retracting: false, emit, schema: output })
+}
+
+/// Misbehaves at the first row.
+#[derive(Debug, Clone, Copy)]
+enum Bad {
+    Fails,
+    Panics,
+}
+
+impl OperatorSpec for Bad {
+    fn name(&self) -> &'static str {
+        "bad"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn explain(&self, _: &mut ExplainLine) {}
+
+    fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl Operator for Bad {
+    fn on_batch(&mut self, _: Input, _: Batch, _: &mut Output) -> Result<()> {
+        match self {
+            Bad::Fails => Err(Error::new("division by zero")),
+            Bad::Panics => panic!("every row is even"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_counted_across_shards_and_splits() {
+    let mut collected = collect();
+    let graph = JobGraph {
+        stages: vec![
+            source(Numbers::new(3, &[&[1, 2, 3], &[1, 1], &[7]], Endless::No), 2),
+            stage(vec![counts()], &collected, 4),
+        ],
+        edges: vec![edge(0, 1, Exchange::Hash(vec![0]))],
+    };
+    let mut job = launch(graph, EPOCH).await.expect("the job starts");
+    job.wait(|_| {}).await.expect("the job finishes");
+    let mut net = std::collections::BTreeMap::new();
+    drop(collected.sink);
+    while let Some(changes) = collected.changes.recv().await {
+        let Some(changes) = changes else { continue };
+        let (keys, counts) = (changes.rows.column(0).as_primitive::<Int64Type>(), changes.rows.column(1));
+        for row in 0..changes.rows.num_rows() {
+            let sign = if changes.kind(row).is_positive() { 1 } else { -1 };
+            *net.entry((keys.value(row), counts.as_primitive::<Int64Type>().value(row))).or_insert(0) += sign;
+        }
+    }
+    net.retain(|_, weight| *weight != 0);
+    let expected = [((1, 9), 1), ((2, 3), 1), ((3, 3), 1), ((7, 3), 1)];
+    assert_eq!(net.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(job.metrics.rows_read.load(Ordering::SeqCst), 18);
+}
+
+async fn failure_of(bad: Bad) -> String {
+    let collected = collect();
+    let numbers = Numbers::new(2, &[&[1]], Endless::Repeating);
+    let open = Arc::clone(&numbers.open);
+    let graph = JobGraph {
+        stages: vec![source(numbers, 2), stage(vec![Arc::new(bad)], &collected, 2)],
+        edges: vec![edge(0, 1, Exchange::Spread)],
+    };
+    let mut job = launch(graph, EPOCH).await.expect("the job starts");
+    let error = job.wait(|_| {}).await.expect_err("the job fails");
+    assert_eq!(open.load(Ordering::SeqCst), 0, "the endless readers are gone before the failure is told");
+    error.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_in_one_task_fails_the_job_with_the_operators_name() {
+    let text = failure_of(Bad::Fails).await;
+    assert!(text.contains("division by zero") && text.contains("operator bad"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_one_task_fails_the_job_and_not_the_process() {
+    let text = failure_of(Bad::Panics).await;
+    assert!(text.contains("every row is even"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounded_source_beside_an_endless_one_does_not_hold_up_epochs() {
+    let mut collected = collect();
+    let graph = JobGraph {
+        stages: vec![
+            source(Numbers::new(1, &[&[1, 1]], Endless::No), 1),
+            source(Numbers::new(1, &[&[1]], Endless::Silent), 1),
+            stage(vec![counts()], &collected, 1),
+        ],
+        edges: vec![edge(0, 2, Exchange::Hash(vec![0])), edge(1, 2, Exchange::Hash(vec![0]))],
+    };
+    let _job = launch(graph, EPOCH).await.expect("the job starts");
+    let mut seen = 0;
+    while seen < 3 {
+        let changes = collected.changes.recv().await.flatten().expect("the endless side keeps the job running");
+        let counts = changes.rows.column(1).as_primitive::<Int64Type>();
+        seen = counts.value(changes.rows.num_rows() - 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limit_ends_an_endless_job() {
+    let mut collected = collect();
+    let limit = Limit { skip: 0, fetch: Some(5), schema: schema() };
+    let graph = JobGraph {
+        stages: vec![
+            source(Numbers::new(2, &[&[1, 2]], Endless::Repeating), 2),
+            stage(vec![Arc::new(limit)], &collected, 1),
+        ],
+        edges: vec![edge(0, 1, Exchange::Spread)],
+    };
+    let mut job = launch(graph, EPOCH).await.expect("the job starts");
+    job.wait(|_| {}).await.expect("the job finishes");
+    drop(collected.sink);
+    let mut rows = 0;
+    while let Some(changes) = collected.changes.recv().await {
+        rows += changes.map_or(0, |changes| changes.rows.num_rows());
+    }
+    assert_eq!(rows, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_takes_nothing_stops_the_source() {
+    let collected = collect();
+    collected.gate.send_replace(false);
+    let values: Vec<i64> = (0..8192).collect();
+    let numbers = Numbers::new(1, &[&values], Endless::Repeating);
+    let given = Arc::clone(&numbers.given);
+    let graph = JobGraph {
+        stages: vec![source(numbers, 1), stage(vec![], &collected, 1)],
+        edges: vec![edge(0, 1, Exchange::Forward)],
+    };
+    let _job = launch(graph, EPOCH).await.expect("the job starts");
+    // The source stands still once the channel is full: its count does not change over many turns of the scheduler.
+    let mut before = usize::MAX;
+    loop {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let now = given.load(Ordering::SeqCst);
+        if now == before && now > 0 {
+            break;
+        }
+        before = now;
+    }
+    assert!(before < 64, "{before} batches of 64 KB are far more than a channel holds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_a_job_closes_its_readers() {
+    let collected = collect();
+    let numbers = Numbers::new(2, &[&[1]], Endless::Silent);
+    let open = Arc::clone(&numbers.open);
+    let graph = JobGraph {
+        stages: vec![source(numbers, 2), stage(vec![], &collected, 2)],
+        edges: vec![edge(0, 1, Exchange::Forward)],
+    };
+    let job = launch(graph, EPOCH).await.expect("the job starts");
+    assert_eq!(open.load(Ordering::SeqCst), 2);
+    drop(job);
+    while open.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn notes_and_the_end_are_reported_in_order() {
+    let collected = collect();
+    let graph = JobGraph {
+        stages: vec![source(Numbers::new(1, &[], Endless::No), 1), stage(vec![], &collected, 1)],
+        edges: vec![edge(0, 1, Exchange::Forward)],
+    };
+    let mut job = launch(graph, EPOCH).await.expect("the job starts");
+    let mut last = None;
+    while let Some(event) = job.event().await {
+        last = Some(event);
+    }
+    assert!(matches!(last, Some(JobEvent::Finished)));
+}
