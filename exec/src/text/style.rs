@@ -114,8 +114,9 @@ fn push_client(cells: &Cells, row: usize, zone: &Zone, out: &mut String) {
                 out.push_str("x'");
                 bytes.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
                 out.push('\'');
-            } else if let Some((second, nanos, unit)) = cells.time(row) {
-                push_time(out, second, nanos, Digits::of(unit));
+            } else if let Some((second, nanos, _)) = cells.time(row) {
+                // The type is TIME(0) unless the value says otherwise: a fraction is shown where there is one.
+                push_time(out, second, nanos, Digits::Groups);
             } else if let Some(interval) = cells.interval(row) {
                 push_sql_interval(out, interval);
             } else {
