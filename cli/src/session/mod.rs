@@ -175,23 +175,26 @@ impl Session {
 
     async fn query(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Query> {
         let (notes, heard) = query::notes();
-        let bounded = self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?;
-        let streaming = match self.settings.runtime_mode() {
-            RuntimeMode::Automatic => !bounded,
-            RuntimeMode::Streaming => true,
-            RuntimeMode::Batch => {
+        let mode = self.settings.runtime_mode();
+        if mode != RuntimeMode::Streaming {
+            // Planned for batch before it is known to be one, because most queries are, and setting DataFusion up is a good part
+            // of what a small query takes.
+            let state = engine::state(&self.settings, false, Arc::clone(&notes))?;
+            let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+            let plan = analyzer.query(query)?;
+            let bounded = engine::is_bounded(&plan);
+            if mode == RuntimeMode::Batch {
                 require_bounded(bounded)?;
-                false
             }
-        };
-        let state = engine::state(&self.settings, streaming, notes)?;
+            if bounded {
+                let plan = analyzer.optimize_for_batch(&plan)?;
+                let rows = engine::execute(&state, &plan).await?;
+                return Ok(query::of_batch(rows, heard));
+            }
+        }
+        let state = engine::state(&self.settings, true, notes)?;
         let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let plan = analyzer.query(query)?;
-        if !streaming {
-            let plan = analyzer.optimize_for_batch(&plan)?;
-            let rows = engine::execute(&state, &plan).await?;
-            return Ok(query::of_batch(rows, heard));
-        }
         let plan = analyzer.optimize_for_stream(plan)?;
         let plan = stream::stream(&plan, &self.settings, state.execution_props())?;
         let (sink, events) = collect::collect();
