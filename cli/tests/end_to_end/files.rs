@@ -91,7 +91,7 @@ fn a_file_that_may_not_be_read_is_named_with_the_reason() {
     let directory = tempfile::tempdir().expect("there is room for a directory");
     let path = directory.path().join("t.csv");
     std::fs::write(&path, "1\n").expect("there is room for a file");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).expect("the file is ours");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("the file is ours");
     if std::fs::read(&path).is_ok() {
         return; // Root may read everything.
     }

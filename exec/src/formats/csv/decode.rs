@@ -78,7 +78,8 @@ impl CsvDecoder {
                     && found.start == found.end
                     && !found.quoted => {}
                 None => {
-                    let why = format!("there are more than {} fields", self.targets.len());
+                    let plural = if self.targets.len() == 1 { "" } else { "s" };
+                    let why = format!("there are more than {} field{plural}", self.targets.len());
                     return Err(Trouble::Bad(why, found.start));
                 }
             }
