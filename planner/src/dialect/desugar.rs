@@ -22,6 +22,7 @@ use super::literal::{negated, number, plain};
 use super::marker::{self, call, text};
 use super::report::reserved;
 use super::reserved::is_reserved;
+use super::values;
 
 /// Hints waiting for the syntax node whose last token they follow.
 #[derive(Default)]
@@ -78,6 +79,7 @@ impl VisitorMut for Desugar<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         limit(query);
+        values::even(&mut query.body);
         if let Some(OrderByKind::Expressions(items)) = query.order_by.as_mut().map(|order| &mut order.kind) {
             items.iter_mut().for_each(|item| plain(&mut item.expr));
         }

@@ -154,7 +154,9 @@ impl Write for Bytes {
 pub(super) fn unwritable(file: &str, error: &io::Error) -> Error {
     let unwritable = Error::new(format!("could not write file {file}")).why(error.to_string());
     match error.kind() {
-        io::ErrorKind::StorageFull => unwritable.fix("free some space, or write to another disk"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            unwritable.fix("free some space, or write to another disk")
+        }
         io::ErrorKind::PermissionDenied => unwritable.fix("make its directory writable for the user who runs tidemill"),
         io::ErrorKind::NotADirectory => unwritable.fix("give the path of a directory: the table's files go into it"),
         _ => unwritable,

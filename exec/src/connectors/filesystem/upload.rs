@@ -118,3 +118,10 @@ impl PartFile for Upload {
         }
     }
 }
+
+impl Drop for Upload {
+    /// Writing failed, unless the file was published or discarded.
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
