@@ -1,5 +1,6 @@
 //! Runs a script and keeps what every statement gave.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -133,6 +134,17 @@ pub fn push_changes(batch: &ChangeBatch, zone: &str, out: &mut Vec<Change>) {
         };
         out.push(Change { kind: batch.kind(row), print: joined(&print, ", "), client: joined(&client, "\t") });
     }
+}
+
+/// The rows that remain, sorted.
+pub fn folded(changes: impl Iterator<Item = (bool, String)>) -> Vec<String> {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    changes.for_each(|(appears, row)| *counts.entry(row).or_default() += if appears { 1 } else { -1 });
+    let repeated = |(row, count): (String, i64)| match count {
+        0.. => vec![row; count as usize],
+        _ => vec![format!("{row} (deleted {} times too often)", -count)],
+    };
+    counts.into_iter().flat_map(repeated).collect()
 }
 
 fn table(rows: &RecordBatch) -> Vec<Vec<String>> {

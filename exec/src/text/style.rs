@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use arrow::array::Array;
+use arrow::datatypes::TimeUnit;
 
 use super::cells::Interval;
 use super::{
@@ -115,7 +116,9 @@ fn push_client(cells: &Cells, row: usize, zone: &Zone, out: &mut String) {
                 bytes.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
                 out.push('\'');
             } else if let Some((second, nanos, unit)) = cells.time(row) {
-                push_time(out, second, nanos, Digits::of(unit));
+                // TIME is kept in milliseconds, and is TIME(0) nearly always: then it has no digits after the point.
+                let digits = if unit == TimeUnit::Millisecond { Digits::Groups } else { Digits::of(unit) };
+                push_time(out, second, nanos, digits);
             } else if let Some(interval) = cells.interval(row) {
                 push_sql_interval(out, interval);
             } else {

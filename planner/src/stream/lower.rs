@@ -56,6 +56,8 @@ impl Lowering<'_> {
             },
             LogicalPlan::Join(_) => Err(unsupported("a join")),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
+            LogicalPlan::Sort(node) if node.fetch.is_some() => Err(unsupported("ORDER BY ... LIMIT")),
+            LogicalPlan::Sort(node) if is_by_time(node) => Err(unsupported("ORDER BY a time")),
             LogicalPlan::Sort(_) => Err(Error::new("cannot sort a stream")
                 .why("rows keep arriving, so no row can be known to be the first")
                 .fix("drop ORDER BY, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded")),
@@ -285,6 +287,13 @@ impl Lowering<'_> {
         }
         Ok(create_physical_expr(expr, input, self.props, &PhysicalPlanningContext::default())?)
     }
+}
+
+/// Whether the first thing it sorts by may be an event time: then a watermark says when a row is the next.
+fn is_by_time(node: &logical::Sort) -> bool {
+    use datafusion::logical_expr::ExprSchemable;
+    let first = node.expr.first().and_then(|sort| sort.expr.get_type(node.input.schema()).ok());
+    matches!(first, Some(DataType::Timestamp(_, _)))
 }
 
 /// A table of given rows.
