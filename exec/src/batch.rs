@@ -106,7 +106,7 @@ impl ExecutionPlan for SourceExec {
                     let (count, records) = (skipped.records, if skipped.records == 1 { "record" } else { "records" });
                     notes(format!("{table}: skipped {count} bad {records}, such as {}", skipped.example));
                 }
-                Ok(Some((read.rows.into_parts().0, (reader, table, notes))))
+                Ok(Some((read.rows.into_rows(), (reader, table, notes))))
             }))
         })
         .try_flatten();
@@ -212,7 +212,7 @@ fn run(operator: &mut dyn Operator, rows: Option<RecordBatch>) -> Result<Vec<Rec
         }
     }
     let emitted = output.drain().filter_map(|message| match message {
-        Message::Batch(batch) => Some(batch.into_parts().0),
+        Message::Batch(batch) => Some(batch.into_rows()),
         _ => None,
     });
     Ok(emitted.collect())

@@ -1,6 +1,6 @@
 //! What travels along an edge of the job graph, in order.
 
-use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 use tidemill_state::{CheckpointId, Epoch, EventTime};
@@ -24,22 +24,31 @@ pub enum Message {
 /// Rows that changed, each with a weight: +1 appears, -1 disappears.
 ///
 /// `weights: None` means every row has weight +1, so append-only streams pay nothing.
-/// Invariant: `weights.len() == rows.num_rows()`, no weight is zero or null.
+/// Invariants: `weights` and `updates` have a value per row, no weight is zero or null.
 #[derive(Clone, Debug)]
 pub struct Batch {
     rows: RecordBatch,
     weights: Option<Int64Array>,
+    /// True where a row takes part in an update: it disappears because another one of its key appears, or the other way round. Computes
+    /// nothing; it is what tells `-U` and `+U` from `-D` and `+I` at the edge. `None`: no row does.
+    updates: Option<BooleanArray>,
 }
 
 impl Batch {
     /// Rows that all appear once.
     pub fn append(rows: RecordBatch) -> Batch {
-        Batch { rows, weights: None }
+        Batch { rows, weights: None, updates: None }
     }
 
     pub fn new(rows: RecordBatch, weights: Option<Int64Array>) -> Batch {
         debug_assert!(weights.as_ref().is_none_or(|w| w.len() == rows.num_rows() && w.null_count() == 0));
-        Batch { rows, weights }
+        Batch { rows, weights, updates: None }
+    }
+
+    /// The same changes, with these rows marked as parts of updates.
+    pub fn with_updates(self, updates: BooleanArray) -> Batch {
+        debug_assert_eq!(updates.len(), self.len());
+        Batch { updates: Some(updates), ..self }
     }
 
     pub fn rows(&self) -> &RecordBatch {
@@ -55,8 +64,14 @@ impl Batch {
         self.weights.as_ref().map_or(1, |weights| weights.value(row))
     }
 
-    pub fn into_parts(self) -> (RecordBatch, Option<Int64Array>) {
-        (self.rows, self.weights)
+    /// Whether the row is one half of an update.
+    pub fn is_update(&self, row: usize) -> bool {
+        self.updates.as_ref().is_some_and(|updates| updates.value(row))
+    }
+
+    /// The rows, whatever happens to them.
+    pub fn into_rows(self) -> RecordBatch {
+        self.rows
     }
 
     pub fn len(&self) -> usize {
@@ -70,41 +85,57 @@ impl Batch {
     /// Bytes held, for channel budgets.
     pub fn bytes(&self) -> usize {
         // A slice of a large buffer counts the whole buffer in `get_array_memory_size`; what matters here is what is sent.
-        self.rows
-            .columns()
-            .iter()
-            .map(|c| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size()))
-            .sum::<usize>()
-            + self.weights.as_ref().map_or(0, |w| w.len() * 8)
+        let size = |column: &ArrayRef| {
+            column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+        };
+        self.rows.columns().iter().map(size).sum::<usize>() + self.weights.as_ref().map_or(0, |w| w.len() * 8)
     }
 
     /// Other columns for the same rows.
     pub fn with_rows(&self, rows: RecordBatch) -> Batch {
-        Batch::new(rows, self.weights.clone())
+        debug_assert_eq!(rows.num_rows(), self.len());
+        Batch { rows, weights: self.weights.clone(), updates: self.updates.clone() }
+    }
+
+    /// Rows made from the rows of this batch: row `i` of `rows` from row `origin[i]`, whose change it shares.
+    pub fn derived(&self, rows: RecordBatch, origin: &UInt32Array) -> Result<Batch> {
+        debug_assert_eq!(rows.num_rows(), origin.len());
+        let weights = match &self.weights {
+            Some(weights) => Some(compute::take(weights, origin, None)?.as_primitive().clone()),
+            None => None,
+        };
+        let updates = match &self.updates {
+            Some(updates) => Some(compute::take(updates, origin, None)?.as_boolean().clone()),
+            None => None,
+        };
+        Ok(Batch { rows, weights, updates })
     }
 
     /// Keeps the rows where `keep` is true; null counts as false.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Batch> {
         let rows = compute::filter_record_batch(&self.rows, keep)?;
         let weights = match &self.weights {
-            Some(weights) => Some(downcast(compute::filter(weights, keep)?)),
+            Some(weights) => Some(compute::filter(weights, keep)?.as_primitive().clone()),
             None => None,
         };
-        Ok(Batch { rows, weights })
+        let updates = match &self.updates {
+            Some(updates) => Some(compute::filter(updates, keep)?.as_boolean().clone()),
+            None => None,
+        };
+        Ok(Batch { rows, weights, updates })
     }
 
     /// The rows at `indices`, in that order; an index may repeat.
     pub fn take(&self, indices: &UInt32Array) -> Result<Batch> {
-        let rows = compute::take_record_batch(&self.rows, indices)?;
-        let weights = match &self.weights {
-            Some(weights) => Some(downcast(compute::take(weights, indices, None)?)),
-            None => None,
-        };
-        Ok(Batch { rows, weights })
+        self.derived(compute::take_record_batch(&self.rows, indices)?, indices)
     }
 
     pub fn slice(&self, offset: usize, length: usize) -> Batch {
-        Batch { rows: self.rows.slice(offset, length), weights: self.weights.as_ref().map(|w| w.slice(offset, length)) }
+        Batch {
+            rows: self.rows.slice(offset, length),
+            weights: self.weights.as_ref().map(|weights| weights.slice(offset, length)),
+            updates: self.updates.as_ref().map(|updates| updates.slice(offset, length)),
+        }
     }
 
     /// All rows of `batches` in order. `batches` is not empty and of one schema.
@@ -113,17 +144,15 @@ impl Batch {
             return Ok(only.clone());
         }
         let rows = compute::concat_batches(schema, batches.iter().map(Batch::rows))?;
-        let weights = batches
-            .iter()
-            .any(|b| b.weights.is_some())
-            .then(|| batches.iter().flat_map(|b| (0..b.len()).map(|row| b.weight(row))).collect::<Int64Array>());
-        Ok(Batch { rows, weights })
+        let all = || batches.iter().flat_map(|batch| (0..batch.len()).map(move |row| (batch, row)));
+        let weights = batches.iter().any(|batch| batch.weights.is_some());
+        let updates = batches.iter().any(|batch| batch.updates.is_some());
+        Ok(Batch {
+            rows,
+            weights: weights.then(|| all().map(|(batch, row)| batch.weight(row)).collect()),
+            updates: updates.then(|| all().map(|(batch, row)| Some(batch.is_update(row))).collect()),
+        })
     }
-}
-
-fn downcast(array: arrow::array::ArrayRef) -> Int64Array {
-    use arrow::array::AsArray;
-    array.as_primitive::<arrow::datatypes::Int64Type>().clone()
 }
 
 /// A cut through the stream. Created by the coordinator, carried by the data.

@@ -109,10 +109,10 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
             let chain = Chain::open(&stage.chain, &context)?;
             let tail = match &stage.tail {
                 GraphTail::Exchange => wiring.tail(StageId(id), shard),
-                GraphTail::Sink { table, sink, key } => {
+                GraphTail::Sink { table, sink } => {
                     let writer =
                         sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
-                    Tail::Sink { table: table.clone(), writer, key: key.clone(), metrics: Arc::clone(&metrics) }
+                    Tail::Sink { table: table.clone(), writer, metrics: Arc::clone(&metrics) }
                 }
             };
             let reports = Reports { task: TaskId(next_task), signals: signals.clone(), metrics: Arc::clone(&metrics) };

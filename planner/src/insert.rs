@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use tidemill_exec::connect::{Registry, Sink, TableDefinition};
 use tidemill_exec::operators::NotNull;
-use tidemill_exec::{Changes, Error, Result};
+use tidemill_exec::{Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Entry, Table};
@@ -244,10 +244,6 @@ fn same_key(table: &TableDefinition, key: Option<&[usize]>) -> Result<()> {
 /// A plan that ends in `sink`.
 pub fn with_sink(table: &str, sink: Arc<dyn Sink>, input: StreamPlan) -> StreamPlan {
     let props = input.props.clone();
-    let key = match &props.changes {
-        Changes::Append => None,
-        Changes::Retract { key } => key.clone(),
-    };
-    let op = PlanOp::Sink { table: table.to_string(), sink, key };
+    let op = PlanOp::Sink { table: table.to_string(), sink };
     StreamPlan { op, inputs: vec![input], required: Distribution::Any, props }
 }

@@ -19,7 +19,6 @@ pub enum Tail {
     Sink {
         table: String,
         writer: Box<dyn Writer>,
-        key: Option<Vec<usize>>,
         metrics: Arc<Metrics>,
     },
 }
@@ -41,8 +40,8 @@ impl Tail {
                         return Ok(Demand::Nothing);
                     }
                 }
-                Tail::Sink { table, writer, key, metrics } => {
-                    write(writer.as_mut(), key.as_deref(), message, metrics)
+                Tail::Sink { table, writer, metrics } => {
+                    write(writer.as_mut(), message, metrics)
                         .await
                         .map_err(|error| error.in_operator(format!("sink {table}")))?;
                 }
@@ -79,15 +78,10 @@ async fn send(sender: &mut Option<Sender>, message: Message) {
     }
 }
 
-async fn write(
-    writer: &mut dyn Writer,
-    key: Option<&[usize]>,
-    message: Message,
-    metrics: &Metrics,
-) -> Result<(), Error> {
+async fn write(writer: &mut dyn Writer, message: Message, metrics: &Metrics) -> Result<(), Error> {
     match message {
         Message::Batch(batch) => {
-            let changes = changelog::fold(&batch, key)?;
+            let changes = changelog::fold(&batch)?;
             metrics.rows_written.fetch_add(changes.rows.num_rows() as u64, std::sync::atomic::Ordering::Relaxed);
             writer.write(changes).await
         }

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use arrow::array::Array;
-use arrow::datatypes::TimeUnit;
 
 use super::cells::Interval;
 use super::{
@@ -115,10 +114,9 @@ fn push_client(cells: &Cells, row: usize, zone: &Zone, out: &mut String) {
                 out.push_str("x'");
                 bytes.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
                 out.push('\'');
-            } else if let Some((second, nanos, unit)) = cells.time(row) {
-                // TIME is kept in milliseconds, and is TIME(0) nearly always: then it has no digits after the point.
-                let digits = if unit == TimeUnit::Millisecond { Digits::Groups } else { Digits::of(unit) };
-                push_time(out, second, nanos, digits);
+            } else if let Some((second, nanos, _)) = cells.time(row) {
+                // The type is TIME(0) unless the value says otherwise: a fraction is shown where there is one.
+                push_time(out, second, nanos, Digits::Groups);
             } else if let Some(interval) = cells.interval(row) {
                 push_sql_interval(out, interval);
             } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::groups::{Groups, take_all};
@@ -161,6 +161,7 @@ impl Aggregating {
         let mut key_rows: Vec<u32> = Vec::with_capacity(changed.groups.len() * 2);
         let mut value_rows: Vec<u32> = Vec::with_capacity(changed.groups.len() * 2);
         let mut weights: Vec<i64> = Vec::with_capacity(changed.groups.len() * 2);
+        let mut updates: Vec<bool> = Vec::with_capacity(changed.groups.len() * 2);
         let mut gone = Vec::new();
         let mut next_live = changed.rows_before;
         for (entry, (&group, &before)) in changed.groups.iter().zip(&changed.row_before).enumerate() {
@@ -178,6 +179,7 @@ impl Aggregating {
             }
             for (row, weight) in [(before, -1), (after, 1)] {
                 if let Some(row) = row {
+                    updates.push(before.is_some() && after.is_some());
                     key_rows.push(entry as u32);
                     value_rows.push(row);
                     weights.push(weight);
@@ -190,7 +192,11 @@ impl Aggregating {
             columns.extend(take_all(&results.columns, &UInt32Array::from(value_rows))?);
             let options = RecordBatchOptions::new().with_row_count(Some(weights.len()));
             let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-            send_in_pieces(rows, weights, out);
+            let changes = match weights.iter().all(|&weight| weight == 1) {
+                true => Batch::append(rows),
+                false => Batch::new(rows, Some(Int64Array::from(weights))).with_updates(BooleanArray::from(updates)),
+            };
+            send_in_pieces(changes, out);
         }
         self.groups.remove(&gone);
         self.changed = Changed { is_changed: changed.is_changed, groups: changed.groups, ..Changed::default() };
@@ -202,16 +208,8 @@ impl Aggregating {
 /// How many changed rows go out in one batch: what follows works on them while they are in the cache.
 const PIECE_ROWS: usize = 8192;
 
-/// Sends changes in batches of bounded size. A former result and the present one behind it are never parted: together they are an update.
-fn send_in_pieces(rows: RecordBatch, weights: Vec<i64>, out: &mut Output) {
-    let all = Batch::new(rows, weights.iter().any(|&weight| weight != 1).then(|| Int64Array::from(weights)));
-    let mut start = 0;
-    while start < all.len() {
-        let mut end = (start + PIECE_ROWS).min(all.len());
-        if end < all.len() && all.weight(end - 1) < 0 && all.weight(end) > 0 {
-            end += 1;
-        }
-        out.send(all.slice(start, end - start));
-        start = end;
+fn send_in_pieces(changes: Batch, out: &mut Output) {
+    for start in (0..changes.len()).step_by(PIECE_ROWS) {
+        out.send(changes.slice(start, PIECE_ROWS.min(changes.len() - start)));
     }
 }
