@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    GroupByExpr, Ident, JsonNullClause, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByKind, Query,
-    Select, SelectItem, SetExpr, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrame,
-    WindowFrameBound, WindowSpec, WindowType,
+    GroupByExpr, Ident, JsonNullClause, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByKind, Parens,
+    Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    WindowFrame, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -78,6 +78,9 @@ impl VisitorMut for Desugar<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         limit(query);
+        if let SetExpr::Values(values) = query.body.as_mut() {
+            values_of_casts(&mut values.rows);
+        }
         if let Some(OrderByKind::Expressions(items)) = query.order_by.as_mut().map(|order| &mut order.kind) {
             items.iter_mut().for_each(|item| plain(&mut item.expr));
         }
@@ -237,6 +240,23 @@ fn place_of(name: &Ident) -> Place {
         line: start.line.max(1),
         column: start.column.max(1),
         width: name.span.end.column.saturating_sub(start.column).max(1),
+    }
+}
+
+/// `VALUES ('a'), (CAST(NULL AS STRING))`: a cast says more about its type than a literal does, and the rows of VALUES have to agree
+/// in that. So the cells of a column with casts become `__value(cell)`, which says nothing.
+fn values_of_casts(rows: &mut [Parens<Vec<Expr>>]) {
+    let is_cast =
+        |expr: &Expr| matches!(marker::as_call(expr), Some((name, _)) if name == "__cast" || name == "__try_cast");
+    let columns = rows.iter().map(|row| row.content.len()).max().unwrap_or(0);
+    for column in 0..columns {
+        let cells = || rows.iter().filter_map(|row| row.content.get(column));
+        if rows.len() > 1 && cells().any(is_cast) {
+            for cell in rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+                let expr = std::mem::replace(cell, Expr::Value(Value::Null.into()));
+                *cell = call("__value", vec![expr]);
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `ROW(a, b)`: values side by side.
+//! `ROW(a, b)`: values side by side; and the cells of VALUES.
 
 use std::sync::Arc;
 
@@ -11,7 +11,11 @@ use super::lists::cast_to;
 use crate::types::SqlType;
 
 pub fn all() -> Vec<Function> {
-    vec![Function::new("__row", 0, usize::MAX, row_type, row)]
+    vec![
+        Function::new("__row", 0, usize::MAX, row_type, row),
+        // Its argument, without what a cast says about its SQL type: the cells of a column of VALUES may not differ in that.
+        Function::new("__value", 1, 1, |call| call.plain(call.data_type(0).clone()), |rows| rows.array(0)),
+    ]
 }
 
 /// Fields without a name of their own are `EXPR$0`, `EXPR$1`, ...
