@@ -20,6 +20,7 @@ use crate::connect::{Sink, Source, SplitId};
 use crate::error::{Error, Result};
 use crate::message::{Barrier, Batch, Message};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
+use crate::runtime::catch_panic;
 
 type DataFusionResult<T> = std::result::Result<T, DataFusionError>;
 
@@ -101,7 +102,7 @@ impl ExecutionPlan for SourceExec {
         let rows = stream::once(async move {
             let reader = source.open(splits).await?;
             Ok::<_, Error>(stream::try_unfold((reader, table, notes), |(mut reader, table, notes)| async move {
-                let Some(read) = reader.next().await? else { return Ok(None) };
+                let Some(read) = catch_panic(reader.next()).await?? else { return Ok(None) };
                 if let Some(skipped) = &read.skipped {
                     let (count, records) = (skipped.records, if skipped.records == 1 { "record" } else { "records" });
                     notes(format!("{table}: skipped {count} bad {records}, such as {}", skipped.example));

@@ -65,9 +65,16 @@ impl Run {
     /// # Errors
     /// A setting that does not exist. What statements do wrong is part of the transcript.
     pub async fn script(&self, script: &str) -> Result<Transcript> {
+        self.script_with(script, Registry::default()).await
+    }
+
+    /// With other connectors beside the built-in ones.
+    ///
+    /// # Errors
+    /// As [`script`](Self::script).
+    pub async fn script_with(&self, script: &str, mut registry: Registry) -> Result<Transcript> {
         let printed = Arc::new(Mutex::new(String::new()));
         let copy = Arc::clone(&printed);
-        let mut registry = Registry::default();
         registry.add_connector(Arc::new(Print::to(Arc::new(move |bytes| {
             let mut printed = copy.lock().expect("nobody panics while appending");
             printed.push_str(&String::from_utf8_lossy(bytes));

@@ -1,6 +1,7 @@
 //! A task that reads a table.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
@@ -18,6 +19,7 @@ use crate::exchange::Aligned;
 use crate::graph::WatermarkStrategy;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Output};
+use crate::runtime::catch_panic;
 
 /// Reads until the source ends, the chain has all it needs, or nobody wants its rows; passes barriers on as they are handed in.
 pub async fn run_source(
@@ -98,10 +100,10 @@ async fn next_event(
     active: &mut bool,
     reports: &Reports,
 ) -> Result<Event> {
-    let read = |read: Option<SplitBatch>| read.map_or(Event::End, Event::Rows);
-    let mut next = reader.next();
+    let read = |read: Result<Option<SplitBatch>>| Ok(read?.map_or(Event::End, Event::Rows));
+    let mut next = pin!(catch_panic(reader.next()));
     if let Poll::Ready(ready) = futures::poll!(&mut next) {
-        return ready.map(read);
+        return ready.and_then(read);
     }
     if *active {
         reports.signal(Signal::CaughtUp(reports.task));
@@ -112,7 +114,7 @@ async fn next_event(
         ready = &mut next => {
             // The coordinator believes we are caught up: tell it that rows came after all.
             *active = false;
-            ready.map(read)
+            ready.and_then(read)
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::exchange::{Router, Sender};
 use crate::message::Message;
 use crate::operator::Output;
-use crate::runtime::Metrics;
+use crate::runtime::{Metrics, catch_panic};
 
 pub enum Tail {
     /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
@@ -41,8 +41,9 @@ impl Tail {
                     }
                 }
                 Tail::Sink { table, writer, metrics } => {
-                    write(writer.as_mut(), message, metrics)
+                    catch_panic(write(writer.as_mut(), message, metrics))
                         .await
+                        .and_then(|written| written)
                         .map_err(|error| error.in_operator(format!("sink {table}")))?;
                 }
             }

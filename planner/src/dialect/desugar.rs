@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    GroupByExpr, Ident, JsonNullClause, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByKind, Parens,
-    Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    GroupByExpr, Ident, JsonNullClause, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByKind, Query,
+    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
     WindowFrame, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::parser::Parser;
@@ -22,6 +22,7 @@ use super::literal::{negated, number, plain};
 use super::marker::{self, call, text};
 use super::report::reserved;
 use super::reserved::is_reserved;
+use super::values;
 
 /// Hints waiting for the syntax node whose last token they follow.
 #[derive(Default)]
@@ -78,9 +79,7 @@ impl VisitorMut for Desugar<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         limit(query);
-        if let SetExpr::Values(values) = query.body.as_mut() {
-            values_of_casts(&mut values.rows);
-        }
+        values::even(&mut query.body);
         if let Some(OrderByKind::Expressions(items)) = query.order_by.as_mut().map(|order| &mut order.kind) {
             items.iter_mut().for_each(|item| plain(&mut item.expr));
         }
@@ -99,7 +98,8 @@ impl VisitorMut for Desugar<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        name_items(&mut select.projection);
+        let relations = select.from.iter().flat_map(relations).collect();
+        name_items(&mut select.projection, &relations);
         if let GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
             expressions.iter_mut().for_each(plain);
         }
@@ -243,32 +243,15 @@ fn place_of(name: &Ident) -> Place {
     }
 }
 
-/// `VALUES ('a'), (CAST(NULL AS STRING))`: a cast says more about its type than a literal does, and the rows of VALUES have to agree
-/// in that. So the cells of a column with casts become `__value(cell)`, which says nothing.
-fn values_of_casts(rows: &mut [Parens<Vec<Expr>>]) {
-    let is_cast =
-        |expr: &Expr| matches!(marker::as_call(expr), Some((name, _)) if name == "__cast" || name == "__try_cast");
-    let columns = rows.iter().map(|row| row.content.len()).max().unwrap_or(0);
-    for column in 0..columns {
-        let cells = || rows.iter().filter_map(|row| row.content.get(column));
-        if rows.len() > 1 && cells().any(is_cast) {
-            for cell in rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
-                let expr = std::mem::replace(cell, Expr::Value(Value::Null.into()));
-                *cell = call("__value", vec![expr]);
-            }
-        }
-    }
-}
-
 /// Gives the items of a SELECT list the names Flink gives them: `EXPR$0` by position to what is no column, `k0` to a
 /// second `k`.
 ///
 /// Behind a `*` Flink counts the columns it stands for, which are not known here, so positions are those of the items.
-fn name_items(items: &mut [SelectItem]) {
+fn name_items(items: &mut [SelectItem], relations: &HashSet<String>) {
     let mut taken = HashSet::new();
     for (position, item) in items.iter_mut().enumerate() {
         let (expr, name, written) = match item {
-            SelectItem::UnnamedExpr(expr) => match column_name(expr) {
+            SelectItem::UnnamedExpr(expr) => match column_name(expr, relations) {
                 Some((name, exact)) => (expr, name, exact),
                 None => (expr, format!("EXPR${position}"), false),
             },
@@ -284,14 +267,38 @@ fn name_items(items: &mut [SelectItem]) {
     }
 }
 
-/// The last part of a column's name, and whether DataFusion would give the same: of three parts, one may be a field
-/// of a row.
-fn column_name(expr: &Expr) -> Option<(String, bool)> {
+/// The last part of a column's name, and whether DataFusion would give the same: what is behind the name of a column, rather than of
+/// a table, is a field of a row.
+fn column_name(expr: &Expr, relations: &HashSet<String>) -> Option<(String, bool)> {
     match expr {
         Expr::Identifier(name) => Some((name.value.clone(), true)),
-        Expr::CompoundIdentifier(parts) => Some((parts.last()?.value.clone(), parts.len() < 3)),
-        Expr::Nested(inner) => column_name(inner),
+        Expr::CompoundIdentifier(parts) => {
+            let is_column = parts.len() == 2 && relations.contains(&parts[0].value);
+            Some((parts.last()?.value.clone(), is_column))
+        }
+        Expr::Nested(inner) => column_name(inner, relations),
         _ => None,
+    }
+}
+
+/// The names by which a FROM item's relations go.
+fn relations(from: &TableWithJoins) -> Vec<String> {
+    let joined = from.joins.iter().map(|join| &join.relation);
+    std::iter::once(&from.relation).chain(joined).flat_map(names).collect()
+}
+
+fn names(factor: &TableFactor) -> Vec<String> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::TableFunction { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. } => vec![alias.name.value.clone()],
+        TableFactor::Table { name, .. } => {
+            name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.clone()).into_iter().collect()
+        }
+        TableFactor::NestedJoin { table_with_joins, .. } => relations(table_with_joins),
+        _ => Vec::new(),
     }
 }
 

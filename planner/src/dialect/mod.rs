@@ -28,7 +28,6 @@
 //! | `a BETWEEN SYMMETRIC b AND c` | `(a BETWEEN b AND c OR a BETWEEN c AND b)` |
 //! | `a SIMILAR TO b [ESCAPE c]` | `__similar(a, b[, c])` |
 //! | `UNKNOWN` | `__cast(NULL, 'BOOLEAN')` |
-//! | `VALUES ('a'), (CAST(x AS t))` | `VALUES (__value('a')), (__value(__cast(x, 't')))` |
 //! | `x IS [NOT] JSON [VALUE\|SCALAR\|ARRAY\|OBJECT]` | `[NOT] __is_json(x, 'VALUE'..)` |
 //! | `JSON_VALUE(x, p ..)` | `__json_value(x, p, 'RETURNING TYPE', 'ON EMPTY', default or NULL, 'ON ERROR', default or NULL)`; STRING, NULL, NULL if not said |
 //! | `JSON_QUERY(x, p ..)` | `__json_query(x, p, 'RETURNING TYPE', 'WITHOUT'\|'CONDITIONAL'\|'UNCONDITIONAL', 'ON EMPTY', 'ON ERROR')` |
@@ -77,6 +76,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 mod type_text;
+mod values;
 
 use tidemill_exec::{Place, Result};
 

@@ -162,7 +162,9 @@ impl Names {
     fn unwritable(&self, error: &io::Error) -> Error {
         let unwritable = Error::new(format!("could not write file {}", self.visible.display())).why(error.to_string());
         match error.kind() {
-            io::ErrorKind::StorageFull => unwritable.fix("free some space, or write to another disk"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                unwritable.fix("free some space, or write to another disk")
+            }
             io::ErrorKind::PermissionDenied => {
                 unwritable.fix("make its directory writable for the user who runs tidemill")
             }
