@@ -55,7 +55,7 @@ const QUERIES: &[&str] = &[
     "SELECT k, MAX(CHAR_LENGTH(tag)) AS m FROM t CROSS JOIN UNNEST(tags) AS u (tag) GROUP BY k HAVING COUNT(*) > 1",
 ];
 
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_inserts_and_deletes_ends_in_batchs_answer() {

@@ -47,9 +47,7 @@ impl Row {
             f: sometimes(random, |random| f64::from(random.random_range(-40..40)) / 4.0),
             b: sometimes(random, |random| random.random_bool(0.5)),
             at: sometimes(random, |random| random.random_range(0..20) * 3_600_000),
-            tags: sometimes(random, |random| {
-                (0..random.random_range(0..4)).map(|_| sometimes(random, word)).collect()
-            }),
+            tags: sometimes(random, |random| (0..random.random_range(0..4)).map(|_| sometimes(random, word)).collect()),
         }
     }
 }
