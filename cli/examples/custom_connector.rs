@@ -10,7 +10,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use tidemill::Session;

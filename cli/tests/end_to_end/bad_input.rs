@@ -41,6 +41,29 @@ fn records_that_are_left_out_are_counted_with_an_example() {
 }
 
 #[test]
+fn many_bad_records_are_told_in_few_notes_whose_counts_add_up() {
+    let input: String =
+        (0..200_000).map(|n| if n % 100 == 0 { "x,y,z\n".to_string() } else { format!("{n},1\n") }).collect();
+    let sql = |mode: &str| {
+        format!(
+            "SET 'execution.runtime-mode' = '{mode}'; CREATE TABLE t (a INT, b INT) WITH ('connector' = 'stdin', \
+             'bounded' = 'true', 'format' = 'csv', 'csv.ignore-parse-errors' = 'true'); SELECT COUNT(*) AS n FROM t"
+        )
+    };
+    for mode in ["batch", "streaming"] {
+        let ended = run_with_input(&sql(mode), input.as_bytes());
+        let counts = ended.err.lines().map(|line| {
+            let count = line.strip_prefix("t: skipped ").and_then(|rest| rest.split(' ').next());
+            count.and_then(|count| count.parse::<u64>().ok()).unwrap_or_else(|| panic!("{line}"))
+        });
+        assert_eq!(counts.sum::<u64>(), 2_000, "{mode}: {}", ended.err);
+        // A note per batch would be one per 80 KB.
+        assert!(ended.err.lines().count() < 15, "{mode}: {}", ended.err);
+        assert_eq!(ended.succeeded(), "n\n198000\n", "{mode}");
+    }
+}
+
+#[test]
 fn with_ignore_parse_errors_a_bad_field_is_null_as_in_flink() {
     let options = "'format' = 'csv', 'csv.ignore-parse-errors' = 'true'";
     assert_eq!(read("k STRING, n INT", options, b"a,1\nb,two\nc,3\n").succeeded(), "k,n\na,1\nb,\nc,3\n");

@@ -26,8 +26,10 @@ fn sorted(out: &str) -> Vec<&str> {
 fn what_insert_writes_is_read_back_in_both_modes() {
     for format in ["csv", "json", "parquet"] {
         let directory = tempfile::tempdir().expect("there is room for a directory");
-        let create =
-            table("t", "k STRING, n INT, d DECIMAL(5, 2), ts TIMESTAMP(3)", &directory.path().join("t"), format);
+        // Flink writes a NULL as an empty CSV field, and reads that as NULL only if told to.
+        let options = if format == "csv" { "csv', 'csv.null-literal' = '" } else { format };
+        let columns = "k STRING, n INT, d DECIMAL(5, 2), ts TIMESTAMP(3)";
+        let create = table("t", columns, &directory.path().join("t"), options);
         let rows = "('a', 1, 1.5, TIMESTAMP '2024-02-29 12:34:56.789'), ('b,\"', CAST(NULL AS INT), 2, NULL)";
         run(&format!("{create} INSERT INTO t VALUES {rows}")).succeeded();
         for mode in ["batch", "streaming"] {

@@ -98,3 +98,12 @@ fn an_updating_query_is_refused_by_a_sink_that_only_appends() {
     );
     run(&sql).failed_saying(&["error: table o cannot take this query's rows", "why:", "fix:"]);
 }
+
+#[test]
+fn rows_of_values_may_differ_in_precision_and_length() {
+    let rows = "(TIMESTAMP '2020-01-01 00:00:00', CAST('a' AS VARCHAR(3)), 1), \
+                (TIMESTAMP '2020-01-01 00:00:00.5', 'abcd', CAST(NULL AS INT)), (NULL, UPPER('b'), 2.5)";
+    let out =
+        run(&format!("SELECT ts > TIMESTAMP '2020-01-01 00:00:00' AS later, k, n FROM (VALUES {rows}) AS t(ts, k, n)"));
+    assert_eq!(out.succeeded(), "later,k,n\nFALSE,a,1.0\nTRUE,abcd,\n,B,2.5\n");
+}

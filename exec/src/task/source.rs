@@ -10,8 +10,9 @@ use arrow::compute;
 use arrow::datatypes::Int64Type;
 use tidemill_state::{Epoch, EventTime};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::{Chain, Demand, Reports, Tail, finish};
+use super::{Chain, Demand, Reports, Skips, Tail, finish};
 use crate::connect::{Reader, SplitBatch, SplitId};
 use crate::coordinator::Signal;
 use crate::error::Result;
@@ -32,6 +33,7 @@ pub async fn run_source(
     table: &str,
 ) -> Result<()> {
     let mut watermarks = watermark.map(Watermarks::new);
+    let mut skips = Skips::new(table, |note| reports.note(note));
     let mut output = Output::default();
     let mut open = Barrier { epoch: Epoch(1), checkpoint: None };
     let mut active = false;
@@ -39,7 +41,7 @@ pub async fn run_source(
         // Barriers first: under load the reader always has something.
         let event = match barriers.try_recv() {
             Ok(barrier) => Event::Barrier(barrier),
-            Err(_) => next_event(reader.as_mut(), &mut barriers, &mut active, reports).await?,
+            Err(_) => next_event(reader.as_mut(), &mut barriers, &mut active, &mut skips, reports).await?,
         };
         match event {
             Event::Barrier(barrier) => {
@@ -53,10 +55,9 @@ pub async fn run_source(
                 }
             }
             Event::Rows(read) => {
-                if let Some(skipped) = &read.skipped {
+                if let Some(skipped) = read.skipped {
                     reports.metrics.rows_skipped.fetch_add(skipped.records, Ordering::Relaxed);
-                    let (count, records) = (skipped.records, if skipped.records == 1 { "record" } else { "records" });
-                    reports.note(format!("{table}: skipped {count} bad {records}, such as {}", skipped.example));
+                    skips.add(skipped, Instant::now());
                 }
                 if read.rows.is_empty() {
                     continue;
@@ -98,6 +99,7 @@ async fn next_event(
     reader: &mut dyn Reader,
     barriers: &mut mpsc::UnboundedReceiver<Barrier>,
     active: &mut bool,
+    skips: &mut Skips<impl Fn(String)>,
     reports: &Reports,
 ) -> Result<Event> {
     let read = |read: Result<Option<SplitBatch>>| Ok(read?.map_or(Event::End, Event::Rows));
@@ -108,13 +110,17 @@ async fn next_event(
     if *active {
         reports.signal(Signal::CaughtUp(reports.task));
     }
-    tokio::select! {
-        biased;
-        Some(barrier) = barriers.recv() => Ok(Event::Barrier(barrier)),
-        ready = &mut next => {
-            // The coordinator believes we are caught up: tell it that rows came after all.
-            *active = false;
-            ready.and_then(read)
+    loop {
+        let due = skips.due();
+        tokio::select! {
+            biased;
+            Some(barrier) = barriers.recv() => return Ok(Event::Barrier(barrier)),
+            ready = &mut next => {
+                // The coordinator believes we are caught up: tell it that rows came after all.
+                *active = false;
+                return ready.and_then(read);
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => skips.tell(),
         }
     }
 }
