@@ -91,8 +91,8 @@ mod tests {
 
     fn kinds(weights: &[i64], updates: &[bool]) -> Vec<&'static str> {
         let words: Vec<&str> = weights.iter().map(|_| "word").collect();
-        let batch = Batch::new(rows(&words), Some(Int64Array::from(weights.to_vec())));
-        let folded = fold(&batch.with_updates(BooleanArray::from(updates.to_vec()))).expect("words fold");
+        let (weights, updates) = (Int64Array::from(weights.to_vec()), BooleanArray::from(updates.to_vec()));
+        let folded = fold(&Batch::with_updates(rows(&words), weights, updates)).expect("words fold");
         assert_eq!(folded.rows.num_rows(), folded.kinds.as_ref().map_or(0, Vec::len));
         folded.kinds.into_iter().flatten().map(RowKind::label).collect()
     }

@@ -5,7 +5,7 @@ use arrow::compute;
 use arrow::datatypes::SchemaRef;
 use tidemill_state::{CheckpointId, Epoch, EventTime};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[derive(Clone, Debug)]
 pub enum Message {
@@ -22,13 +22,17 @@ pub enum Message {
 }
 
 /// Rows that changed, each with a weight: +1 appears, -1 disappears.
-///
-/// `weights: None` means every row has weight +1, so append-only streams pay nothing.
-/// Invariants: `weights` and `updates` have a value per row, no weight is zero or null.
 #[derive(Clone, Debug)]
 pub struct Batch {
     rows: RecordBatch,
-    weights: Option<Int64Array>,
+    /// `None` means every row has weight +1, so append-only streams pay nothing.
+    changes: Option<Box<ChangeColumns>>,
+}
+
+/// What happens to each row. Invariants: both have a value per row, no weight is zero or null.
+#[derive(Clone, Debug)]
+struct ChangeColumns {
+    weights: Int64Array,
     /// True where a row takes part in an update: it disappears because another one of its key appears, or the other way round. Computes
     /// nothing; it is what tells `-U` and `+U` from `-D` and `+I` at the edge. `None`: no row does.
     updates: Option<BooleanArray>,
@@ -37,18 +41,18 @@ pub struct Batch {
 impl Batch {
     /// Rows that all appear once.
     pub fn append(rows: RecordBatch) -> Batch {
-        Batch { rows, weights: None, updates: None }
+        Batch { rows, changes: None }
     }
 
     pub fn new(rows: RecordBatch, weights: Option<Int64Array>) -> Batch {
         debug_assert!(weights.as_ref().is_none_or(|w| w.len() == rows.num_rows() && w.null_count() == 0));
-        Batch { rows, weights, updates: None }
+        Batch { rows, changes: weights.map(|weights| Box::new(ChangeColumns { weights, updates: None })) }
     }
 
-    /// The same changes, with these rows marked as parts of updates.
-    pub fn with_updates(self, updates: BooleanArray) -> Batch {
-        debug_assert_eq!(updates.len(), self.len());
-        Batch { updates: Some(updates), ..self }
+    /// Changes of which some are halves of updates.
+    pub fn with_updates(rows: RecordBatch, weights: Int64Array, updates: BooleanArray) -> Batch {
+        debug_assert_eq!(updates.len(), rows.num_rows());
+        Batch { rows, changes: Some(Box::new(ChangeColumns { weights, updates: Some(updates) })) }
     }
 
     pub fn rows(&self) -> &RecordBatch {
@@ -57,16 +61,17 @@ impl Batch {
 
     /// One weight per row, or `None` if all are +1.
     pub fn weights(&self) -> Option<&Int64Array> {
-        self.weights.as_ref()
+        self.changes.as_ref().map(|changes| &changes.weights)
     }
 
     pub fn weight(&self, row: usize) -> i64 {
-        self.weights.as_ref().map_or(1, |weights| weights.value(row))
+        self.changes.as_ref().map_or(1, |changes| changes.weights.value(row))
     }
 
     /// Whether the row is one half of an update.
     pub fn is_update(&self, row: usize) -> bool {
-        self.updates.as_ref().is_some_and(|updates| updates.value(row))
+        let updates = self.changes.as_ref().and_then(|changes| changes.updates.as_ref());
+        updates.is_some_and(|updates| updates.value(row))
     }
 
     /// The rows, whatever happens to them.
@@ -88,41 +93,28 @@ impl Batch {
         let size = |column: &ArrayRef| {
             column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
         };
-        self.rows.columns().iter().map(size).sum::<usize>() + self.weights.as_ref().map_or(0, |w| w.len() * 8)
+        self.rows.columns().iter().map(size).sum::<usize>() + self.weights().map_or(0, |weights| weights.len() * 8)
     }
 
     /// Other columns for the same rows.
     pub fn with_rows(&self, rows: RecordBatch) -> Batch {
         debug_assert_eq!(rows.num_rows(), self.len());
-        Batch { rows, weights: self.weights.clone(), updates: self.updates.clone() }
+        Batch { rows, changes: self.changes.clone() }
     }
 
     /// Rows made from the rows of this batch: row `i` of `rows` from row `origin[i]`, whose change it shares.
     pub fn derived(&self, rows: RecordBatch, origin: &UInt32Array) -> Result<Batch> {
         debug_assert_eq!(rows.num_rows(), origin.len());
-        let weights = match &self.weights {
-            Some(weights) => Some(compute::take(weights, origin, None)?.as_primitive().clone()),
-            None => None,
-        };
-        let updates = match &self.updates {
-            Some(updates) => Some(compute::take(updates, origin, None)?.as_boolean().clone()),
-            None => None,
-        };
-        Ok(Batch { rows, weights, updates })
+        let changes =
+            self.changes.as_deref().map(|changes| changes.each(|column| Ok(compute::take(column, origin, None)?)));
+        Ok(Batch { rows, changes: changes.transpose()? })
     }
 
     /// Keeps the rows where `keep` is true; null counts as false.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Batch> {
         let rows = compute::filter_record_batch(&self.rows, keep)?;
-        let weights = match &self.weights {
-            Some(weights) => Some(compute::filter(weights, keep)?.as_primitive().clone()),
-            None => None,
-        };
-        let updates = match &self.updates {
-            Some(updates) => Some(compute::filter(updates, keep)?.as_boolean().clone()),
-            None => None,
-        };
-        Ok(Batch { rows, weights, updates })
+        let changes = self.changes.as_deref().map(|changes| changes.each(|column| Ok(compute::filter(column, keep)?)));
+        Ok(Batch { rows, changes: changes.transpose()? })
     }
 
     /// The rows at `indices`, in that order; an index may repeat.
@@ -131,11 +123,13 @@ impl Batch {
     }
 
     pub fn slice(&self, offset: usize, length: usize) -> Batch {
-        Batch {
-            rows: self.rows.slice(offset, length),
-            weights: self.weights.as_ref().map(|weights| weights.slice(offset, length)),
-            updates: self.updates.as_ref().map(|updates| updates.slice(offset, length)),
-        }
+        let changes = self.changes.as_ref().map(|changes| {
+            Box::new(ChangeColumns {
+                weights: changes.weights.slice(offset, length),
+                updates: changes.updates.as_ref().map(|updates| updates.slice(offset, length)),
+            })
+        });
+        Batch { rows: self.rows.slice(offset, length), changes }
     }
 
     /// All rows of `batches` in order. `batches` is not empty and of one schema.
@@ -145,13 +139,24 @@ impl Batch {
         }
         let rows = compute::concat_batches(schema, batches.iter().map(Batch::rows))?;
         let all = || batches.iter().flat_map(|batch| (0..batch.len()).map(move |row| (batch, row)));
-        let weights = batches.iter().any(|batch| batch.weights.is_some());
-        let updates = batches.iter().any(|batch| batch.updates.is_some());
-        Ok(Batch {
-            rows,
-            weights: weights.then(|| all().map(|(batch, row)| batch.weight(row)).collect()),
-            updates: updates.then(|| all().map(|(batch, row)| Some(batch.is_update(row))).collect()),
-        })
+        let changes = batches.iter().any(|batch| batch.changes.is_some()).then(|| {
+            Box::new(ChangeColumns {
+                weights: all().map(|(batch, row)| batch.weight(row)).collect(),
+                updates: Some(all().map(|(batch, row)| Some(batch.is_update(row))).collect()),
+            })
+        });
+        Ok(Batch { rows, changes })
+    }
+}
+
+impl ChangeColumns {
+    /// Both columns with the same kernel applied.
+    fn each(&self, kernel: impl Fn(&dyn Array) -> Result<ArrayRef>) -> Result<Box<ChangeColumns>> {
+        let updates = self.updates.as_ref().map(|updates| Ok::<_, Error>(kernel(updates)?.as_boolean().clone()));
+        Ok(Box::new(ChangeColumns {
+            weights: kernel(&self.weights)?.as_primitive().clone(),
+            updates: updates.transpose()?,
+        }))
     }
 }
 

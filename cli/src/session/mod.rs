@@ -332,9 +332,8 @@ impl Session {
                 Ok(Outcome::Done(format!("view {} is now {name}", alter.name)))
             }
             ViewChange::As(query) => {
-                let changed = self.analyzed(true, |analyzer| {
-                    ddl::view_of(&view.name, &[], query, view.comment.clone(), analyzer)
-                })?;
+                let changed = self
+                    .analyzed(true, |analyzer| ddl::view_of(&view.name, &[], query, view.comment.clone(), analyzer))?;
                 self.catalog.create(&alter.name.parts, Entry::View(Arc::new(changed)), false, true)?;
                 Ok(Outcome::Done(format!("view {} altered", alter.name)))
             }

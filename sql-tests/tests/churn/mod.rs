@@ -192,7 +192,7 @@ struct Reading {
 impl Reader for Reading {
     async fn next(&mut self) -> Result<Option<SplitBatch>> {
         // Seen to have nothing for a moment, so that epochs end between batches.
-        if self.queue.len() % 3 == 0 {
+        if self.queue.len().is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
         let Some((split, rows)) = self.queue.pop_front() else { return Ok(None) };

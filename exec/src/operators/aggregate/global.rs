@@ -231,7 +231,7 @@ impl Aggregating {
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         Ok(Some(match weights.iter().all(|&weight| weight == 1) {
             true => Batch::append(rows),
-            false => Batch::new(rows, Some(Int64Array::from(weights))).with_updates(BooleanArray::from(updates)),
+            false => Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates)),
         }))
     }
 }
