@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tidemill_state::Epoch;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::connect::SplitId;
@@ -92,6 +92,7 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
     let mut wiring = Wiring::new(&graph);
     let mut tasks = JoinSet::new();
     let mut barriers = BTreeMap::new();
+    let mut sources = Vec::new();
     let mut next_task = 0;
 
     for (id, stage) in graph.stages.into_iter().enumerate() {
@@ -129,11 +130,11 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                     let (barrier, barrier_inbox) = mpsc::unbounded_channel();
                     barriers.insert(reports.task, barrier);
                     let watermark = head.watermark.clone();
-                    tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
+                    sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
                         run_source(reader, watermark, barrier_inbox, chain, tail, reports, &table)
                             .await
                             .map_err(|error| error.in_operator(operator))
-                    }));
+                    })));
                 }
                 _ => {
                     let (inbox, inputs) = wiring.inbox(StageId(id), shard);
@@ -147,7 +148,7 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
 
     let (events, job_events) = mpsc::unbounded_channel();
     let coordinator = Coordinator::new((0..next_task).map(TaskId), barriers.keys().copied(), epoch_interval);
-    let driver = tokio::spawn(drive(coordinator, tasks, barriers, reports, events, Arc::clone(&metrics)));
+    let driver = tokio::spawn(drive(coordinator, tasks, sources, barriers, reports, events, Arc::clone(&metrics)));
     Ok(Job { metrics, events: job_events, driver })
 }
 
@@ -189,6 +190,7 @@ pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T> {
 async fn drive(
     mut coordinator: Coordinator,
     mut tasks: JoinSet<()>,
+    sources: Vec<AbortHandle>,
     barriers: BTreeMap<TaskId, mpsc::UnboundedSender<Barrier>>,
     mut reports: mpsc::UnboundedReceiver<Report>,
     events: mpsc::UnboundedSender<JobEvent>,
@@ -211,7 +213,7 @@ async fn drive(
                     continue;
                 }
                 Some(Report::Failed(error)) => {
-                    tasks.shutdown().await;
+                    wind_down(&mut tasks, &sources).await;
                     let _ = events.send(JobEvent::Failed(error));
                     return;
                 }
@@ -238,6 +240,19 @@ async fn drive(
                 }
             }
         }
+    }
+}
+
+/// How long tasks may take to process what had been read when a task failed.
+const WIND_DOWN: Duration = Duration::from_secs(2);
+
+/// Ends the tasks of a job that has failed. Sources stop at once; the tasks behind them end by themselves once they have seen what was
+/// sent to them, so that rows read before a bad one are not lost. A sink that blocks does not hold this up for long.
+async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
+    sources.iter().for_each(AbortHandle::abort);
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(WIND_DOWN, ended).await.is_err() {
+        tasks.shutdown().await;
     }
 }
 

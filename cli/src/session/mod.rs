@@ -333,7 +333,7 @@ impl Session {
             }
             ViewChange::As(query) => {
                 let changed = self.analyzed(true, |analyzer| {
-                    ddl::view_of(&view.name, &view.columns, query, view.comment.clone(), analyzer)
+                    ddl::view_of(&view.name, &[], query, view.comment.clone(), analyzer)
                 })?;
                 self.catalog.create(&alter.name.parts, Entry::View(Arc::new(changed)), false, true)?;
                 Ok(Outcome::Done(format!("view {} altered", alter.name)))

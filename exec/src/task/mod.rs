@@ -92,7 +92,8 @@ pub async fn run_inputs(
             return Ok(());
         }
     }
-    Ok(())
+    // The senders are gone without an end: the job is failing.
+    tail.abandon(open.epoch).await
 }
 
 /// Ends a task of its own accord.

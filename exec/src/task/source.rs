@@ -41,7 +41,13 @@ pub async fn run_source(
         // Barriers first: under load the reader always has something.
         let event = match barriers.try_recv() {
             Ok(barrier) => Event::Barrier(barrier),
-            Err(_) => next_event(reader.as_mut(), &mut barriers, &mut active, &mut skips, reports).await?,
+            Err(_) => match next_event(reader.as_mut(), &mut barriers, &mut active, &mut skips, reports).await {
+                Ok(event) => event,
+                Err(error) => {
+                    tail.abandon(open.epoch).await?;
+                    return Err(error);
+                }
+            },
         };
         match event {
             Event::Barrier(barrier) => {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tidemill_state::Epoch;
+
 use crate::changelog;
 use crate::connect::Writer;
 use crate::error::{Error, Result};
@@ -31,6 +33,15 @@ pub enum Demand {
 }
 
 impl Tail {
+    /// Lets go of rows that a sink still holds although the epoch is not complete: the job is failing, and they were read before what
+    /// it fails of.
+    pub async fn abandon(&mut self, epoch: Epoch) -> Result<()> {
+        match self {
+            Tail::Exchange { .. } => Ok(()),
+            Tail::Sink { writer, .. } => writer.flush(epoch).await,
+        }
+    }
+
     /// Delivers everything in `output`, waiting where there is no room.
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
         for message in output.drain() {

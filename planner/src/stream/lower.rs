@@ -85,13 +85,14 @@ impl Lowering<'_> {
             }),
             None => None,
         };
+        let source = scan.open(&read)?;
         let props = Props {
             schema: Arc::clone(&schema),
-            changes: Changes::Append,
+            changes: if source.retracts() { Changes::Retract { key: None } } else { Changes::Append },
             distribution: Distribution::Any,
             bounded: scan.bounded,
         };
-        let op = PlanOp::Source { table: node.table_name.to_string(), source: scan.open(&read)?, watermark };
+        let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
         let mut plan = StreamPlan { op, inputs: vec![], required: Distribution::Any, props };
         if read.len() > wanted.len() {
             plan = keep(plan, &(0..wanted.len()).collect::<Vec<_>>())?;

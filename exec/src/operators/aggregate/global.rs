@@ -60,17 +60,27 @@ impl Operator for Aggregating {
             return self.apply(&groups, &batch);
         }
         let mut start = 0;
+        let mut gone = Vec::new();
         while start < groups.len() {
             let run = run_of_distinct(&groups[start..]);
             self.apply(&groups[start..start + run], &batch.slice(start, run))?;
-            self.emit_changes(out)?;
+            let empty = self.emit_changes(out)?;
+            self.groups.reset(&empty);
+            gone.extend(empty);
             start += run;
         }
+        // Only now: a later row of the batch may have brought a group back.
+        gone.sort_unstable();
+        gone.dedup();
+        gone.retain(|&group| self.groups.rows[group as usize] == 0);
+        self.groups.remove(&gone);
         Ok(())
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
-        self.emit_changes(out)
+        let gone = self.emit_changes(out)?;
+        self.groups.remove(&gone);
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -159,9 +169,11 @@ impl Aggregating {
     }
 
     /// Emits, for each changed group, its former result with weight -1 and its present one with +1, unless they are equal.
-    fn emit_changes(&mut self, out: &mut Output) -> Result<()> {
+    ///
+    /// Returns the groups that have no rows any more, for the caller to remove.
+    fn emit_changes(&mut self, out: &mut Output) -> Result<Vec<u32>> {
         if self.changed.entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut changed = std::mem::take(&mut self.changed);
         if !self.partial {
@@ -175,11 +187,10 @@ impl Aggregating {
         }
         let gone = |entry: &Entry| (self.groups.rows[entry.group as usize] == 0).then_some(entry.group);
         let gone: Vec<u32> = changed.entries.iter().filter_map(gone).collect();
-        self.groups.remove(&gone);
         // The vectors are kept, so that a small epoch costs little beside a large state.
         changed.entries.drain(..).for_each(|entry| changed.places[entry.group as usize] = 0);
         self.changed = Changed { places: changed.places, entries: changed.entries, ..Changed::default() };
-        Ok(())
+        Ok(gone)
     }
 
     /// The net change of all entries, in their order; `None` if there is none.
