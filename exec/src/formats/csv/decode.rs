@@ -63,11 +63,11 @@ impl CsvDecoder {
                     let text = if found.unescaped { self.scratch.as_slice() } else { &bytes[found.start..found.end] };
                     let column = &mut self.rows.columns[*target];
                     if let Err(wrong) = push(column, text, found.ascii, &self.dialect, self.bad.ignore) {
-                        let why = match text {
+                        let mut why = wrong.explain(text, column.data_type());
+                        if text.is_empty() {
                             // Flink writes NULL as nothing, and reads it only if told to.
-                            b"" => "it is empty; 'csv.null-literal' = '' reads that as NULL".to_string(),
-                            text => wrong.explain(text, column.data_type()),
-                        };
+                            why += "; 'csv.null-literal' = '' reads it as NULL";
+                        }
                         return Err(Trouble::Bad(format!("column {}: {why}", column.name()), found.start));
                     }
                 }
