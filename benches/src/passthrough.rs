@@ -33,7 +33,7 @@ const PERSON: &str = "id BIGINT, name STRING, emailAddress STRING, creditCard ST
 const AUCTION: &str = "itemName STRING, description STRING, initialBid BIGINT, reserve BIGINT, expires TIMESTAMP(3), \
                        seller BIGINT, category BIGINT";
 const BID: &str = "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING";
-const STAMP: &str = "dateTime TIMESTAMP(3), extra STRING";
+const STAMP: &str = "`dateTime` TIMESTAMP(3), extra STRING";
 
 /// The table of all events, and the view of the bids in it.
 fn tables(format: Format, path: &Path) -> String {
@@ -43,17 +43,18 @@ fn tables(format: Format, path: &Path) -> String {
                 "event_type INT, person ROW<{PERSON}, {STAMP}>, auction ROW<id BIGINT, {AUCTION}, {STAMP}>,
                  bid ROW<{BID}, {STAMP}>"
             ),
-            "bid.auction, bid.bidder, bid.price, bid.channel, bid.url, bid.dateTime, bid.extra",
+            "bid.auction, bid.bidder, bid.price, bid.channel, bid.url, bid.`dateTime`, bid.extra",
         ),
         Format::Csv => (
             format!("event_type INT, {STAMP}, {PERSON}, {AUCTION}, {BID}"),
-            "auction, bidder, price, channel, url, dateTime, extra",
+            "auction, bidder, price, channel, url, `dateTime`, extra",
         ),
     };
-    let name = if format == Format::Json { "json" } else { "csv" };
+    // Empty fields are nulls: each kind of event fills its own columns.
+    let name = if format == Format::Json { "'json'" } else { "'csv', 'csv.null-literal' = ''" };
     format!(
         "SET 'execution.runtime-mode' = 'streaming';
-         CREATE TABLE events ({columns}) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = '{name}');
+         CREATE TABLE events ({columns}) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = {name});
          CREATE VIEW bids AS SELECT {bid} FROM events WHERE event_type = 2;",
         path.display()
     )
@@ -67,9 +68,9 @@ impl Passthrough {
         let tables = tables(self.format, &path);
         let (costs, _) = self.runs.repeated(&format!(
             "{tables}
-             CREATE TABLE result (auction BIGINT, bidder BIGINT, price BIGINT, dateTime TIMESTAMP(3), extra STRING)
+             CREATE TABLE passed (auction BIGINT, bidder BIGINT, price BIGINT, `dateTime` TIMESTAMP(3), extra STRING)
              WITH ('connector' = 'blackhole');
-             INSERT INTO result SELECT auction, bidder, price, dateTime, extra FROM bids"
+             INSERT INTO passed SELECT auction, bidder, price, `dateTime`, extra FROM bids"
         ))?;
         let volume = Volume { bytes, items: self.events, noun: "events" };
         figures::print(&format!("pass-through of {:?}, whole process", self.format), &costs, Some(&volume));

@@ -1,5 +1,6 @@
 //! Runs a script and keeps what every statement gave.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,9 +65,16 @@ impl Run {
     /// # Errors
     /// A setting that does not exist. What statements do wrong is part of the transcript.
     pub async fn script(&self, script: &str) -> Result<Transcript> {
+        self.script_with(script, Registry::default()).await
+    }
+
+    /// With other connectors beside the built-in ones.
+    ///
+    /// # Errors
+    /// As [`script`](Self::script).
+    pub async fn script_with(&self, script: &str, mut registry: Registry) -> Result<Transcript> {
         let printed = Arc::new(Mutex::new(String::new()));
         let copy = Arc::clone(&printed);
-        let mut registry = Registry::default();
         registry.add_connector(Arc::new(Print::to(Arc::new(move |bytes| {
             let mut printed = copy.lock().expect("nobody panics while appending");
             printed.push_str(&String::from_utf8_lossy(bytes));
@@ -133,6 +141,17 @@ pub fn push_changes(batch: &ChangeBatch, zone: &str, out: &mut Vec<Change>) {
         };
         out.push(Change { kind: batch.kind(row), print: joined(&print, ", "), client: joined(&client, "\t") });
     }
+}
+
+/// The rows that remain, sorted.
+pub fn folded(changes: impl Iterator<Item = (bool, String)>) -> Vec<String> {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    changes.for_each(|(appears, row)| *counts.entry(row).or_default() += if appears { 1 } else { -1 });
+    let repeated = |(row, count): (String, i64)| match count {
+        0.. => vec![row; count as usize],
+        _ => vec![format!("{row} (deleted {} times too often)", -count)],
+    };
+    counts.into_iter().flat_map(repeated).collect()
 }
 
 fn table(rows: &RecordBatch) -> Vec<Vec<String>> {

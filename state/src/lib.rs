@@ -3,7 +3,9 @@
 //! This crate knows Arrow, but no operator, no plan and no SQL.
 
 mod ids;
+mod key_table;
 mod keys;
 
 pub use ids::{CheckpointId, Epoch, EventTime, KEY_GROUPS, KeyGroup, KeyGroupRange};
-pub use keys::{KeyTable, hash_rows};
+pub use key_table::KeyTable;
+pub use keys::hash_rows;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Result, batch, launch};
+use tidemill_exec::{Error, Result, batch, catch_panic, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
 use tidemill_planner::dialect::{
@@ -104,6 +104,11 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement, with its place in the script.
     pub async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
+        // A statement changes the session in single steps at its end, so one that panics has changed nothing.
+        catch_panic(self.dispatch(statement)).await?
+    }
+
+    async fn dispatch(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
         match &statement.statement {
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
@@ -170,23 +175,26 @@ impl Session {
 
     async fn query(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Query> {
         let (notes, heard) = query::notes();
-        let bounded = self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?;
-        let streaming = match self.settings.runtime_mode() {
-            RuntimeMode::Automatic => !bounded,
-            RuntimeMode::Streaming => true,
-            RuntimeMode::Batch => {
+        let mode = self.settings.runtime_mode();
+        if mode != RuntimeMode::Streaming {
+            // Planned for batch before it is known to be one, because most queries are, and setting DataFusion up is a good part
+            // of what a small query takes.
+            let state = engine::state(&self.settings, false, Arc::clone(&notes))?;
+            let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+            let plan = analyzer.query(query)?;
+            let bounded = engine::is_bounded(&plan);
+            if mode == RuntimeMode::Batch {
                 require_bounded(bounded)?;
-                false
             }
-        };
-        let state = engine::state(&self.settings, streaming, notes)?;
+            if bounded {
+                let plan = analyzer.optimize_for_batch(&plan)?;
+                let rows = engine::execute(&state, &plan).await?;
+                return Ok(query::of_batch(rows, heard));
+            }
+        }
+        let state = engine::state(&self.settings, true, notes)?;
         let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
         let plan = analyzer.query(query)?;
-        if !streaming {
-            let plan = analyzer.optimize_for_batch(&plan)?;
-            let rows = engine::execute(&state, &plan).await?;
-            return Ok(query::of_batch(rows, heard));
-        }
         let plan = analyzer.optimize_for_stream(plan)?;
         let plan = stream::stream(&plan, &self.settings, state.execution_props())?;
         let (sink, events) = collect::collect();
@@ -215,12 +223,13 @@ impl Session {
             for target in targets {
                 require_bounded(engine::is_bounded(&target.plan))?;
                 let plan = analyzer.optimize_for_batch(&target.plan)?;
-                writes.push((engine::execute(&state, &plan).await?, target.sink));
+                writes.push((engine::execute(&state, &plan).await?, target.sink, target.definition.name));
             }
             let work = async move {
                 let mut rows = 0;
-                for (plan, sink) in writes {
-                    rows += batch::write(plan, sink.as_ref()).await?;
+                for (plan, sink, table) in writes {
+                    let written = catch_panic(batch::write(plan, sink.as_ref())).await.and_then(|written| written);
+                    rows += written.map_err(|error| error.in_operator(format!("sink {table}")))?;
                 }
                 Ok(rows)
             };
@@ -324,7 +333,7 @@ impl Session {
             }
             ViewChange::As(query) => {
                 let changed = self.analyzed(true, |analyzer| {
-                    ddl::view_of(&view.name, &view.columns, query, view.comment.clone(), analyzer)
+                    ddl::view_of(&view.name, &[], query, view.comment.clone(), analyzer)
                 })?;
                 self.catalog.create(&alter.name.parts, Entry::View(Arc::new(changed)), false, true)?;
                 Ok(Outcome::Done(format!("view {} altered", alter.name)))

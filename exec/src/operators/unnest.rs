@@ -1,5 +1,6 @@
 //! One row per element of an array, map or multiset.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, RecordBatch, UInt32Array};
@@ -75,21 +76,33 @@ impl Operator for Unnesting {
         if self.multiset {
             elements.counts = elements.values.pop();
         }
+        let run = elements.run(self.outer);
+        if let Some(run) = &run
+            && self.keep.is_empty()
+            && !self.ordinality
+            && batch.weights().is_none()
+        {
+            // The words of lines: nothing of the row goes with them, so there is nothing to do per element.
+            if !run.is_empty() {
+                let columns = elements.values.iter().map(|values| values.slice(run.start, run.len())).collect();
+                out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+            }
+            return Ok(());
+        }
         let (origin, index) = elements.indices(self.outer);
         if origin.is_empty() {
             return Ok(());
         }
-        // Where the elements lie one after the other, as they do unless nulls or slices intervene, they are used as they are.
-        let is_whole = index.null_count() == 0
-            && index.len() == elements.values.first().map_or(0, |values| values.len())
-            && index.values().iter().copied().eq(0..index.len() as u32);
         let origin = UInt32Array::from(origin);
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         for &column in &self.keep {
             columns.push(compute::take(batch.rows().column(column), &origin, None)?);
         }
         for values in &elements.values {
-            columns.push(if is_whole { Arc::clone(values) } else { compute::take(values, &index, None)? });
+            columns.push(match &run {
+                Some(run) => values.slice(run.start, run.len()),
+                None => compute::take(values, &index, None)?,
+            });
         }
         if self.ordinality {
             columns.push(Arc::new(ordinals(&origin, &index)));
@@ -148,6 +161,21 @@ impl Elements {
                     .why("it takes an ARRAY, MAP or MULTISET"))
             }
         }
+    }
+
+    /// The elements that come out, if they lie one after the other, as they do unless nulls, empty rows or
+    /// counts of a multiset intervene.
+    fn run(&self, outer: bool) -> Option<Range<usize>> {
+        if self.counts.is_some() {
+            return None;
+        }
+        let leaves_no_gap = |row: usize, bounds: &[i32]| {
+            let is_null = self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            if outer { !is_null && bounds[0] < bounds[1] } else { !is_null || bounds[0] == bounds[1] }
+        };
+        let all = (!outer && self.nulls.as_ref().is_none_or(|nulls| nulls.null_count() == 0))
+            || self.offsets.windows(2).enumerate().all(|(row, bounds)| leaves_no_gap(row, bounds));
+        all.then(|| self.offsets[0] as usize..self.offsets[self.offsets.len() - 1] as usize)
     }
 
     /// Per row out: the row in, and the index of the element (null for none).
@@ -229,6 +257,32 @@ mod tests {
             }
         }
         text
+    }
+
+    #[test]
+    fn elements_alone_are_the_same_elements_whatever_row_they_came_from() {
+        let alone = |rows: RecordBatch, outer| {
+            let collection = col("tags", &rows.schema()).expect("a column");
+            let schema = Arc::new(Schema::new(vec![Field::new("tag", DataType::Utf8, true)]));
+            let unnest = Unnest { collection, keep: vec![], multiset: false, ordinality: false, outer, schema };
+            let mut operator = unnest.open(&ShardContext::SINGLE).expect("it opens");
+            let mut out = Output::default();
+            operator.on_batch(Input(0), Batch::append(rows), &mut out).expect("lists unnest");
+            let batches = out.drain().filter_map(|message| match message {
+                crate::Message::Batch(batch) => Some(batch),
+                _ => None,
+            });
+            let tags = batches.flat_map(|batch| {
+                let tags = batch.rows().column(0).as_string::<i32>().clone();
+                tags.iter().map(|tag| tag.unwrap_or("null").to_string()).collect::<Vec<_>>()
+            });
+            tags.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(alone(tags(), false), "x y z null");
+        assert_eq!(alone(tags(), true), "x y null null z null");
+        assert_eq!(alone(tags().slice(1, 3), false), "z null");
+        assert_eq!(alone(tags().slice(3, 1), true), "z null");
+        assert_eq!(alone(tags().slice(1, 2), false), "");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tidemill_state::Epoch;
+
 use crate::changelog;
 use crate::connect::Writer;
 use crate::error::{Error, Result};
 use crate::exchange::{Router, Sender};
 use crate::message::Message;
 use crate::operator::Output;
-use crate::runtime::Metrics;
+use crate::runtime::{Metrics, catch_panic};
 
 pub enum Tail {
     /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
@@ -31,6 +33,15 @@ pub enum Demand {
 }
 
 impl Tail {
+    /// Lets go of rows that a sink still holds although the epoch is not complete: the job is failing, and they were read before what
+    /// it fails of.
+    pub async fn abandon(&mut self, epoch: Epoch) -> Result<()> {
+        match self {
+            Tail::Exchange { .. } => Ok(()),
+            Tail::Sink { writer, .. } => writer.flush(epoch).await,
+        }
+    }
+
     /// Delivers everything in `output`, waiting where there is no room.
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
         for message in output.drain() {
@@ -41,8 +52,9 @@ impl Tail {
                     }
                 }
                 Tail::Sink { table, writer, metrics } => {
-                    write(writer.as_mut(), message, metrics)
+                    catch_panic(write(writer.as_mut(), message, metrics))
                         .await
+                        .and_then(|written| written)
                         .map_err(|error| error.in_operator(format!("sink {table}")))?;
                 }
             }

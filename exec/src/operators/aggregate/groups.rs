@@ -96,6 +96,19 @@ impl Groups {
         self.rows[group as usize] > 0
     }
 
+    /// Forgets everything, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        let all: Vec<u32> = (0..self.keys.groups() as u32).collect();
+        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(&all));
+        self.rows.fill(0);
+        self.keys.clear();
+    }
+
+    /// Back to how groups begin, for those that have no rows any more; they stay known.
+    pub(super) fn reset(&mut self, groups: &[u32]) {
+        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
+    }
+
     /// Forgets groups that have no rows any more.
     pub(super) fn remove(&mut self, groups: &[u32]) {
         groups.iter().for_each(|&group| self.keys.remove(group));

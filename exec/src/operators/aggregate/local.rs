@@ -14,11 +14,12 @@ use crate::operator::{Input, Operator, Output};
 /// Partial results go out at the latest when so many keys have gathered: the exchange evens out, and memory stays bounded.
 const LOCAL_GROUPS: usize = 32 * 1024;
 
+/// The same for long keys.
+const LOCAL_BYTES: usize = 16 << 20;
+
 pub(super) struct LocalAggregating {
     groups: Groups,
-    key_types: Vec<DataType>,
     keys: Vec<usize>,
-    columns: Vec<AggregateColumn>,
     schema: SchemaRef,
 }
 
@@ -28,7 +29,7 @@ impl Operator for LocalAggregating {
         let mut groups = Vec::new();
         self.groups.intern(&keys, batch.len(), &mut groups)?;
         self.groups.update(&groups, batch.rows(), batch.weights().map(|weights| &weights.values()[..]))?;
-        if self.groups.keys.len() >= LOCAL_GROUPS {
+        if self.groups.keys.len() >= LOCAL_GROUPS || self.groups.keys.bytes() > LOCAL_BYTES {
             self.emit(out)?;
         }
         Ok(())
@@ -41,12 +42,12 @@ impl Operator for LocalAggregating {
 
 impl LocalAggregating {
     pub(super) fn new(
-        key_types: Vec<DataType>,
+        key_types: &[DataType],
         keys: Vec<usize>,
-        columns: Vec<AggregateColumn>,
+        columns: &[AggregateColumn],
         schema: SchemaRef,
     ) -> Result<LocalAggregating> {
-        Ok(LocalAggregating { groups: Groups::new(&key_types, &columns)?, key_types, keys, columns, schema })
+        Ok(LocalAggregating { groups: Groups::new(key_types, columns)?, keys, schema })
     }
 
     fn emit(&mut self, out: &mut Output) -> Result<()> {
@@ -56,7 +57,7 @@ impl LocalAggregating {
         let all: Vec<u32> = self.groups.keys.live().collect();
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), self.groups.partials(&all)?)?;
         out.send(Batch::append(rows));
-        self.groups = Groups::new(&self.key_types, &self.columns)?;
+        self.groups.clear();
         Ok(())
     }
 }

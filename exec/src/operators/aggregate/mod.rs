@@ -135,7 +135,7 @@ impl OperatorSpec for LocalAggregate {
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         let key_types = key_types(&self.input, &self.keys);
-        Ok(Box::new(LocalAggregating::new(key_types, self.keys.clone(), self.columns.clone(), self.schema())?))
+        Ok(Box::new(LocalAggregating::new(&key_types, self.keys.clone(), &self.columns, self.schema())?))
     }
 }
 

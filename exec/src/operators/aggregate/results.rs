@@ -1,11 +1,9 @@
 //! Former and present results, compared.
 
-use std::cmp::Ordering;
-use std::sync::Arc;
+use arrow::array::{Array, ArrayRef, DynComparator};
+use arrow::compute;
 
-use arrow::array::{Array, ArrayRef, DynComparator, make_comparator};
-use arrow::compute::{self, SortOptions};
-
+use crate::compare::comparator;
 use crate::error::Result;
 
 /// Former and present results one after the other, comparable by row.
@@ -33,23 +31,5 @@ impl Results {
 
     pub(super) fn equal(&self, a: u32, b: u32) -> bool {
         self.comparators.iter().all(|compare| compare(a as usize, b as usize).is_eq())
-    }
-}
-
-/// Compares rows of one column; a type without an order is compared by content.
-fn comparator(column: &ArrayRef) -> Result<DynComparator> {
-    match make_comparator(column, column, SortOptions::default()) {
-        Ok(comparator) => Ok(comparator),
-        Err(_) => {
-            let column = Arc::clone(column);
-            Ok(Box::new(move |a, b| {
-                // Only equal or not is asked for.
-                if column.slice(a, 1).to_data() == column.slice(b, 1).to_data() {
-                    Ordering::Equal
-                } else {
-                    Ordering::Less
-                }
-            }))
-        }
     }
 }

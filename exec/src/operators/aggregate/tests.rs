@@ -49,8 +49,8 @@ fn an_epoch_emits_the_net_change_of_each_key_and_unchanged_results_stay_silent()
             + bob 1
             + ann 2
             | 1
-                => + ann  2  7
                 => + bob  1  1
+                => + ann  2  7
             + ann 1
             + null 4          // null is a key like any other
             | 2
