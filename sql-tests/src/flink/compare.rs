@@ -48,8 +48,9 @@ async fn run(case: &Case, emit: &str) -> Verdict {
     };
     let compared = compare(case, emit == "each-row", &transcript, out.path());
     match (compared, first_not_yet(&transcript)) {
-        (Ok(()), _) => Verdict::Pass,
-        (Err(_), Some(what)) => Verdict::NotYet(what),
+        // To fail where Flink fails, but for want of the feature, proves nothing.
+        (_, Some(what)) => Verdict::NotYet(what),
+        (Ok(()), None) => Verdict::Pass,
         (Err((why, details)), None) => Verdict::Fail(why, details),
     }
 }
@@ -197,6 +198,8 @@ fn shown(case: &Case, transcript: &Transcript) -> Compared {
             Gave::Table(ours) => {
                 let flink: Vec<String> = flink.iter().filter(|line| line.starts_with('|')).map(|l| cells(l)).collect();
                 let ours: Vec<String> = ours.iter().map(|row| row.join(" | ")).collect();
+                // Of a table without rows Flink shows nothing, not even the names of the columns.
+                let ours = if ours.len() == 1 && flink.is_empty() { Vec::new() } else { ours };
                 same(&ran.text, &ours, &flink)?;
             }
             Gave::Text(ours) if ran.text.to_uppercase().starts_with("SHOW CREATE TABLE") => {
