@@ -184,16 +184,18 @@ fn statements_of(text: &str) -> Vec<String> {
 /// written, and plans are our own.
 fn shown(case: &Case, transcript: &Transcript) -> Compared {
     let Some(text) = case.expected("text") else { return Ok(()) };
-    let mut blocks: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    let mut block = None;
+    let mut blocks: Vec<(String, Vec<&str>)> = Vec::new();
     for line in text.lines() {
-        match line.strip_prefix("-- ") {
-            Some(statement) => block = Some(blocks.entry(words(statement)).or_default()),
-            None => block.iter_mut().for_each(|block| block.push(line)),
+        match (line.strip_prefix("-- "), blocks.last_mut()) {
+            (Some(statement), _) => blocks.push((words(statement), Vec::new())),
+            (None, Some((_, block))) => block.push(line),
+            (None, None) => {}
         }
     }
     for ran in &transcript.statements {
-        let Some(flink) = blocks.get(&words(&ran.text)) else { continue };
+        // In the order of the script, which may show the same twice.
+        let Some(place) = blocks.iter().position(|(statement, _)| *statement == words(&ran.text)) else { continue };
+        let (_, flink) = blocks.remove(place);
         match &ran.gave {
             Gave::Table(ours) => {
                 let flink: Vec<String> = flink.iter().filter(|line| line.starts_with('|')).map(|l| cells(l)).collect();
