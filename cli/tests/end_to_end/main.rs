@@ -4,7 +4,6 @@
 
 mod bad_input;
 mod command_line;
-mod custom_connector;
 mod files;
 mod interrupts;
 mod outputs;

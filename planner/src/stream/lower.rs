@@ -54,7 +54,7 @@ impl Lowering<'_> {
                 Some(unnest) => self.unnest(unnest, None).map(|(plan, _)| plan),
                 None => Err(unsupported(node.node.name())),
             },
-            LogicalPlan::Join(_) => Err(unsupported("a join")),
+            LogicalPlan::Join(_) => Err(unsupported("a join (IN, EXISTS, INTERSECT and EXCEPT are joins too)")),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
             LogicalPlan::Sort(node) => Err(unsorted(node)),
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
