@@ -43,18 +43,18 @@ fn tables(format: Format, path: &Path) -> String {
                 "event_type INT, person ROW<{PERSON}, {STAMP}>, auction ROW<id BIGINT, {AUCTION}, {STAMP}>,
                  bid ROW<{BID}, {STAMP}>"
             ),
-            "bid.auction AS auction, bid.bidder AS bidder, bid.price AS price, bid.channel AS channel, bid.url AS url,
-             bid.`dateTime` AS `dateTime`, bid.extra AS extra",
+            "bid.auction, bid.bidder, bid.price, bid.channel, bid.url, bid.`dateTime`, bid.extra",
         ),
         Format::Csv => (
             format!("event_type INT, {STAMP}, {PERSON}, {AUCTION}, {BID}"),
             "auction, bidder, price, channel, url, `dateTime`, extra",
         ),
     };
-    let name = if format == Format::Json { "json" } else { "csv', 'csv.null-literal' = '" };
+    // Empty fields are nulls: each kind of event fills its own columns.
+    let name = if format == Format::Json { "'json'" } else { "'csv', 'csv.null-literal' = ''" };
     format!(
         "SET 'execution.runtime-mode' = 'streaming';
-         CREATE TABLE events ({columns}) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = '{name}');
+         CREATE TABLE events ({columns}) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = {name});
          CREATE VIEW bids AS SELECT {bid} FROM events WHERE event_type = 2;",
         path.display()
     )

@@ -85,7 +85,8 @@ impl Names for Session {
     fn options(&self) -> Vec<String> {
         let connectors = self.registry().connectors().flat_map(|connector| connector.options());
         let formats = self.registry().formats().flat_map(|format| format.options());
-        connectors.chain(formats).map(|option| option.name.to_string()).collect()
+        let own = ["connector".to_string()].into_iter();
+        own.chain(connectors.chain(formats).map(|option| option.name.to_string())).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use tidemill_exec::Error;
+use tidemill_exec::connectors::terminal::is_output_closed;
 
 /// A statement that failed, or an output that does not take more: the first is reported, the second ends the program.
 #[derive(Debug)]
@@ -15,8 +16,12 @@ pub enum Failure {
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl From<Error> for Failure {
+    /// A sink that finds standard output closed fails like any other; to the program it is the end, as for a SELECT.
     fn from(error: Error) -> Failure {
-        Failure::Statement(error)
+        match is_output_closed(&error) {
+            true => Failure::Output(io::ErrorKind::BrokenPipe.into()),
+            false => Failure::Statement(error),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use tidemill_exec::Error;
+use tidemill_exec::connectors::terminal::is_output_closed;
 use tidemill_planner::dialect;
 use tokio::runtime::{Builder, Runtime};
 
@@ -158,6 +159,7 @@ pub async fn scripts_to_end(
             () = interrupts.pressed() => return Ok(Exit::Interrupted),
         };
         match report {
+            Some(Report { news: News::Failed(error), .. }) if is_output_closed(&error) => return Err(error.into()),
             Some(report) => {
                 if say(&report, screen) {
                     exit = Exit::Failed;

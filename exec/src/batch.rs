@@ -14,12 +14,15 @@ use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemill_state::Epoch;
+use tokio::time::Instant;
 
 use crate::changelog::ChangeBatch;
 use crate::connect::{Sink, Source, SplitId};
 use crate::error::{Error, Result};
 use crate::message::{Barrier, Batch, Message};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
+use crate::runtime::catch_panic;
+use crate::task::Skips;
 
 type DataFusionResult<T> = std::result::Result<T, DataFusionError>;
 
@@ -100,13 +103,13 @@ impl ExecutionPlan for SourceExec {
         let (source, table, notes) = (Arc::clone(&self.source), self.table.clone(), Arc::clone(&self.notes));
         let rows = stream::once(async move {
             let reader = source.open(splits).await?;
-            Ok::<_, Error>(stream::try_unfold((reader, table, notes), |(mut reader, table, notes)| async move {
-                let Some(read) = reader.next().await? else { return Ok(None) };
-                if let Some(skipped) = &read.skipped {
-                    let (count, records) = (skipped.records, if skipped.records == 1 { "record" } else { "records" });
-                    notes(format!("{table}: skipped {count} bad {records}, such as {}", skipped.example));
+            let skips = Skips::new(&table, move |note| notes(note));
+            Ok::<_, Error>(stream::try_unfold((reader, skips), |(mut reader, mut skips)| async move {
+                let Some(read) = catch_panic(reader.next()).await?? else { return Ok(None) };
+                if let Some(skipped) = read.skipped {
+                    skips.add(skipped, Instant::now());
                 }
-                Ok(Some((read.rows.into_parts().0, (reader, table, notes))))
+                Ok(Some((read.rows.into_rows(), (reader, skips))))
             }))
         })
         .try_flatten();
@@ -212,7 +215,7 @@ fn run(operator: &mut dyn Operator, rows: Option<RecordBatch>) -> Result<Vec<Rec
         }
     }
     let emitted = output.drain().filter_map(|message| match message {
-        Message::Batch(batch) => Some(batch.into_parts().0),
+        Message::Batch(batch) => Some(batch.into_rows()),
         _ => None,
     });
     Ok(emitted.collect())

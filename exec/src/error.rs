@@ -163,7 +163,9 @@ impl From<datafusion_common::DataFusionError> for Error {
             E::Context(_, inner) | E::Diagnostic(_, inner) => (*inner).into(),
             E::ArrowError(inner, _) => match *inner {
                 arrow::error::ArrowError::ExternalError(external) => E::External(external).into(),
-                arrow::error::ArrowError::DivideByZero => Error::new("division by zero"),
+                arrow::error::ArrowError::DivideByZero => {
+                    Error::new("division by zero").fix("write a / NULLIF(b, 0) to get NULL instead")
+                }
                 arrow::error::ArrowError::ComputeError(what)
                 | arrow::error::ArrowError::CastError(what)
                 | arrow::error::ArrowError::ParseError(what)

@@ -55,8 +55,8 @@ pub struct WatermarkStrategy {
 pub enum Tail {
     /// Along the stage's edge.
     Exchange,
-    /// Into a table; `key` identifies a row of an updating stream, if known.
-    Sink { table: String, sink: Arc<dyn Sink>, key: Option<Vec<usize>> },
+    /// Into a table.
+    Sink { table: String, sink: Arc<dyn Sink> },
 }
 
 /// Index into [`JobGraph::stages`].

@@ -27,4 +27,4 @@ pub use error::{Error, Place, Result};
 pub use graph::JobGraph;
 pub use message::{Barrier, Batch, Changes, Message};
 pub use operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
-pub use runtime::{Job, JobEvent, Metrics, launch};
+pub use runtime::{Job, JobEvent, Metrics, catch_panic, launch};

@@ -1,6 +1,5 @@
 //! Runs job graphs in this process: opens sources and sinks, wires channels, spawns tasks, drives the coordinator.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tidemill_state::Epoch;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::connect::SplitId;
@@ -93,6 +92,7 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
     let mut wiring = Wiring::new(&graph);
     let mut tasks = JoinSet::new();
     let mut barriers = BTreeMap::new();
+    let mut sources = Vec::new();
     let mut next_task = 0;
 
     for (id, stage) in graph.stages.into_iter().enumerate() {
@@ -109,10 +109,10 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
             let chain = Chain::open(&stage.chain, &context)?;
             let tail = match &stage.tail {
                 GraphTail::Exchange => wiring.tail(StageId(id), shard),
-                GraphTail::Sink { table, sink, key } => {
+                GraphTail::Sink { table, sink } => {
                     let writer =
                         sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
-                    Tail::Sink { table: table.clone(), writer, key: key.clone(), metrics: Arc::clone(&metrics) }
+                    Tail::Sink { table: table.clone(), writer, metrics: Arc::clone(&metrics) }
                 }
             };
             let reports = Reports { task: TaskId(next_task), signals: signals.clone(), metrics: Arc::clone(&metrics) };
@@ -130,15 +130,15 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                     let (barrier, barrier_inbox) = mpsc::unbounded_channel();
                     barriers.insert(reports.task, barrier);
                     let watermark = head.watermark.clone();
-                    tasks.spawn(supervise(reports, async move |reports| {
+                    sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
                         run_source(reader, watermark, barrier_inbox, chain, tail, reports, &table)
                             .await
                             .map_err(|error| error.in_operator(operator))
-                    }));
+                    })));
                 }
                 _ => {
                     let (inbox, inputs) = wiring.inbox(StageId(id), shard);
-                    tasks.spawn(supervise(reports, async move |reports| {
+                    tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
                         run_inputs(inbox, inputs, chain, tail, reports).await
                     }));
                 }
@@ -148,7 +148,7 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
 
     let (events, job_events) = mpsc::unbounded_channel();
     let coordinator = Coordinator::new((0..next_task).map(TaskId), barriers.keys().copied(), epoch_interval);
-    let driver = tokio::spawn(drive(coordinator, tasks, barriers, reports, events, Arc::clone(&metrics)));
+    let driver = tokio::spawn(drive(coordinator, tasks, sources, barriers, reports, events, Arc::clone(&metrics)));
     Ok(Job { metrics, events: job_events, driver })
 }
 
@@ -161,31 +161,36 @@ fn share(splits: Vec<SplitId>, parallelism: u16) -> Vec<Vec<SplitId>> {
     shares
 }
 
-/// Runs a task and reports how it ended. A panic is a failure like any other: the job ends, the process goes on.
-async fn supervise(reports: Reports, task: impl AsyncFnOnce(&Reports) -> Result<()>) {
-    let outcome = std::panic::AssertUnwindSafe(task(&reports)).catch_unwind().await;
-    let failed = match outcome {
-        Ok(Ok(())) => return reports.signal(Signal::Finished(reports.task)),
-        Ok(Err(error)) => error,
-        Err(panic) => {
-            Error::new(format!("a bug: {}", panic_text(panic.as_ref()))).why("an invariant of the engine does not hold")
+/// Runs a task and reports how it ended. A panic is a failure like any other: the job ends, the process goes on. Which of the
+/// task's `operators` panicked is not known; an error usually says its own.
+async fn supervise(reports: Reports, operators: String, task: impl AsyncFnOnce(&Reports) -> Result<()>) {
+    match catch_panic(task(&reports)).await.and_then(|outcome| outcome) {
+        Ok(()) => reports.signal(Signal::Finished(reports.task)),
+        Err(error) => {
+            let _ = reports.signals.send(Report::Failed(error.in_operator(operators)));
         }
-    };
-    let _ = reports.signals.send(Report::Failed(failed));
+    }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a task panicked")
+/// Runs work that calls code of others, such as a connector of the user's. A panic in it becomes an error.
+///
+/// # Errors
+/// The work panicked. What it had borrowed may be half changed, so nothing of it should be used again.
+pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T> {
+    std::panic::AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason");
+        Error::new(format!("a bug: {text}"))
+            .why("the code panicked: something it relies on does not hold")
+            .fix("report it, with the statement; if the connector is yours, the lines above show where")
+    })
 }
 
 /// Feeds the coordinator and does what it says, until the job ends. Dropping the future aborts all tasks.
 async fn drive(
     mut coordinator: Coordinator,
     mut tasks: JoinSet<()>,
+    sources: Vec<AbortHandle>,
     barriers: BTreeMap<TaskId, mpsc::UnboundedSender<Barrier>>,
     mut reports: mpsc::UnboundedReceiver<Report>,
     events: mpsc::UnboundedSender<JobEvent>,
@@ -208,7 +213,7 @@ async fn drive(
                     continue;
                 }
                 Some(Report::Failed(error)) => {
-                    tasks.shutdown().await;
+                    wind_down(&mut tasks, &sources).await;
                     let _ = events.send(JobEvent::Failed(error));
                     return;
                 }
@@ -235,6 +240,19 @@ async fn drive(
                 }
             }
         }
+    }
+}
+
+/// How long tasks may take to process what had been read when a task failed.
+const WIND_DOWN: Duration = Duration::from_secs(2);
+
+/// Ends the tasks of a job that has failed. Sources stop at once; the tasks behind them end by themselves once they have seen what was
+/// sent to them, so that rows read before a bad one are not lost. A sink that blocks does not hold this up for long.
+async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
+    sources.iter().for_each(AbortHandle::abort);
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(WIND_DOWN, ended).await.is_err() {
+        tasks.shutdown().await;
     }
 }
 

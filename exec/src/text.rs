@@ -16,5 +16,8 @@ pub(crate) use number::strip_trailing_zeros;
 pub use number::{push_decimal, push_decimal_scientific, push_double, push_float};
 pub(crate) use style::push_plain;
 pub use style::{ColumnText, TextStyle};
-pub use time::{Digits, civil_from_days, days_from_civil, push_date, push_time, push_timestamp, split_time};
+pub use time::{
+    Digits, civil_from_days, days_from_civil, push_date, push_day_time, push_months, push_time, push_timestamp,
+    split_time,
+};
 pub use zone::Zone;

@@ -166,7 +166,7 @@ fn source(source: Numbers, parallelism: u16) -> Stage {
 }
 
 fn stage(chain: Vec<Arc<dyn OperatorSpec>>, collected: &Collected, parallelism: u16) -> Stage {
-    let tail = Tail::Sink { table: "result".to_string(), sink: collected.sink.clone(), key: None };
+    let tail = Tail::Sink { table: "result".to_string(), sink: collected.sink.clone() };
     Stage { name: "stage".to_string(), head: Head::Inputs, chain, tail, parallelism }
 }
 

@@ -21,7 +21,7 @@ struct Compiler {
 
 impl Compiler {
     fn sink(&mut self, mut plan: StreamPlan) -> Result<()> {
-        let (PlanOp::Sink { table, sink, key }, Some(input)) = (plan.op, plan.inputs.pop()) else {
+        let (PlanOp::Sink { table, sink }, Some(input)) = (plan.op, plan.inputs.pop()) else {
             return Err(Error::new("a job must end in a sink").fix("write INSERT INTO a table"));
         };
         let stage = self.node(input)?;
@@ -29,7 +29,7 @@ impl Compiler {
             Some(most) if most < stage.parallelism => self.exchange(stage, Exchange::Spread, most),
             _ => stage,
         };
-        self.close(stage, Tail::Sink { table, sink, key });
+        self.close(stage, Tail::Sink { table, sink });
         Ok(())
     }
 

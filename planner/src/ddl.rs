@@ -295,7 +295,9 @@ fn apply(table: &mut Table, item: &SchemaItem, modify: bool, time_zone: &str) ->
                 Some(sql::Position::After(name)) => Some(position(table, name)? + 1),
                 None => former,
             };
-            if let (Some(at), Some(column)) = (at, table.columns.pop()) {
+            if let Some(at) = at
+                && let Some(column) = table.columns.pop()
+            {
                 table.columns.insert(at, column);
             }
         }

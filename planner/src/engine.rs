@@ -167,8 +167,12 @@ pub async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dy
     Ok(state.query_planner().create_physical_plan(plan, state).await?)
 }
 
-/// Starts a batch plan; its rows come in one stream.
+/// Plans and starts a batch query.
 pub async fn execute(state: &SessionState, plan: &LogicalPlan) -> tidemill_exec::Result<SendableRecordBatchStream> {
-    let physical = physical(state, plan).await?;
+    start(state, physical(state, plan).await?)
+}
+
+/// Starts a batch plan that is complete; its rows come in one stream.
+pub fn start(state: &SessionState, physical: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
     Ok(datafusion::physical_plan::execute_stream(physical, state.task_ctx())?)
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::Column;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use tidemill_exec::batch::OperatorExec;
 use tidemill_exec::connect::{Registry, Sink, TableDefinition};
 use tidemill_exec::operators::NotNull;
-use tidemill_exec::{Changes, Error, Result};
+use tidemill_exec::{Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Entry, Table};
@@ -198,29 +200,30 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
     if !input.props.changes.is_append() && !target.definition.key.is_empty() {
         same_key(&target.definition, input.props.changes.key())?;
     }
-    let columns: Vec<usize> = target
-        .definition
-        .schema
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(_, field)| !field.is_nullable())
-        .map(|(n, _)| n)
-        .collect();
-    let checked = match columns.is_empty() {
-        true => input,
-        false => {
+    let checked = match not_null(target, Arc::clone(&input.props.schema), settings) {
+        None => input,
+        Some(check) => {
             let (changes, distribution) = (input.props.changes.clone(), input.props.distribution.clone());
-            let check = NotNull {
-                columns,
-                drop: settings.drops_nulls(),
-                table: name.clone(),
-                schema: Arc::clone(&input.props.schema),
-            };
             StreamPlan::operator(check, input, changes, distribution)
         }
     };
     Ok(with_sink(name, Arc::clone(&target.sink), checked))
+}
+
+/// A batch plan whose rows fit the sink's NOT NULL columns.
+pub fn batch(target: &Target, input: Arc<dyn ExecutionPlan>, settings: &Settings) -> Arc<dyn ExecutionPlan> {
+    match not_null(target, input.schema(), settings) {
+        None => input,
+        Some(check) => Arc::new(OperatorExec::new(Arc::new(check), input)),
+    }
+}
+
+/// What guards the NOT NULL columns of a sink; `None` if it has none.
+fn not_null(target: &Target, schema: SchemaRef, settings: &Settings) -> Option<NotNull> {
+    let fields = target.definition.schema.fields().iter().enumerate();
+    let columns: Vec<usize> = fields.filter(|(_, field)| !field.is_nullable()).map(|(n, _)| n).collect();
+    let table = target.definition.name.clone();
+    (!columns.is_empty()).then(|| NotNull { columns, drop: settings.drops_nulls(), table, schema })
 }
 
 /// A table with a primary key keeps one row per key, so the query must change rows by that key, or one row would overwrite another.
@@ -244,10 +247,6 @@ fn same_key(table: &TableDefinition, key: Option<&[usize]>) -> Result<()> {
 /// A plan that ends in `sink`.
 pub fn with_sink(table: &str, sink: Arc<dyn Sink>, input: StreamPlan) -> StreamPlan {
     let props = input.props.clone();
-    let key = match &props.changes {
-        Changes::Append => None,
-        Changes::Retract { key } => key.clone(),
-    };
-    let op = PlanOp::Sink { table: table.to_string(), sink, key };
+    let op = PlanOp::Sink { table: table.to_string(), sink };
     StreamPlan { op, inputs: vec![input], required: Distribution::Any, props }
 }

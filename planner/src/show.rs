@@ -130,8 +130,10 @@ pub fn create_table(table: &Table, catalog: &Catalog) -> String {
     }
     let options: Vec<String> =
         table.options.iter().map(|(key, value)| format!("  '{key}' = '{}'", escaped(value))).collect();
-    let _ = write!(text, "WITH (\n{}\n)", options.join(",\n"));
-    text
+    if !options.is_empty() {
+        let _ = write!(text, "WITH (\n{}\n)", options.join(",\n"));
+    }
+    text.trim_end().to_string()
 }
 
 /// `SHOW CREATE VIEW v`

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use tidemill_exec::{Error, Job, JobEvent, Metrics, Result};
+use tidemill_exec::{Error, Job, JobEvent, Metrics, Result, catch_panic};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -128,7 +128,7 @@ impl Jobs {
         let job = id.clone();
         let ended = Arc::clone(&sender);
         let task = tokio::spawn(async move {
-            let (status, news) = match work.await {
+            let (status, news) = match catch_panic(work).await.and_then(|outcome| outcome) {
                 Ok(rows) => (JobStatus::Finished, News::Finished(format!("{} written", super::query::rows(rows)))),
                 Err(error) => (JobStatus::Failed(error.clone()), News::Failed(error)),
             };

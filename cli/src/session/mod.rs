@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidemill_exec::connect::Registry;
-use tidemill_exec::{Error, Result, batch, launch};
+use tidemill_exec::{Error, Result, batch, catch_panic, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
 use tidemill_planner::dialect::{
@@ -104,6 +104,11 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement, with its place in the script.
     pub async fn execute(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
+        // A statement changes the session in single steps at its end, so one that panics has changed nothing.
+        catch_panic(self.dispatch(statement)).await?
+    }
+
+    async fn dispatch(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
         match &statement.statement {
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
@@ -218,12 +223,14 @@ impl Session {
             for target in targets {
                 require_bounded(engine::is_bounded(&target.plan))?;
                 let plan = analyzer.optimize_for_batch(&target.plan)?;
-                writes.push((engine::execute(&state, &plan).await?, target.sink));
+                let physical = insert::batch(&target, engine::physical(&state, &plan).await?, &self.settings);
+                writes.push((engine::start(&state, physical)?, target.sink, target.definition.name));
             }
             let work = async move {
                 let mut rows = 0;
-                for (plan, sink) in writes {
-                    rows += batch::write(plan, sink.as_ref()).await?;
+                for (plan, sink, table) in writes {
+                    let written = catch_panic(batch::write(plan, sink.as_ref())).await.and_then(|written| written);
+                    rows += written.map_err(|error| error.in_operator(format!("sink {table}")))?;
                 }
                 Ok(rows)
             };
@@ -326,9 +333,8 @@ impl Session {
                 Ok(Outcome::Done(format!("view {} is now {name}", alter.name)))
             }
             ViewChange::As(query) => {
-                let changed = self.analyzed(true, |analyzer| {
-                    ddl::view_of(&view.name, &view.columns, query, view.comment.clone(), analyzer)
-                })?;
+                let changed = self
+                    .analyzed(true, |analyzer| ddl::view_of(&view.name, &[], query, view.comment.clone(), analyzer))?;
                 self.catalog.create(&alter.name.parts, Entry::View(Arc::new(changed)), false, true)?;
                 Ok(Outcome::Done(format!("view {} altered", alter.name)))
             }

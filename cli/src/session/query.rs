@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tidemill_exec::batch::Notes;
-use tidemill_exec::{ChangeBatch, Changes, Job, JobEvent, Result};
+use tidemill_exec::{ChangeBatch, Changes, Job, JobEvent, Result, catch_panic};
 use tidemill_planner::stream::Props;
 use tokio::sync::mpsc;
 
@@ -66,10 +66,11 @@ pub(super) fn of_batch(mut rows: SendableRecordBatchStream, mut notes: mpsc::Unb
                 biased;
                 Some(note) = notes.recv() => Ok(Event::Note(note)),
                 () = events.closed() => return,
-                next = rows.next() => match next {
-                    Some(Ok(rows)) => Ok(Event::Changes(ChangeBatch::inserts(rows))),
-                    Some(Err(error)) => Err(error.into()),
-                    None => break,
+                next = catch_panic(rows.next()) => match next {
+                    Ok(Some(Ok(rows))) => Ok(Event::Changes(ChangeBatch::inserts(rows))),
+                    Ok(Some(Err(error))) => Err(error.into()),
+                    Ok(None) => break,
+                    Err(panic) => Err(panic),
                 },
             };
             let failed = event.is_err();

@@ -11,8 +11,7 @@ Tables
 
 Queries
   SELECT id, SUM(amount) FROM orders GROUP BY id;
-  SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
-    GROUP BY window_start, window_end;
+  SELECT word, COUNT(*) FROM lines CROSS JOIN UNNEST(SPLIT(line, ' ')) AS t (word) GROUP BY word;
   EXPLAIN SELECT id, SUM(amount) FROM orders GROUP BY id;
 
 Jobs

@@ -34,7 +34,14 @@ impl Completer for Helper {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> Result<(usize, Vec<Pair>)> {
-        let completion = complete(line, position, &self.vocabulary);
+        let mut completion = complete(line, position, &self.vocabulary);
+        // What can only be this is done; at the end of the line the next word can follow at once.
+        if let [only] = completion.candidates.as_mut_slice()
+            && position == line.len()
+            && !only.ends_with(['(', '.'])
+        {
+            only.push(' ');
+        }
         let pairs = completion
             .candidates
             .into_iter()

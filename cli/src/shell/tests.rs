@@ -114,6 +114,11 @@ mod pseudo_terminal {
         typist.wait_for("| one  | 1 |");
         typist.wait_for("(1 row, ");
 
+        // What is typed while a statement runs is the next one.
+        typist.enter("SELECT 1;\rSELECT 1;");
+        typist.wait_for("(1 row, ");
+        typist.wait_for("(1 row, ");
+
         // A statement may span lines, and a line may hold several up to one that fails.
         typist.enter("SHOW\r TABLES; SELECT 1;");
         typist.wait_for("nobody knows");

@@ -82,12 +82,13 @@ pub async fn run(mut query: Query, zone: Zone, screen: &mut Screen, started: Ins
     drop(query);
     picture.erase(&mut screen.out)?;
     drop(raw);
-    let stopped = ended?;
+    // The last picture stays, also above an error: it is the answer over what was read.
     Style { format: Format::Table, zone }.print(&bag.rows(FINAL_ROWS_MAX)?, &mut screen.out)?;
     if bag.len() > FINAL_ROWS_MAX {
         writeln!(screen.out, "... and {} more rows", bag.len() - FINAL_ROWS_MAX)?;
     }
-    Ok(Summary { rows: bag.len() as u64, is_changelog: false, stopped })
+    screen.out.flush()?;
+    Ok(Summary { rows: bag.len() as u64, is_changelog: false, stopped: ended? })
 }
 
 fn apply(bag: &mut Bag, coming: &mut Vec<ChangeBatch>) -> Result<()> {

@@ -94,7 +94,7 @@ impl Registry {
         };
         let Some(connector) = self.connectors.get(name) else {
             if CONNECTORS_TO_COME.contains(&name) {
-                return Err(Error::new(format!("connector '{name}' of {of} is not there yet"))
+                return Err(Error::new(format!("cannot use connector '{name}' of {of} yet"))
                     .fix(format!("use one of {}", self.names().join(", "))));
             }
             return Err(Error::new(format!("unknown connector '{name}' of {of}")).nearest(name, self.names()));
@@ -113,7 +113,7 @@ impl Registry {
     pub fn format(&self, name: &str, table: &TableDefinition) -> Result<&Arc<dyn Format>> {
         self.formats.get(name).ok_or_else(|| {
             if FORMATS_TO_COME.contains(&name) {
-                return Error::new(format!("format '{name}' of table {} is not there yet", table.name))
+                return Error::new(format!("cannot use format '{name}' of table {} yet", table.name))
                     .fix(format!("use one of {}", self.formats.keys().copied().collect::<Vec<_>>().join(", ")));
             }
             Error::new(format!("unknown format '{name}' of table {}", table.name))

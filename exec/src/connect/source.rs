@@ -15,6 +15,11 @@ pub trait Source: Debug + Send + Sync {
     /// Whether reading ends by itself.
     fn bounded(&self) -> bool;
 
+    /// Whether it takes rows back: its batches have weights. The rows of any other source only ever appear.
+    fn retracts(&self) -> bool {
+        false
+    }
+
     /// The independently readable parts that exist now, in a stable order.
     ///
     /// Called once, before anything is read; a place that does not exist is an error here.

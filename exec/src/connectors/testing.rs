@@ -148,7 +148,7 @@ pub fn changes(table: &TableDefinition, lines: &[&str]) -> ChangeBatch {
         decoder.decode(line.as_bytes(), true).unwrap();
         batches.extend(decoder.flush().unwrap());
     }
-    ChangeBatch::inserts(Batch::concat(&table.schema, &batches).unwrap().into_parts().0)
+    ChangeBatch::inserts(Batch::concat(&table.schema, &batches).unwrap().into_rows())
 }
 
 /// Everything a reader gives, as lines.

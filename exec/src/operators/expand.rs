@@ -57,7 +57,7 @@ impl Operator for Expanding {
         let order: UInt32Array = (0..rows).flat_map(|row| (0..count).map(move |n| n * rows + row)).collect();
         let origin: UInt32Array = (0..rows).flat_map(|row| (0..count).map(move |_| row)).collect();
         let all = compute::take_record_batch(&all, &order)?;
-        out.send(batch.take(&origin)?.with_rows(all));
+        out.send(batch.derived(all, &origin)?);
         Ok(())
     }
 }

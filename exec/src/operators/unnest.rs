@@ -107,11 +107,7 @@ impl Operator for Unnesting {
         if self.ordinality {
             columns.push(Arc::new(ordinals(&origin, &index)));
         }
-        let weights = match batch.weights() {
-            Some(weights) => Some(compute::take(weights, &origin, None)?.as_primitive().clone()),
-            None => None,
-        };
-        out.send(Batch::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?, weights));
+        out.send(batch.derived(RecordBatch::try_new(Arc::clone(&self.schema), columns)?, &origin)?);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Everything that waits is here; operators only compute.
 
 mod chain;
+mod skips;
 mod source;
 mod tail;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use chain::Chain;
+pub use skips::Skips;
 pub use source::run_source;
 pub use tail::{Demand, Tail};
 
@@ -90,7 +92,8 @@ pub async fn run_inputs(
             return Ok(());
         }
     }
-    Ok(())
+    // The senders are gone without an end: the job is failing.
+    tail.abandon(open.epoch).await
 }
 
 /// Ends a task of its own accord.

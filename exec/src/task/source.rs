@@ -1,6 +1,7 @@
 //! A task that reads a table.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
@@ -9,8 +10,9 @@ use arrow::compute;
 use arrow::datatypes::Int64Type;
 use tidemill_state::{Epoch, EventTime};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::{Chain, Demand, Reports, Tail, finish};
+use super::{Chain, Demand, Reports, Skips, Tail, finish};
 use crate::connect::{Reader, SplitBatch, SplitId};
 use crate::coordinator::Signal;
 use crate::error::Result;
@@ -18,6 +20,7 @@ use crate::exchange::Aligned;
 use crate::graph::WatermarkStrategy;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Output};
+use crate::runtime::catch_panic;
 
 /// Reads until the source ends, the chain has all it needs, or nobody wants its rows; passes barriers on as they are handed in.
 pub async fn run_source(
@@ -30,6 +33,7 @@ pub async fn run_source(
     table: &str,
 ) -> Result<()> {
     let mut watermarks = watermark.map(Watermarks::new);
+    let mut skips = Skips::new(table, |note| reports.note(note));
     let mut output = Output::default();
     let mut open = Barrier { epoch: Epoch(1), checkpoint: None };
     let mut active = false;
@@ -37,7 +41,13 @@ pub async fn run_source(
         // Barriers first: under load the reader always has something.
         let event = match barriers.try_recv() {
             Ok(barrier) => Event::Barrier(barrier),
-            Err(_) => next_event(reader.as_mut(), &mut barriers, &mut active, reports).await?,
+            Err(_) => match next_event(reader.as_mut(), &mut barriers, &mut active, &mut skips, reports).await {
+                Ok(event) => event,
+                Err(error) => {
+                    tail.abandon(open.epoch).await?;
+                    return Err(error);
+                }
+            },
         };
         match event {
             Event::Barrier(barrier) => {
@@ -51,10 +61,9 @@ pub async fn run_source(
                 }
             }
             Event::Rows(read) => {
-                if let Some(skipped) = &read.skipped {
+                if let Some(skipped) = read.skipped {
                     reports.metrics.rows_skipped.fetch_add(skipped.records, Ordering::Relaxed);
-                    let (count, records) = (skipped.records, if skipped.records == 1 { "record" } else { "records" });
-                    reports.note(format!("{table}: skipped {count} bad {records}, such as {}", skipped.example));
+                    skips.add(skipped, Instant::now());
                 }
                 if read.rows.is_empty() {
                     continue;
@@ -96,23 +105,28 @@ async fn next_event(
     reader: &mut dyn Reader,
     barriers: &mut mpsc::UnboundedReceiver<Barrier>,
     active: &mut bool,
+    skips: &mut Skips<impl Fn(String)>,
     reports: &Reports,
 ) -> Result<Event> {
-    let read = |read: Option<SplitBatch>| read.map_or(Event::End, Event::Rows);
-    let mut next = reader.next();
+    let read = |read: Result<Option<SplitBatch>>| Ok(read?.map_or(Event::End, Event::Rows));
+    let mut next = pin!(catch_panic(reader.next()));
     if let Poll::Ready(ready) = futures::poll!(&mut next) {
-        return ready.map(read);
+        return ready.and_then(read);
     }
     if *active {
         reports.signal(Signal::CaughtUp(reports.task));
     }
-    tokio::select! {
-        biased;
-        Some(barrier) = barriers.recv() => Ok(Event::Barrier(barrier)),
-        ready = &mut next => {
-            // The coordinator believes we are caught up: tell it that rows came after all.
-            *active = false;
-            ready.map(read)
+    loop {
+        let due = skips.due();
+        tokio::select! {
+            biased;
+            Some(barrier) = barriers.recv() => return Ok(Event::Barrier(barrier)),
+            ready = &mut next => {
+                // The coordinator believes we are caught up: tell it that rows came after all.
+                *active = false;
+                return ready.and_then(read);
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => skips.tell(),
         }
     }
 }

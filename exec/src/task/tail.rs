@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tidemill_state::Epoch;
+
 use crate::changelog;
 use crate::connect::Writer;
 use crate::error::{Error, Result};
 use crate::exchange::{Router, Sender};
 use crate::message::Message;
 use crate::operator::Output;
-use crate::runtime::Metrics;
+use crate::runtime::{Metrics, catch_panic};
 
 pub enum Tail {
     /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
@@ -19,7 +21,6 @@ pub enum Tail {
     Sink {
         table: String,
         writer: Box<dyn Writer>,
-        key: Option<Vec<usize>>,
         metrics: Arc<Metrics>,
     },
 }
@@ -32,6 +33,15 @@ pub enum Demand {
 }
 
 impl Tail {
+    /// Lets go of rows that a sink still holds although the epoch is not complete: the job is failing, and they were read before what
+    /// it fails of.
+    pub async fn abandon(&mut self, epoch: Epoch) -> Result<()> {
+        match self {
+            Tail::Exchange { .. } => Ok(()),
+            Tail::Sink { writer, .. } => writer.flush(epoch).await,
+        }
+    }
+
     /// Delivers everything in `output`, waiting where there is no room.
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
         for message in output.drain() {
@@ -41,9 +51,10 @@ impl Tail {
                         return Ok(Demand::Nothing);
                     }
                 }
-                Tail::Sink { table, writer, key, metrics } => {
-                    write(writer.as_mut(), key.as_deref(), message, metrics)
+                Tail::Sink { table, writer, metrics } => {
+                    catch_panic(write(writer.as_mut(), message, metrics))
                         .await
+                        .and_then(|written| written)
                         .map_err(|error| error.in_operator(format!("sink {table}")))?;
                 }
             }
@@ -79,15 +90,10 @@ async fn send(sender: &mut Option<Sender>, message: Message) {
     }
 }
 
-async fn write(
-    writer: &mut dyn Writer,
-    key: Option<&[usize]>,
-    message: Message,
-    metrics: &Metrics,
-) -> Result<(), Error> {
+async fn write(writer: &mut dyn Writer, message: Message, metrics: &Metrics) -> Result<(), Error> {
     match message {
         Message::Batch(batch) => {
-            let changes = changelog::fold(&batch, key)?;
+            let changes = changelog::fold(&batch)?;
             metrics.rows_written.fetch_add(changes.rows.num_rows() as u64, std::sync::atomic::Ordering::Relaxed);
             writer.write(changes).await
         }

@@ -6,8 +6,8 @@ use arrow::array::Array;
 
 use super::cells::Interval;
 use super::{
-    CellKind, Cells, Digits, Zone, push_date, push_decimal, push_decimal_scientific, push_double, push_float,
-    push_time, push_timestamp,
+    CellKind, Cells, Digits, Zone, push_date, push_day_time, push_decimal, push_decimal_scientific, push_double,
+    push_float, push_months, push_time, push_timestamp,
 };
 
 /// Whose text.
@@ -114,8 +114,9 @@ fn push_client(cells: &Cells, row: usize, zone: &Zone, out: &mut String) {
                 out.push_str("x'");
                 bytes.iter().for_each(|byte| _ = write!(out, "{byte:02x}"));
                 out.push('\'');
-            } else if let Some((second, nanos, unit)) = cells.time(row) {
-                push_time(out, second, nanos, Digits::of(unit));
+            } else if let Some((second, nanos, _)) = cells.time(row) {
+                // The type is TIME(0) unless the value says otherwise: a fraction is shown where there is one.
+                push_time(out, second, nanos, Digits::Groups);
             } else if let Some(interval) = cells.interval(row) {
                 push_sql_interval(out, interval);
             } else {
@@ -196,17 +197,9 @@ fn push_java_interval(out: &mut String, interval: Interval) {
 /// `+1-02`, `+0 01:30:00.000`
 fn push_sql_interval(out: &mut String, interval: Interval) {
     match interval {
-        Interval::Months(months) => {
-            let sign = if months < 0 { '-' } else { '+' };
-            _ = write!(out, "{sign}{}-{:02}", months.abs() / 12, months.abs() % 12);
-        }
-        Interval::Nanos(nanos) => {
-            let sign = if nanos < 0 { '-' } else { '+' };
-            let millis = nanos.abs() / 1_000_000;
-            _ = write!(out, "{sign}{} ", millis / 86_400_000);
-            let second = (millis / 1000 % 86400) as u32;
-            push_time(out, second, (millis % 1000) as u32 * 1_000_000, Digits::Fixed(3));
-        }
+        Interval::Months(months) => push_months(out, months),
+        // Days are counted in 32 bits, so their milliseconds fit.
+        Interval::Nanos(nanos) => push_day_time(out, (nanos / 1_000_000) as i64),
     }
 }
 

@@ -73,6 +73,22 @@ pub fn push_timestamp(out: &mut String, value: i64, unit: TimeUnit, separator: c
     push_time(out, seconds.rem_euclid(86400) as u32, nanos, digits);
 }
 
+/// An interval of months, as SQL shows it: `+1-02`.
+pub fn push_months(out: &mut String, months: i64) {
+    let sign = if months < 0 { '-' } else { '+' };
+    let months = months.unsigned_abs();
+    let _ = write!(out, "{sign}{}-{:02}", months / 12, months % 12);
+}
+
+/// An interval of milliseconds, as SQL shows it: `+1 02:03:04.005`.
+pub fn push_day_time(out: &mut String, millis: i64) {
+    let sign = if millis < 0 { '-' } else { '+' };
+    let millis = millis.unsigned_abs();
+    let _ = write!(out, "{sign}{} ", millis / 86_400_000);
+    let second = (millis / 1000 % 86_400) as u32;
+    push_time(out, second, (millis % 1000) as u32 * 1_000_000, Digits::Fixed(3));
+}
+
 /// Whole seconds, rounded down, and the nanoseconds that remain.
 pub fn split_time(value: i64, unit: TimeUnit) -> (i64, u32) {
     let (per_second, nanos) = match unit {

@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     GroupByExpr, Ident, JsonNullClause, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderByKind, Query,
-    Select, SelectItem, SetExpr, TableAlias, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrame,
-    WindowFrameBound, WindowSpec, WindowType,
+    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    WindowFrame, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -22,6 +22,7 @@ use super::literal::{negated, number, plain};
 use super::marker::{self, call, text};
 use super::report::reserved;
 use super::reserved::is_reserved;
+use super::values;
 
 /// Hints waiting for the syntax node whose last token they follow.
 #[derive(Default)]
@@ -78,6 +79,7 @@ impl VisitorMut for Desugar<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         limit(query);
+        values::even(&mut query.body);
         if let Some(OrderByKind::Expressions(items)) = query.order_by.as_mut().map(|order| &mut order.kind) {
             items.iter_mut().for_each(|item| plain(&mut item.expr));
         }
@@ -96,7 +98,8 @@ impl VisitorMut for Desugar<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        name_items(&mut select.projection);
+        let relations = select.from.iter().flat_map(relations).collect();
+        name_items(&mut select.projection, &relations);
         if let GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
             expressions.iter_mut().for_each(plain);
         }
@@ -244,11 +247,11 @@ fn place_of(name: &Ident) -> Place {
 /// second `k`.
 ///
 /// Behind a `*` Flink counts the columns it stands for, which are not known here, so positions are those of the items.
-fn name_items(items: &mut [SelectItem]) {
+fn name_items(items: &mut [SelectItem], relations: &HashSet<String>) {
     let mut taken = HashSet::new();
     for (position, item) in items.iter_mut().enumerate() {
         let (expr, name, written) = match item {
-            SelectItem::UnnamedExpr(expr) => match column_name(expr) {
+            SelectItem::UnnamedExpr(expr) => match column_name(expr, relations) {
                 Some((name, exact)) => (expr, name, exact),
                 None => (expr, format!("EXPR${position}"), false),
             },
@@ -264,14 +267,38 @@ fn name_items(items: &mut [SelectItem]) {
     }
 }
 
-/// The last part of a column's name, and whether DataFusion would give the same: of three parts, one may be a field
-/// of a row.
-fn column_name(expr: &Expr) -> Option<(String, bool)> {
+/// The last part of a column's name, and whether DataFusion would give the same: what is behind the name of a column, rather than of
+/// a table, is a field of a row.
+fn column_name(expr: &Expr, relations: &HashSet<String>) -> Option<(String, bool)> {
     match expr {
         Expr::Identifier(name) => Some((name.value.clone(), true)),
-        Expr::CompoundIdentifier(parts) => Some((parts.last()?.value.clone(), parts.len() < 3)),
-        Expr::Nested(inner) => column_name(inner),
+        Expr::CompoundIdentifier(parts) => {
+            let is_column = parts.len() == 2 && relations.contains(&parts[0].value);
+            Some((parts.last()?.value.clone(), is_column))
+        }
+        Expr::Nested(inner) => column_name(inner, relations),
         _ => None,
+    }
+}
+
+/// The names by which a FROM item's relations go.
+fn relations(from: &TableWithJoins) -> Vec<String> {
+    let joined = from.joins.iter().map(|join| &join.relation);
+    std::iter::once(&from.relation).chain(joined).flat_map(names).collect()
+}
+
+fn names(factor: &TableFactor) -> Vec<String> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::TableFunction { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. } => vec![alias.name.value.clone()],
+        TableFactor::Table { name, .. } => {
+            name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.clone()).into_iter().collect()
+        }
+        TableFactor::NestedJoin { table_with_joins, .. } => relations(table_with_joins),
+        _ => Vec::new(),
     }
 }
 

@@ -76,6 +76,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 mod type_text;
+mod values;
 
 use tidemill_exec::{Place, Result};
 

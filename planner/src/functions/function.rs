@@ -331,7 +331,7 @@ pub mod testing {
 
     pub fn evaluate_in(zone: &str, functions: Vec<Function>, name: &str, args: &[Arg]) -> Result<(FieldRef, ArrayRef)> {
         let function = functions.into_iter().find(|function| function.name == name).expect("the function is listed");
-        let udf = function.into_udf(&Zone::parse(zone)?);
+        let udf = function.into_udf(&Zone::named(zone)?);
         let fields: Vec<FieldRef> = args
             .iter()
             .map(|arg| {

@@ -19,7 +19,6 @@ pub mod row;
 pub mod split;
 pub mod string;
 pub mod syntax;
-pub mod text;
 pub mod zone;
 
 use std::sync::Arc;
@@ -37,7 +36,7 @@ pub use zone::Zone;
 /// # Errors
 /// A time zone that does not exist.
 pub fn all(time_zone: &str, streaming: bool) -> Result<Vec<Arc<ScalarUDF>>> {
-    let zone = Zone::parse(time_zone)?;
+    let zone = Zone::named(time_zone)?;
     let now = if streaming { Volatility::Volatile } else { Volatility::Stable };
     let functions = [
         cast::all(),

@@ -1,4 +1,4 @@
-//! `ROW(a, b)`: values side by side.
+//! `ROW(a, b)`: values side by side; and what evens out rows of `VALUES`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,15 @@ use super::lists::cast_to;
 use crate::types::SqlType;
 
 pub fn all() -> Vec<Function> {
-    vec![Function::new("__row", 0, usize::MAX, row_type, row)]
+    vec![
+        Function::new("__row", 0, usize::MAX, row_type, row),
+        Function::new("__plain", 1, 1, plain_type, |rows| rows.array(0)),
+    ]
+}
+
+/// The type without what Arrow does not know of it.
+fn plain_type(call: &Call<'_>) -> Result<SqlType> {
+    Ok(SqlType::new(call.fields[0].data_type().clone(), call.fields[0].is_nullable()))
 }
 
 /// Fields without a name of their own are `EXPR$0`, `EXPR$1`, ...

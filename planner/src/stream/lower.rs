@@ -9,7 +9,7 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan, TableScan};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
@@ -54,11 +54,9 @@ impl Lowering<'_> {
                 Some(unnest) => self.unnest(unnest, None).map(|(plan, _)| plan),
                 None => Err(unsupported(node.node.name())),
             },
-            LogicalPlan::Join(_) => Err(unsupported("a join")),
+            LogicalPlan::Join(_) => Err(unsupported("a join (IN, EXISTS, INTERSECT and EXCEPT are joins too)")),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
-            LogicalPlan::Sort(_) => Err(Error::new("cannot sort a stream")
-                .why("rows keep arriving, so no row can be known to be the first")
-                .fix("drop ORDER BY, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded")),
+            LogicalPlan::Sort(node) => Err(unsorted(node)),
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
             other => Err(unsupported(&format!("{} ", other.display()))),
         }
@@ -87,13 +85,14 @@ impl Lowering<'_> {
             }),
             None => None,
         };
+        let source = scan.open(&read)?;
         let props = Props {
             schema: Arc::clone(&schema),
-            changes: Changes::Append,
+            changes: if source.retracts() { Changes::Retract { key: None } } else { Changes::Append },
             distribution: Distribution::Any,
             bounded: scan.bounded,
         };
-        let op = PlanOp::Source { table: node.table_name.to_string(), source: scan.open(&read)?, watermark };
+        let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
         let mut plan = StreamPlan { op, inputs: vec![], required: Distribution::Any, props };
         if read.len() > wanted.len() {
             plan = keep(plan, &(0..wanted.len()).collect::<Vec<_>>())?;
@@ -365,6 +364,24 @@ fn subquery_in(expr: &Expr) -> Option<&'static str> {
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     });
     found
+}
+
+/// Why a stream has no order: the sorts that Flink runs are to come, any other cannot be.
+fn unsorted(sort: &logical::Sort) -> Error {
+    let by_time = || {
+        let first = sort.expr.first()?;
+        let data_type = first.expr.get_type(sort.input.schema()).ok()?;
+        matches!(data_type, DataType::Timestamp(_, _)).then_some(())
+    };
+    if sort.fetch.is_some() {
+        unsupported("ORDER BY ... LIMIT")
+    } else if by_time().is_some() {
+        unsupported("ORDER BY a time attribute")
+    } else {
+        Error::new("cannot sort a stream")
+            .why("rows keep arriving, so no row can be known to be the first")
+            .fix("drop ORDER BY, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded")
+    }
 }
 
 fn unsupported(what: &str) -> Error {

@@ -31,7 +31,6 @@ pub enum PlanOp {
     Sink {
         table: String,
         sink: Arc<dyn Sink>,
-        key: Option<Vec<usize>>,
     },
 }
 

@@ -22,7 +22,7 @@ async fn rows(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> RecordB
     let fast: Vec<_> = options.iter().copied().chain([("rows-per-second", "1000000000")]).collect();
     let source = source(columns, &fast).unwrap();
     let batches = read_batches(open(source.as_ref()).await.as_mut()).await.unwrap();
-    let batches: Vec<RecordBatch> = batches.into_iter().map(|batch| batch.rows.into_parts().0).collect();
+    let batches: Vec<RecordBatch> = batches.into_iter().map(|batch| batch.rows.into_rows()).collect();
     arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 

@@ -1,63 +1,32 @@
-//! Which files a `path` means.
+//! Which local files a `path` means.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
-
-use super::OPTIONS;
+use super::location::is_glob;
+use super::store;
 use crate::connect::TableDefinition;
 use crate::error::{Error, Result};
 
 /// Deeper directories are taken for a loop of symbolic links.
 const DEPTH_MAX: usize = 100;
 
-/// A file, a directory or a glob, and which of the files there count.
-#[derive(Clone, Debug)]
-pub(super) struct Location {
+/// A file, a directory or a glob.
+#[derive(Debug)]
+pub(super) struct Listing {
     table: String,
     /// Absolute.
-    path: PathBuf,
-    pattern: Option<Regex>,
+    pub path: PathBuf,
     /// New files are waited for, so that there are none yet is no mistake.
     watched: bool,
 }
 
-impl Location {
-    /// Performs no I/O.
-    pub fn of(table: &TableDefinition) -> Result<Location> {
-        let text = table.options.text(OPTIONS, "path").unwrap_or_default();
-        let pattern = match table.options.get("source.path.regex-pattern") {
-            None => None,
-            Some(pattern) => Some(Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-                Error::new(format!("option 'source.path.regex-pattern' of table {} is '{pattern}'", table.name))
-                    .why(error.to_string())
-            })?),
-        };
-        Ok(Location {
-            table: table.name.clone(),
-            path: local_path(text, &table.name)?,
-            pattern,
-            watched: table.options.get("source.monitor-interval").is_some(),
-        })
+impl Listing {
+    pub fn of(path: &str, table: &TableDefinition, watched: bool) -> Result<Listing> {
+        Ok(Listing { table: table.name.clone(), path: local_path(path, &table.name)?, watched })
     }
 
-    /// The directory a sink writes into.
-    pub fn directory(&self) -> Result<PathBuf> {
-        match self.path.to_str() {
-            Some(text) if is_glob(text) => Err(Error::new(format!("cannot write to table {}", self.table))
-                .why(format!("its path {text} is a pattern for many places"))
-                .fix("write to a table whose path is a directory")),
-            _ => Ok(self.path.clone()),
-        }
-    }
-
-    /// For `EXPLAIN`.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Every file there is now, in the order of their names. Blocks.
+    /// Every file there is now. Blocks.
     ///
     /// # Errors
     /// The path does not exist, a directory cannot be read.
@@ -71,21 +40,14 @@ impl Location {
                 None => return Err(self.unreadable(&self.path, &error)),
             },
         }
-        let mut names = Vec::with_capacity(files.len());
-        for file in files {
-            let name = file.into_os_string().into_string().map_err(|name| {
+        let names = files.into_iter().map(|file| {
+            file.into_os_string().into_string().map_err(|name| {
                 Error::new(format!("cannot read file {} of table {}", name.display(), self.table))
                     .why("its name is not valid UTF-8")
                     .fix("rename the file")
-            })?;
-            names.push(name);
-        }
-        if let Some(pattern) = &self.pattern {
-            names.retain(|name| pattern.is_match(name));
-        }
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+            })
+        });
+        names.collect()
     }
 
     fn walk(&self, directory: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()> {
@@ -158,11 +120,6 @@ impl Location {
 fn local_path(text: &str, table: &str) -> Result<PathBuf> {
     let path = match text.split_once(':') {
         Some(("file", rest)) => rest.strip_prefix("//").unwrap_or(rest),
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            return Err(Error::new(format!("cannot use path {text} of table {table}"))
-                .why(format!("this build of tidemill reads and writes local files only, not {scheme}"))
-                .fix("copy the files to a local directory, or mount the store as one"));
-        }
         _ => text,
     };
     std::path::absolute(path).map_err(|error| {
@@ -172,18 +129,14 @@ fn local_path(text: &str, table: &str) -> Result<PathBuf> {
     })
 }
 
-fn is_glob(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
-/// Names starting with `_` or `.`: by convention unfinished files and notes of the programs that write them.
-pub(super) fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| matches!(name.as_encoded_bytes().first(), Some(b'_' | b'.')))
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| store::is_hidden(&name.to_string_lossy()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::table;
+    use super::super::location::Location;
     use super::*;
 
     fn list(root: &Path, path: &str, options: &[(&str, &str)]) -> Result<Vec<String>> {
@@ -262,11 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_files_are_paths_and_other_schemes_are_refused() {
+    fn urls_of_files_are_paths() {
         assert_eq!(local_path("file:///a/b", "t").unwrap(), Path::new("/a/b"));
         assert_eq!(local_path("file:/a/b", "t").unwrap(), Path::new("/a/b"));
         assert!(local_path("a:b/c", "t").unwrap().ends_with("a:b/c"));
         assert!(local_path("relative", "t").unwrap().is_absolute());
-        assert!(local_path("s3://bucket/x", "t").unwrap_err().to_string().contains("not s3"));
     }
 }

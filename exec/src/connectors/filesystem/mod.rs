@@ -2,7 +2,10 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | `listing` | which files a path means |
+//! | `location` | what a path means |
+//! | `store` | what is asked of a place with files |
+//! | `local`, `listing` | directories of this machine |
+//! | `object`, `upload`, `providers` | object stores |
 //! | `partition` | `k=v` directories |
 //! | `columns` | which columns come from the records, the path, the file's properties |
 //! | `source` | reads files one after another, watches for new ones, follows growing ones |
@@ -17,13 +20,19 @@ use crate::error::{Error, Result};
 
 mod columns;
 mod listing;
+mod local;
+mod location;
+mod object;
 mod part;
 mod partition;
+mod providers;
 mod sink;
 mod source;
+mod store;
+mod upload;
 
 use columns::Columns;
-use listing::Location;
+use location::Location;
 pub use sink::FilesystemSink;
 use sink::Rolling;
 use source::FilesystemSource;
@@ -32,7 +41,7 @@ const OPTIONS: &[OptionSpec] = &[
     OptionSpec::required(
         "path",
         OptionKind::Text,
-        "a file, a directory (read with all below it) or a glob such as logs/*.json",
+        "a file, a directory (read with all below it) or a glob such as logs/*.json; also s3://, gs://, az://, memory://",
     ),
     OptionSpec::required("format", OptionKind::Text, "how bytes become rows and rows become bytes"),
     OptionSpec::with_default(
@@ -92,6 +101,15 @@ const OPTIONS: &[OptionSpec] = &[
         "_SUCCESS",
         "the name of that file",
     ),
+    OptionSpec::optional("s3.access-key", OptionKind::Text, "who asks, if not the one whom the environment names"),
+    OptionSpec::optional("s3.secret-key", OptionKind::Text, "the secret of that access key"),
+    OptionSpec::optional("s3.endpoint", OptionKind::Text, "address of a store that speaks S3, such as MinIO"),
+    OptionSpec::optional("s3.region", OptionKind::Text, "where the bucket is, such as eu-central-1"),
+    OptionSpec::optional(
+        "s3.path-style-access",
+        OptionKind::Boolean,
+        "whether the bucket is named in the path instead of the host",
+    ),
     accepted("sink.partition-commit.trigger"),
     accepted("sink.partition-commit.delay"),
     accepted("sink.partition-commit.watermark-time-zone"),
@@ -139,10 +157,16 @@ impl Connector for Filesystem {
                 .why(format!("a {} file can only be read once it is finished", format.name()))
                 .fix("remove 'source.follow', and set 'source.monitor-interval' to read new files as they appear"));
         }
+        let location = Location::of(table)?;
+        if follows && !location.is_local() {
+            return Err(Error::new(format!("cannot follow the files of table {}", table.name))
+                .why("objects of a store do not grow: they are there as a whole or not at all")
+                .fix("remove 'source.follow', and set 'source.monitor-interval' to read new files as they appear"));
+        }
         let interval = table.options.duration(OPTIONS, "source.monitor-interval");
         // Not at all is not what 0 means; all the time would keep a processor busy.
         let interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
-        Ok(Arc::new(FilesystemSource::new(Location::of(table)?, columns, format, interval, follows)))
+        Ok(Arc::new(FilesystemSource::new(location, columns, format, interval, follows)))
     }
 
     fn sink(&self, table: &TableDefinition, formats: &Registry) -> Result<Arc<dyn Sink>> {

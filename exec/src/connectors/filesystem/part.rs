@@ -1,13 +1,13 @@
-//! One part file: written under a hidden name, renamed when finished.
+//! One part file while rows go into it.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
 use super::sink::Rolling;
+use super::store::PartFile;
 use crate::changelog::ChangeBatch;
 use crate::connect::{Encoder, FileWriter, Format, TableDefinition};
 use crate::error::{Error, Result};
@@ -15,22 +15,18 @@ use crate::error::{Error, Result};
 /// As much is kept before it is written within an epoch.
 const BYTES_KEPT: usize = 1 << 20;
 
-/// A part file being written. Dropping it leaves the hidden file behind: use `seal`, `salvage` or `discard`.
+/// A part file being written. Dropping it leaves remains behind: use `seal`, `salvage` or `discard`.
 pub(super) struct Part {
-    names: Names,
+    file: Arc<dyn PartFile>,
     opened: Instant,
     body: Body,
 }
 
-/// A finished part file that still has its hidden name.
-pub(super) struct Names {
-    hidden: PathBuf,
-    visible: PathBuf,
-}
+/// A part file with all its rows, which nobody sees yet.
+pub(super) struct Sealed(Arc<dyn PartFile>);
 
 enum Body {
     Records {
-        file: File,
         encoder: Box<dyn Encoder>,
         kept: Vec<u8>,
         written: u64,
@@ -45,23 +41,15 @@ enum Body {
 }
 
 impl Part {
-    /// Begins the file `name` in `directory`, which is made if it is not there.
-    pub fn create(directory: &Path, name: &str, format: &dyn Format, records: &TableDefinition) -> Result<Part> {
-        let names = Names { hidden: directory.join(format!(".{name}.inprogress")), visible: directory.join(name) };
-        let opened = std::fs::create_dir_all(directory)
-            .and_then(|()| OpenOptions::new().write(true).create_new(true).open(&names.hidden));
-        let file = opened.map_err(|error| names.unwritable(&error))?;
+    pub fn new(file: Arc<dyn PartFile>, format: &dyn Format, records: &TableDefinition) -> Result<Part> {
         let body = match format.files() {
-            None => {
-                let encoder = format.encoder(records)?;
-                Body::Records { file, encoder, kept: Vec::new(), written: 0, whole_epochs: 0 }
-            }
+            None => Body::Records { encoder: format.encoder(records)?, kept: Vec::new(), written: 0, whole_epochs: 0 },
             Some(format) => {
-                let file = Box::new(BufWriter::with_capacity(256 << 10, file));
-                Body::Whole { writer: format.create(records, file)?, kept: Vec::new(), has_rows: false }
+                let bytes = Box::new(BufWriter::with_capacity(256 << 10, Bytes(Arc::clone(&file))));
+                Body::Whole { writer: format.create(records, bytes)?, kept: Vec::new(), has_rows: false }
             }
         };
-        Ok(Part { names, opened: Instant::now(), body })
+        Ok(Part { file, opened: Instant::now(), body })
     }
 
     pub fn write(&mut self, changes: ChangeBatch) -> Result<()> {
@@ -69,8 +57,8 @@ impl Part {
             Body::Whole { kept, .. } => kept.push(changes.rows),
             Body::Records { encoder, kept, .. } => {
                 encoder.encode(&changes, kept)?;
-                if kept.len() >= BYTES_KEPT {
-                    self.body.write_out().map_err(|error| self.names.unwritable(&error))?;
+                if kept.len() >= BYTES_KEPT && self.file.can_be_cut() {
+                    self.write_out()?;
                 }
             }
         }
@@ -82,10 +70,10 @@ impl Part {
         if let Body::Whole { writer, kept, has_rows } = &mut self.body {
             for rows in kept.drain(..) {
                 *has_rows = true;
-                writer.write(&rows).map_err(|error| self.names.unwritable_because(&error))?;
+                writer.write(&rows).map_err(|error| unwritable_because(&self.file.name(), &error))?;
             }
         }
-        self.body.write_out().map_err(|error| self.names.unwritable(&error))?;
+        self.write_out()?;
         if let Body::Records { written, whole_epochs, .. } = &mut self.body {
             *whole_epochs = *written;
         }
@@ -100,91 +88,81 @@ impl Part {
         bytes >= rolling.file_bytes || self.opened.elapsed() >= rolling.interval
     }
 
-    /// Ends the file and brings it to disk: once it has its name, it is whole, even after a power failure.
-    pub fn seal(mut self) -> Result<Names> {
+    /// Ends the file and brings it to where it is safe.
+    pub fn seal(mut self) -> Result<Sealed> {
         self.end_epoch()?;
-        self.body.close().map_err(|error| self.names.unwritable_because(&error))?;
-        let synced = File::open(&self.names.hidden).and_then(|file| file.sync_all());
-        synced.map_err(|error| self.names.unwritable(&error))?;
-        Ok(self.names)
+        if let Body::Whole { writer, .. } = self.body {
+            writer.finish().map_err(|error| unwritable_because(&self.file.name(), &error))?;
+        }
+        self.file.seal().map_err(|error| unwritable(&self.file.name(), &error))?;
+        Ok(Sealed(self.file))
     }
 
     /// Publishes what whole epochs wrote, when the job was cancelled or failed: a reader sees a prefix of the output and
     /// rows read from a socket are not lost. Nobody is left to be told about errors.
     pub fn salvage(self) {
-        let names = self.names;
         let is_worth_it = match self.body {
-            Body::Records { file, whole_epochs, .. } => whole_epochs > 0 && file.set_len(whole_epochs).is_ok(),
+            Body::Records { written, whole_epochs, .. } => {
+                whole_epochs > 0 && (written == whole_epochs || self.file.cut(whole_epochs).is_ok())
+            }
             Body::Whole { writer, has_rows, .. } => has_rows && writer.finish().is_ok(),
         };
-        match is_worth_it {
-            true => drop(names.publish()),
-            false => names.discard(),
+        match is_worth_it && self.file.seal().is_ok() {
+            true => drop(self.file.publish()),
+            false => self.file.discard(),
         }
     }
 
     pub fn discard(self) {
-        self.names.discard();
+        self.file.discard();
     }
-}
 
-impl Body {
-    fn write_out(&mut self) -> io::Result<()> {
-        if let Body::Records { file, kept, written, .. } = self {
-            file.write_all(kept)?;
+    fn write_out(&mut self) -> Result<()> {
+        if let Body::Records { kept, written, .. } = &mut self.body {
+            self.file.write(kept).map_err(|error| unwritable(&self.file.name(), &error))?;
             *written += kept.len() as u64;
             kept.clear();
         }
         Ok(())
     }
-
-    fn close(self) -> Result<()> {
-        match self {
-            Body::Records { .. } => Ok(()),
-            Body::Whole { writer, .. } => writer.finish(),
-        }
-    }
 }
 
-impl Names {
-    /// Gives the file its name. A file that has it already is left alone.
+impl Sealed {
     pub fn publish(&self) -> Result<()> {
-        if self.visible.exists() {
-            return Err(self.unwritable(&io::ErrorKind::AlreadyExists.into()));
-        }
-        std::fs::rename(&self.hidden, &self.visible).map_err(|error| self.unwritable(&error))
+        self.0.publish().map_err(|error| unwritable(&self.0.name(), &error))
     }
 
     pub fn discard(&self) {
-        let _ = std::fs::remove_file(&self.hidden);
-    }
-
-    fn unwritable(&self, error: &io::Error) -> Error {
-        let unwritable = Error::new(format!("could not write file {}", self.visible.display())).why(error.to_string());
-        match error.kind() {
-            io::ErrorKind::StorageFull => unwritable.fix("free some space, or write to another disk"),
-            io::ErrorKind::PermissionDenied => {
-                unwritable.fix("make its directory writable for the user who runs tidemill")
-            }
-            io::ErrorKind::NotADirectory => {
-                unwritable.fix("give the path of a directory: the table's files go into it")
-            }
-            _ => unwritable,
-        }
-    }
-
-    fn unwritable_because(&self, error: &Error) -> Error {
-        Error::new(format!("could not write file {}", self.visible.display())).why(error.to_string())
+        self.0.discard();
     }
 }
 
-#[cfg(test)]
-impl Part {
-    /// Writes into another file, such as one that is always full.
-    pub fn with_file(mut self, other: File) -> Part {
-        if let Body::Records { file, .. } = &mut self.body {
-            *file = other;
-        }
-        self
+/// What a writer of whole files writes into.
+struct Bytes(Arc<dyn PartFile>);
+
+impl Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)?;
+        Ok(bytes.len())
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) fn unwritable(file: &str, error: &io::Error) -> Error {
+    let unwritable = Error::new(format!("could not write file {file}")).why(error.to_string());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            unwritable.fix("free some space, or write to another disk")
+        }
+        io::ErrorKind::PermissionDenied => unwritable.fix("make its directory writable for the user who runs tidemill"),
+        io::ErrorKind::NotADirectory => unwritable.fix("give the path of a directory: the table's files go into it"),
+        _ => unwritable,
+    }
+}
+
+fn unwritable_because(file: &str, error: &Error) -> Error {
+    Error::new(format!("could not write file {file}")).why(error.to_string())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use arrow::compute::take_record_batch;
 use async_trait::async_trait;
 use tidemill_state::Epoch;
 
-use super::listing::is_hidden;
-use super::part::{Names, Part};
+use super::part::{Part, Sealed, unwritable};
 use super::partition;
+use super::store::Store;
 use crate::changelog::ChangeBatch;
 use crate::connect::{Format, Sink, TableDefinition, Writer};
 use crate::error::{Error, Result};
@@ -33,7 +32,7 @@ pub struct FilesystemSink {
     /// The table as it is within a file.
     pub(super) records: TableDefinition,
     pub(super) format: Arc<dyn Format>,
-    pub(super) directory: PathBuf,
+    pub(super) directory: Arc<dyn Store>,
     pub(super) default_name: String,
     pub(super) rolling: Rolling,
     pub(super) parallelism_max: Option<u16>,
@@ -45,7 +44,7 @@ pub struct FilesystemSink {
 impl fmt::Debug for FilesystemSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let overwrite = if self.overwrite { ", overwrite" } else { "" };
-        write!(f, "filesystem({}, format={}{overwrite})", self.directory.display(), self.format.name())
+        write!(f, "filesystem({}, format={}{overwrite})", self.directory.name(), self.format.name())
     }
 }
 
@@ -124,7 +123,7 @@ struct Parts {
     /// By directory within that of the table: "" or `d=1/k=a/`.
     open: BTreeMap<String, Part>,
     /// With `overwrite`: finished files that appear when the job has ended.
-    sealed: Vec<Names>,
+    sealed: Vec<Sealed>,
     /// Every directory with files of this job.
     written: BTreeSet<String>,
 }
@@ -132,8 +131,8 @@ struct Parts {
 impl Parts {
     fn create_directory(&mut self) -> Result<()> {
         let directory = &self.sink.directory;
-        std::fs::create_dir_all(directory).map_err(|error| {
-            Error::new(format!("cannot write table {} into {}", self.sink.table.name, directory.display()))
+        directory.create_directory().map_err(|error| {
+            Error::new(format!("cannot write table {} into {}", self.sink.table.name, directory.name()))
                 .why(error.to_string())
                 .fix("give the path of a directory that exists or can be made")
         })
@@ -189,8 +188,10 @@ impl Parts {
     fn part(&mut self, directory: &str) -> Result<&mut Part> {
         if !self.open.contains_key(directory) {
             let name = format!("{}-{}.{}", self.prefix, self.next_number, self.sink.format.name());
-            let path = self.sink.directory.join(directory);
-            let part = Part::create(&path, &name, self.sink.format.as_ref(), &self.sink.records)?;
+            let created = self.sink.directory.create(directory, &name);
+            let file = created
+                .map_err(|error| unwritable(&format!("{}/{directory}{name}", self.sink.directory.name()), &error))?;
+            let part = Part::new(file, self.sink.format.as_ref(), &self.sink.records)?;
             self.next_number += 1;
             self.written.insert(directory.to_string());
             self.open.insert(directory.to_string(), part);
@@ -232,9 +233,8 @@ impl Parts {
         }
         if let Some(name) = self.sink.success_file.as_ref().filter(|_| !self.sink.table.partitioned_by.is_empty()) {
             for directory in &self.written {
-                let path = self.sink.directory.join(directory).join(name);
-                std::fs::write(&path, "").map_err(|error| {
-                    Error::new(format!("could not write file {}", path.display())).why(error.to_string())
+                self.sink.directory.mark(directory, name).map_err(|error| {
+                    unwritable(&format!("{}/{directory}{name}", self.sink.directory.name()), &error)
                 })?;
             }
         }
@@ -243,10 +243,18 @@ impl Parts {
 
     /// What `INSERT OVERWRITE` replaces: the whole table, or the partitions that got rows.
     fn remove_old_files(&self) -> Result<()> {
-        if self.sink.table.partitioned_by.is_empty() {
-            return remove_files(&self.sink.directory);
+        let directories = match self.sink.table.partitioned_by.is_empty() {
+            true => BTreeSet::from([String::new()]),
+            false => self.written.clone(),
+        };
+        for directory in directories {
+            self.sink.directory.remove_files(&directory).map_err(|error| {
+                let place = format!("{}/{directory}", self.sink.directory.name());
+                Error::new(format!("could not remove the old files in {}", place.trim_end_matches('/')))
+                    .why(error.to_string())
+            })?;
         }
-        self.written.iter().try_for_each(|directory| remove_files(&self.sink.directory.join(directory)))
+        Ok(())
     }
 }
 
@@ -255,27 +263,13 @@ fn kept(table: &TableDefinition) -> Vec<usize> {
     table.physical().into_iter().filter(|column| !table.partitioned_by.contains(column)).collect()
 }
 
-/// Hidden files stay: those of this job are among them.
-fn remove_files(directory: &Path) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Error::new(format!("could not remove the old files in {}", directory.display())).why(error.to_string())
-    };
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if !is_hidden(&path) && path.is_file() {
-            std::fs::remove_file(&path).map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
 impl Drop for Parts {
     /// The job was cancelled or failed, unless `finish` has left nothing to do.
     fn drop(&mut self) {
         for part in std::mem::take(&mut self.open).into_values() {
             if self.sink.overwrite { part.discard() } else { part.salvage() }
         }
-        self.sealed.iter().for_each(Names::discard);
+        self.sealed.iter().for_each(Sealed::discard);
     }
 }
 

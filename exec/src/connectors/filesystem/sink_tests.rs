@@ -1,6 +1,10 @@
+use std::path::Path;
+
 use arrow::datatypes::DataType;
 
 use super::super::Filesystem;
+use super::super::local::LocalPart;
+use super::super::store::is_hidden;
 use super::*;
 use crate::connectors::testing::{changes, registry, table};
 
@@ -33,7 +37,9 @@ fn contents(root: &Path) -> Vec<(String, String)> {
             let within = directory.strip_prefix(root).unwrap().display().to_string();
             match path.is_dir() {
                 true => directories.push(path),
-                false if is_hidden(&path) => found.push((within, "hidden".to_string())),
+                false if is_hidden(&path.file_name().unwrap().to_string_lossy()) => {
+                    found.push((within, "hidden".to_string()))
+                }
                 false => found.push((within, std::fs::read_to_string(path).unwrap())),
             }
         }
@@ -181,9 +187,9 @@ fn a_full_disk_is_an_error_that_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let table = plain(directory.path(), &[]);
     let sink = Filesystem::files(&table, &registry(), false).unwrap();
-    let part = Part::create(directory.path(), "part-0", sink.format.as_ref(), &sink.records).unwrap();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut part = part.with_file(full);
+    let full = Arc::new(LocalPart::with_file(full, directory.path(), "part-0"));
+    let mut part = Part::new(full, sink.format.as_ref(), &sink.records).unwrap();
     part.write(changes(&table, &["1,a,x"])).unwrap();
     let error = part.end_epoch().unwrap_err().to_string();
     assert!(error.starts_with(&format!("could not write file {}/part-0\n", directory.path().display())), "{error}");

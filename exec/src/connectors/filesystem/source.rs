@@ -5,16 +5,18 @@ use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
 use super::OPTIONS;
-use super::columns::{Columns, FileColumns, FileProperties};
-use super::listing::Location;
-use crate::connect::{FileBytes, FileFormat, Format, Offset, Reader, Source, SplitBatch, SplitId};
+use super::columns::{Columns, FileColumns};
+use super::local::LocalFile;
+use super::location::Location;
+use super::store::StoredFile;
+use crate::connect::{FileFormat, Format, Offset, Reader, Source, SplitBatch, SplitId};
 use crate::connectors::pump::{Feed, Halt, Pump};
 use crate::connectors::records::{self, Records, position};
 use crate::error::{Error, Result};
@@ -29,7 +31,7 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// The split that stands for files not there yet. Whoever reads it looks for them.
 const NEW_FILES: &str = "new files";
 
-/// A split is a file, named by its absolute path; its offset is how many bytes of it (uncompressed) are read, or rows if the
+/// A split is a file, named by its absolute path or URL; its offset is how many bytes of it (uncompressed) are read, or rows if the
 /// format counts those, and whether that is all of it.
 pub(super) struct FilesystemSource(Arc<Files>);
 
@@ -59,7 +61,7 @@ impl FilesystemSource {
 
 impl fmt::Debug for FilesystemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "filesystem({}, format={})", self.0.location.path().display(), self.0.format.name())
+        write!(f, "filesystem({}, format={})", self.0.location.store().name(), self.0.format.name())
     }
 }
 
@@ -133,23 +135,23 @@ impl Files {
             return Ok(None);
         }
         let path = split.0.as_ref();
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, file) = opened.map_err(|error| unreadable(path, &error))?;
-        let properties = properties(path, &metadata);
+        let compressed = path.ends_with(".gz") || path.ends_with(".gzip");
+        if self.follows && !compressed {
+            let file = LocalFile::open(path).map_err(|error| unreadable(path, &error))?;
+            let mut followed = Followed::new(self, split, file, start)?;
+            followed.read_rest(feed)?;
+            return Ok(Some(followed));
+        }
+        let file = self.location.store().open(path).map_err(|error| unreadable(path, &error))?;
+        let properties = file.properties();
         let columns = self.columns.of_file(&properties)?;
         if let Some(format) = self.format.files() {
             self.read_whole(&split, format, file, start, &columns, feed)?;
             return Ok(None);
         }
-        let compressed = path.ends_with(".gz") || path.ends_with(".gzip");
-        if self.follows && !compressed {
-            let mut followed = Followed::new(self, split, file, &metadata, columns, start)?;
-            followed.read_rest(feed)?;
-            return Ok(Some(followed));
-        }
         let mut records = self.records(&split, start)?;
         let mut reader = from(file, start, compressed).map_err(|error| unreadable(path, &error))?;
-        let mut chunk = vec![0; chunk_bytes(metadata.len())];
+        let mut chunk = vec![0; chunk_bytes(properties.size)];
         while !records.has_ended() {
             let read = if compressed {
                 read_full(reader.as_mut(), &mut chunk)
@@ -170,13 +172,12 @@ impl Files {
         &self,
         split: &SplitId,
         format: &dyn FileFormat,
-        file: File,
+        file: Box<dyn StoredFile>,
         start: u64,
         columns: &FileColumns,
         feed: &Feed,
     ) -> Result<(), Halt> {
-        let bytes = Arc::new(LocalFile { name: split.to_string(), file: Mutex::new(file) });
-        let mut reader = format.open(&self.columns.records, &self.columns.projection, bytes, start)?;
+        let mut reader = format.open(&self.columns.records, &self.columns.projection, file.read_anywhere(), start)?;
         let mut rows_read = start;
         while let Some(rows) = reader.next()? {
             rows_read += rows.num_rows() as u64;
@@ -203,25 +204,16 @@ impl Files {
     }
 }
 
-fn properties(path: &str, metadata: &Metadata) -> FileProperties {
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let modified_ms = modified.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-    FileProperties { path: path.to_string(), size: metadata.len(), modified_ms }
-}
-
 fn chunk_bytes(file_bytes: u64) -> usize {
     usize::try_from(file_bytes).unwrap_or(CHUNK_BYTES).clamp(4 << 10, CHUNK_BYTES)
 }
 
 /// The bytes of a file from `start`, which counts what comes out of decompression.
-fn from(mut file: File, start: u64, compressed: bool) -> io::Result<Box<dyn Read>> {
+fn from(file: Box<dyn StoredFile>, start: u64, compressed: bool) -> io::Result<Box<dyn Read>> {
     if !compressed {
-        // A named pipe can be read, but not moved in.
-        if start > 0 {
-            file.seek(SeekFrom::Start(start))?;
-        }
-        return Ok(Box::new(file));
+        return file.read_from(start);
     }
+    let file = file.read_from(0)?;
     let mut reader = MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, file));
     io::copy(&mut reader.by_ref().take(start), &mut io::sink())?;
     Ok(Box::new(reader))
@@ -278,19 +270,14 @@ struct Followed {
 }
 
 impl Followed {
-    fn new(
-        files: &Files,
-        split: SplitId,
-        mut file: File,
-        metadata: &Metadata,
-        columns: FileColumns,
-        start: u64,
-    ) -> Result<Followed> {
+    fn new(files: &Files, split: SplitId, file: LocalFile, start: u64) -> Result<Followed> {
+        let columns = files.columns.of_file(&file.properties())?;
+        let LocalFile { mut file, metadata, .. } = file;
         // A file shorter than what was read of it was written anew.
         let start = if start > metadata.len() { 0 } else { start };
         file.seek(SeekFrom::Start(start))?;
         let records = files.records(&split, start)?;
-        Ok(Followed { split, file, identity: identity(metadata), columns, records, bytes_read: start })
+        Ok(Followed { split, file, identity: identity(&metadata), columns, records, bytes_read: start })
     }
 
     fn read_rest(&mut self, feed: &Feed) -> Result<(), Halt> {
@@ -317,10 +304,8 @@ impl Followed {
         }
         self.records.end();
         send_rows(&mut self.records, &self.columns, feed)?;
-        let Ok(file) = File::open(path) else { return Ok(()) };
-        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
-        let columns = files.columns.of_file(&properties(path, &metadata))?;
-        *self = Followed::new(files, self.split.clone(), file, &metadata, columns, 0)?;
+        let Ok(file) = LocalFile::open(path) else { return Ok(()) };
+        *self = Followed::new(files, self.split.clone(), file, 0)?;
         self.read_rest(feed)
     }
 }
@@ -334,29 +319,6 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 #[cfg(not(unix))]
 fn identity(_metadata: &Metadata) -> (u64, u64) {
     (0, 0)
-}
-
-struct LocalFile {
-    name: String,
-    file: Mutex<File>,
-}
-
-impl FileBytes for LocalFile {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.file.lock().unwrap_or_else(PoisonError::into_inner).metadata()?.len())
-    }
-
-    fn read(&self, start: u64, length: usize) -> io::Result<Bytes> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::with_capacity(length);
-        file.by_ref().take(length as u64).read_to_end(&mut bytes)?;
-        Ok(Bytes::from(bytes))
-    }
 }
 
 #[cfg(test)]

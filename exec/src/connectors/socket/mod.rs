@@ -149,7 +149,9 @@ impl Endpoint {
             io::ErrorKind::ConnectionRefused => Error::new(format!("nothing listens on {self}"))
                 .why(error.to_string())
                 .fix(format!("start one with: nc -lk {}", self.port)),
-            _ => Error::new(format!("could not connect to {self}")).why(error.to_string()),
+            _ => Error::new(format!("could not connect to {self}"))
+                .why(error.to_string())
+                .fix("check 'hostname' and 'port'; 'connect.max-retries' = '10' tries again"),
         }
     }
 }

@@ -63,7 +63,11 @@ impl CsvDecoder {
                     let text = if found.unescaped { self.scratch.as_slice() } else { &bytes[found.start..found.end] };
                     let column = &mut self.rows.columns[*target];
                     if let Err(wrong) = push(column, text, found.ascii, &self.dialect, self.bad.ignore) {
-                        let why = wrong.explain(text, column.data_type());
+                        let mut why = wrong.explain(text, column.data_type());
+                        if text.is_empty() {
+                            // Flink writes NULL as nothing, and reads it only if told to.
+                            why += "; 'csv.null-literal' = '' reads it as NULL";
+                        }
                         return Err(Trouble::Bad(format!("column {}: {why}", column.name()), found.start));
                     }
                 }
@@ -74,7 +78,8 @@ impl CsvDecoder {
                     && found.start == found.end
                     && !found.quoted => {}
                 None => {
-                    let why = format!("there are more than {} fields", self.targets.len());
+                    let plural = if self.targets.len() == 1 { "" } else { "s" };
+                    let why = format!("there are more than {} field{plural}", self.targets.len());
                     return Err(Trouble::Bad(why, found.start));
                 }
             }

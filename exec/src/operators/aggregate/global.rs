@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::groups::{Groups, take_all};
@@ -22,16 +22,23 @@ pub(super) struct Aggregating {
     changed: Changed,
 }
 
-/// Groups touched since results last went out, in order of first touch, and what their results were before.
+/// Groups touched since results last went out, and what their results were before.
 #[derive(Default)]
 struct Changed {
-    /// Per group: whether it is in `groups`.
-    is_changed: Vec<bool>,
-    groups: Vec<u32>,
-    /// Per entry of `groups`: its row in the concatenation of `before`, or `None` if it had no result.
-    row_before: Vec<Option<u32>>,
+    /// Per group: one more than its place in `entries`, or 0 if it has not been touched.
+    places: Vec<u32>,
+    entries: Vec<Entry>,
     before: Vec<Vec<ArrayRef>>,
     rows_before: u32,
+    /// Rows seen, to tell which touch came last.
+    touches: u64,
+}
+
+struct Entry {
+    group: u32,
+    /// Its row in the concatenation of `before`, or `None` if it had no result.
+    before: Option<u32>,
+    last_touch: u64,
 }
 
 impl Operator for Aggregating {
@@ -53,17 +60,27 @@ impl Operator for Aggregating {
             return self.apply(&groups, &batch);
         }
         let mut start = 0;
+        let mut gone = Vec::new();
         while start < groups.len() {
             let run = run_of_distinct(&groups[start..]);
             self.apply(&groups[start..start + run], &batch.slice(start, run))?;
-            self.emit_changes(out)?;
+            let empty = self.emit_changes(out)?;
+            self.groups.reset(&empty);
+            gone.extend(empty);
             start += run;
         }
+        // Only now: a later row of the batch may have brought a group back.
+        gone.sort_unstable();
+        gone.dedup();
+        gone.retain(|&group| self.groups.rows[group as usize] == 0);
+        self.groups.remove(&gone);
         Ok(())
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
-        self.emit_changes(out)
+        let gone = self.emit_changes(out)?;
+        self.groups.remove(&gone);
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -127,15 +144,19 @@ impl Aggregating {
     /// Remembers what the results of these groups are before they change.
     fn touch(&mut self, groups: &[u32]) -> Result<()> {
         let changed = &mut self.changed;
-        changed.is_changed.resize(self.groups.rows.len(), false);
+        changed.places.resize(self.groups.rows.len(), 0);
         let mut existing = Vec::new();
         for &group in groups {
-            if std::mem::replace(&mut changed.is_changed[group as usize], true) {
+            changed.touches += 1;
+            let place = &mut changed.places[group as usize];
+            if let Some(known) = place.checked_sub(1) {
+                changed.entries[known as usize].last_touch = changed.touches;
                 continue;
             }
-            changed.groups.push(group);
             let is_live = self.groups.is_live(group);
-            changed.row_before.push(is_live.then_some(changed.rows_before));
+            let before = is_live.then_some(changed.rows_before);
+            changed.entries.push(Entry { group, before, last_touch: changed.touches });
+            *place = changed.entries.len() as u32;
             if is_live {
                 existing.push(group);
                 changed.rows_before += 1;
@@ -148,70 +169,78 @@ impl Aggregating {
     }
 
     /// Emits, for each changed group, its former result with weight -1 and its present one with +1, unless they are equal.
-    fn emit_changes(&mut self, out: &mut Output) -> Result<()> {
-        let changed = std::mem::take(&mut self.changed);
-        if changed.groups.is_empty() {
-            self.changed = changed;
-            return Ok(());
+    ///
+    /// Returns the groups that have no rows any more, for the caller to remove.
+    fn emit_changes(&mut self, out: &mut Output) -> Result<Vec<u32>> {
+        if self.changed.entries.is_empty() {
+            return Ok(Vec::new());
         }
-        let live: Vec<u32> = changed.groups.iter().copied().filter(|&group| self.groups.is_live(group)).collect();
-        let now = self.groups.evaluate(&live)?;
-        let results = Results::new(&changed.before, now, changed.rows_before)?;
+        let mut changed = std::mem::take(&mut self.changed);
+        if !self.partial {
+            // In the order in which results took their present value: an aggregate above that cares about order (LISTAGG) then ends as
+            // if every change had been emitted. Partials come in no order that means anything.
+            changed.entries.sort_unstable_by_key(|entry| entry.last_touch);
+        }
+        let net = self.net(&changed)?;
+        if let Some(net) = net {
+            send_in_pieces(net, out);
+        }
+        let gone = |entry: &Entry| (self.groups.rows[entry.group as usize] == 0).then_some(entry.group);
+        let gone: Vec<u32> = changed.entries.iter().filter_map(gone).collect();
+        // The vectors are kept, so that a small epoch costs little beside a large state.
+        changed.entries.drain(..).for_each(|entry| changed.places[entry.group as usize] = 0);
+        self.changed = Changed { places: changed.places, entries: changed.entries, ..Changed::default() };
+        Ok(gone)
+    }
 
-        let mut key_rows: Vec<u32> = Vec::with_capacity(changed.groups.len() * 2);
-        let mut value_rows: Vec<u32> = Vec::with_capacity(changed.groups.len() * 2);
-        let mut weights: Vec<i64> = Vec::with_capacity(changed.groups.len() * 2);
-        let mut gone = Vec::new();
+    /// The net change of all entries, in their order; `None` if there is none.
+    fn net(&self, changed: &Changed) -> Result<Option<Batch>> {
+        let groups: Vec<u32> = changed.entries.iter().map(|entry| entry.group).collect();
+        let live: Vec<u32> = groups.iter().copied().filter(|&group| self.groups.is_live(group)).collect();
+        let results = Results::new(&changed.before, self.groups.evaluate(&live)?, changed.rows_before)?;
+
+        let mut key_rows: Vec<u32> = Vec::with_capacity(groups.len() * 2);
+        let mut value_rows: Vec<u32> = Vec::with_capacity(groups.len() * 2);
+        let mut weights: Vec<i64> = Vec::with_capacity(groups.len() * 2);
+        let mut updates: Vec<bool> = Vec::with_capacity(groups.len() * 2);
         let mut next_live = changed.rows_before;
-        for (entry, (&group, &before)) in changed.groups.iter().zip(&changed.row_before).enumerate() {
-            let after = self.groups.is_live(group).then(|| {
-                next_live += 1;
-                next_live - 1
-            });
-            if self.groups.rows[group as usize] == 0 {
-                gone.push(group);
-            }
-            if let (Some(before), Some(after)) = (before, after)
+        for (row, entry) in (0u32..).zip(&changed.entries) {
+            let after = self.groups.is_live(entry.group).then_some(next_live);
+            next_live += u32::from(after.is_some());
+            if let (Some(before), Some(after)) = (entry.before, after)
                 && results.equal(before, after)
             {
                 continue;
             }
-            for (row, weight) in [(before, -1), (after, 1)] {
-                if let Some(row) = row {
-                    key_rows.push(entry as u32);
-                    value_rows.push(row);
+            for (value_row, weight) in [(entry.before, -1), (after, 1)] {
+                if let Some(value_row) = value_row {
+                    key_rows.push(row);
+                    value_rows.push(value_row);
                     weights.push(weight);
+                    updates.push(entry.before.is_some() && after.is_some());
                 }
             }
         }
-        if !weights.is_empty() {
-            let keys = self.groups.keys.columns(&changed.groups)?;
-            let mut columns = take_all(&keys, &UInt32Array::from(key_rows))?;
-            columns.extend(take_all(&results.columns, &UInt32Array::from(value_rows))?);
-            let options = RecordBatchOptions::new().with_row_count(Some(weights.len()));
-            let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-            send_in_pieces(rows, weights, out);
+        if weights.is_empty() {
+            return Ok(None);
         }
-        self.groups.remove(&gone);
-        self.changed = Changed { is_changed: changed.is_changed, groups: changed.groups, ..Changed::default() };
-        self.changed.groups.drain(..).for_each(|group| self.changed.is_changed[group as usize] = false);
-        Ok(())
+        let keys = self.groups.keys.columns(&groups)?;
+        let mut columns = take_all(&keys, &UInt32Array::from(key_rows))?;
+        columns.extend(take_all(&results.columns, &UInt32Array::from(value_rows))?);
+        let options = RecordBatchOptions::new().with_row_count(Some(weights.len()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        Ok(Some(match weights.iter().all(|&weight| weight == 1) {
+            true => Batch::append(rows),
+            false => Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates)),
+        }))
     }
 }
 
 /// How many changed rows go out in one batch: what follows works on them while they are in the cache.
 const PIECE_ROWS: usize = 8192;
 
-/// Sends changes in batches of bounded size. A former result and the present one behind it are never parted: together they are an update.
-fn send_in_pieces(rows: RecordBatch, weights: Vec<i64>, out: &mut Output) {
-    let all = Batch::new(rows, weights.iter().any(|&weight| weight != 1).then(|| Int64Array::from(weights)));
-    let mut start = 0;
-    while start < all.len() {
-        let mut end = (start + PIECE_ROWS).min(all.len());
-        if end < all.len() && all.weight(end - 1) < 0 && all.weight(end) > 0 {
-            end += 1;
-        }
-        out.send(all.slice(start, end - start));
-        start = end;
+fn send_in_pieces(changes: Batch, out: &mut Output) {
+    for start in (0..changes.len()).step_by(PIECE_ROWS) {
+        out.send(changes.slice(start, PIECE_ROWS.min(changes.len() - start)));
     }
 }

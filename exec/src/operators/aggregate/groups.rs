@@ -104,6 +104,11 @@ impl Groups {
         self.keys.clear();
     }
 
+    /// Back to how groups begin, for those that have no rows any more; they stay known.
+    pub(super) fn reset(&mut self, groups: &[u32]) {
+        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
+    }
+
     /// Forgets groups that have no rows any more.
     pub(super) fn remove(&mut self, groups: &[u32]) {
         groups.iter().for_each(|&group| self.keys.remove(group));

@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
 use super::shown;
-use crate::functions::datetime::zone::Zone;
+use crate::functions::zone::Zone;
 
 /// One batch's worth of calls, as a body sees it.
 pub struct Call<'a> {

@@ -17,7 +17,7 @@ use tidemill_exec::Error;
 
 use super::Call;
 use super::kind::{Kind, sql_name};
-use crate::functions::datetime::zone::Zone;
+use crate::functions::zone::Zone;
 
 /// One accepted argument list.
 #[derive(Clone, Debug)]

@@ -176,7 +176,7 @@ fn decimal_to_double(value: i128, scale: i8) -> f64 {
         return value as f64 / power_of_ten(scale as u32) as f64;
     }
     let mut text = String::new();
-    crate::functions::text::push_decimal(&mut text, value, scale);
+    tidemill_exec::text::push_decimal(&mut text, value, scale);
     text.parse().unwrap_or(f64::NAN)
 }
 

@@ -1,7 +1,7 @@
 //! Text to single values. Each gives `None` for text that is no such value.
 
 use crate::functions::cast::{decimal_fits, power_of_ten};
-use crate::functions::text::{days, month_length};
+use crate::functions::datetime::calendar::{days, month_length};
 
 /// Surrounding blanks do not count; a fraction is read and dropped (`12.7` is 12).
 pub fn parse_integer(text: &str) -> Option<i64> {
@@ -95,9 +95,10 @@ pub fn parse_date(text: &str) -> Option<i32> {
 }
 
 fn date_of(year: i64, month: u32, day: u32) -> Option<i32> {
-    let valid =
-        (0..=9999).contains(&year) && (1..=12).contains(&month) && (1..=month_length(year, month)).contains(&day);
-    if valid { days(year, month, day).try_into().ok() } else { None }
+    let valid = (0..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=month_length(year, month.into())).contains(&i64::from(day));
+    if valid { days(year, month.into(), day.into()).try_into().ok() } else { None }
 }
 
 /// Milliseconds since midnight: `12`, `12:34`, `12:34:56`, `12:34:56.789`.
@@ -126,7 +127,7 @@ pub fn parse_timestamp(text: &str) -> Option<(i64, u32)> {
         return None;
     }
     // The 31st of a shorter month is its last day.
-    let day = day.min(month_length(year.into(), month));
+    let day = day.min(month_length(year.into(), month.into()) as u32);
     let midnight = i64::from(date_of(year.into(), month, day)?) * 86_400;
     if date.len() == text.len() {
         return Some((midnight, 0));

@@ -8,7 +8,7 @@ use arrow::datatypes::*;
 use tidemill_exec::{Error, Result};
 
 use super::number;
-use crate::functions::zone::Zone;
+use crate::functions::zone::{Overlap, Zone};
 use crate::types::{INTERVAL, digits, flink_type, precision};
 
 const DAY: i64 = 86_400;
@@ -73,7 +73,7 @@ fn moments(array: &ArrayRef) -> Result<Moments> {
 fn local(moments: Moments, zone: &Zone) -> impl Iterator<Item = Option<(i64, u32)>> + use<'_> {
     let utc = moments.utc;
     moments.values.into_iter().map(move |value| {
-        value.map(|(seconds, nanoseconds)| (if utc { seconds + zone.offset(seconds) } else { seconds }, nanoseconds))
+        value.map(|(seconds, nanoseconds)| (if utc { seconds + zone.offset_at(seconds) } else { seconds }, nanoseconds))
     })
 }
 
@@ -82,7 +82,7 @@ pub fn timestamps(values: Vec<Option<(i64, u32)>>, to: &Field, zone: &Zone) -> R
     let local = matches!(to.data_type(), DataType::Timestamp(_, Some(_)));
     let shifted = values.into_iter().map(|value| {
         value.map(|(seconds, nanoseconds)| {
-            (if local { seconds - zone.offset_of_local(seconds) } else { seconds }, nanoseconds)
+            (if local { seconds - zone.offset_of_local(seconds, Overlap::Earlier) } else { seconds }, nanoseconds)
         })
     });
     build(shifted, to)
@@ -92,7 +92,9 @@ pub fn timestamps(values: Vec<Option<(i64, u32)>>, to: &Field, zone: &Zone) -> R
 fn instants(values: Vec<Option<(i64, u32)>>, to: &Field, zone: &Zone) -> Result<ArrayRef> {
     let local = matches!(to.data_type(), DataType::Timestamp(_, None));
     let shifted = values.into_iter().map(|value| {
-        value.map(|(seconds, nanoseconds)| (if local { seconds + zone.offset(seconds) } else { seconds }, nanoseconds))
+        value.map(|(seconds, nanoseconds)| {
+            (if local { seconds + zone.offset_at(seconds) } else { seconds }, nanoseconds)
+        })
     });
     build(shifted, to)
 }

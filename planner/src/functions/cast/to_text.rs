@@ -2,10 +2,10 @@
 
 use arrow::array::{Array, ArrayAccessor, AsArray};
 use arrow::datatypes::*;
+use tidemill_exec::text::{self, Digits};
 use tidemill_exec::{Error, Result};
 
 use super::time::milliseconds;
-use crate::functions::text;
 use crate::functions::zone::Zone;
 use crate::types::{TYPE_KEY, digits, flink_type, precision};
 
@@ -61,10 +61,10 @@ pub fn to_text<'a>(array: &'a dyn Array, field: &Field, zone: &'a Zone) -> Resul
         DataType::Timestamp(unit, local) => {
             let per_second = 10i64.pow(digits(unit).into());
             let local = local.is_some();
+            let (unit, places) = (*unit, Digits::Fixed(precision));
             let push = move |out: &mut String, ticks: i64| {
-                let (seconds, rest) = (ticks.div_euclid(per_second), ticks.rem_euclid(per_second));
-                let shown = if local { seconds + zone.offset(seconds) } else { seconds };
-                text::push_timestamp(out, shown, (rest * (1_000_000_000 / per_second)) as u32, precision, ' ');
+                let ahead = if local { zone.offset_at(ticks.div_euclid(per_second)) * per_second } else { 0 };
+                text::push_timestamp(out, ticks.saturating_add(ahead), unit, ' ', places);
             };
             match unit {
                 TimeUnit::Second => primitive!(TimestampSecondType, push),
@@ -170,5 +170,5 @@ fn push(out: &mut String, value: impl std::fmt::Display) {
 
 fn time(out: &mut String, ticks: i64, per_second: i64, precision: u8) {
     let nanoseconds = (ticks % per_second) * (1_000_000_000 / per_second);
-    text::push_time(out, ticks / per_second, nanoseconds as u32, precision);
+    text::push_time(out, (ticks / per_second) as u32, nanoseconds as u32, Digits::Fixed(precision));
 }

@@ -9,8 +9,8 @@ use datafusion::error::Result;
 use super::calendar::{MILLIS_PER_DAY, add_months, months_between};
 use super::moment::{Moment, Moments, Sort, column};
 use super::unit::{self, Unit};
-use super::zone::Zone;
 use crate::functions::call::{Arguments, Call, Function, Kind::*};
+use crate::functions::zone::Zone;
 
 pub fn all(zone: &Zone) -> Vec<Function> {
     vec![

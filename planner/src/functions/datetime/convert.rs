@@ -11,9 +11,9 @@ use super::calendar::{MILLIS_PER_DAY, days, month_length};
 use super::format::DEFAULT;
 use super::moment::{Moment, Moments, column, instant, timestamp};
 use super::now::{UNIX_SECONDS, unix_seconds};
-use super::zone::{Overlap, Zone};
 use super::{lenient, parse};
 use crate::functions::call::{Call, Function, Kind::*};
+use crate::functions::zone::{Overlap, Zone};
 
 pub fn all(zone: &Zone) -> Vec<Function> {
     let instant = instant(zone);

@@ -9,8 +9,8 @@ use datafusion::error::Result;
 use super::calendar::{day, day_of_year, iso_week, iso_weekday};
 use super::moment::{Moment, Moments};
 use super::unit::{self, Unit};
-use super::zone::Zone;
 use crate::functions::call::{Call, Function, Kind::*};
+use crate::functions::zone::Zone;
 
 pub fn all(zone: &Zone) -> Vec<Function> {
     let short_forms = [

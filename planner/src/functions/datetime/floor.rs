@@ -7,8 +7,8 @@ use datafusion::error::Result;
 use super::calendar::{MILLIS_PER_DAY, day, days, iso_weekday};
 use super::moment::{Moment, Moments, Sort, column};
 use super::unit::{self, Unit};
-use super::zone::{Overlap, Zone};
 use crate::functions::call::{Call, Function, Kind::*};
+use crate::functions::zone::{Overlap, Zone};
 
 pub fn all(zone: &Zone) -> Vec<Function> {
     [("floor_to", false), ("ceil_to", true)]

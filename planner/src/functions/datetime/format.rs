@@ -11,8 +11,8 @@ use super::calendar::{day, day_of_year, days, iso_weekday};
 use super::lenient;
 use super::moment::{Moment, Moments};
 use super::pattern::{Dialect, MONTHS, Piece, WEEKDAYS, compile};
-use super::zone::Zone;
 use crate::functions::call::{Call, Function, Kind::*, try_texts};
+use crate::functions::zone::Zone;
 
 /// The pattern that functions use if none is given.
 pub const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";

@@ -8,7 +8,7 @@ use tidemill_exec::Error;
 
 use super::calendar::{MILLIS_PER_DAY, days};
 use super::pattern::{Dialect, MONTHS, Piece, WEEKDAYS, compile};
-use super::zone::{Overlap, Zone};
+use crate::functions::zone::{Overlap, Zone};
 
 /// The instant that `text` names, in milliseconds since 1970, where it is read as a clock's time in `zone` unless it
 /// names a zone itself. `None` if it does not match.

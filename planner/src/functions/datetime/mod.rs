@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use crate::functions::zone::Zone;
+
 mod add;
-mod calendar;
+pub(crate) mod calendar;
 mod convert;
 mod extract;
 mod floor;
@@ -19,17 +21,16 @@ mod now;
 mod parse;
 mod pattern;
 mod unit;
-pub mod zone;
 
 pub use now::Now;
 
 /// Every function of dates and times.
 ///
 /// `time_zone` is the session's `table.local-time-zone`; a name that is no zone counts as UTC, so the session checks it
-/// with [`zone::Zone::parse`] when it is set. `now` says how often the current time is asked for: `Volatile` for
+/// with [`Zone::parse`] when it is set. `now` says how often the current time is asked for: `Volatile` for
 /// streams, where each row sees the time at which it is processed, `Stable` for batch, where a query has one time.
 pub fn all(time_zone: &str, now: Volatility) -> Vec<Arc<ScalarUDF>> {
-    let zone = zone::Zone::parse(time_zone).unwrap_or_else(zone::Zone::utc);
+    let zone = Zone::parse(time_zone).unwrap_or_else(Zone::utc);
     let mut functions: Vec<_> =
         [extract::all(&zone), floor::all(&zone), add::all(&zone), format::all(&zone), convert::all(&zone)]
             .into_iter()

@@ -7,8 +7,8 @@ use arrow::datatypes::*;
 use datafusion::error::Result;
 
 use super::calendar::MILLIS_PER_DAY;
-use super::zone::{Overlap, Zone};
 use crate::functions::call::Call;
+use crate::functions::zone::{Overlap, Zone};
 
 /// A point in time: milliseconds since 1970, of a clock or of UTC, and the nanoseconds beyond them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use tidemill_exec::Error;
 
 use super::moment::{Moment, column, instant, timestamp};
-use super::zone::Zone;
+use crate::functions::zone::Zone;
 
 pub fn all(zone: &Zone, volatility: Volatility) -> Vec<Arc<ScalarUDF>> {
     use Shape::*;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::datatypes::*;
 use base64::Engine;
+use tidemill_exec::text::{self, Digits};
 use tidemill_exec::{Error, Result};
 
 use super::value::{Json, push_text};
 use crate::functions::cast::to_text;
 use crate::functions::function::{Call, Function, Rows};
 use crate::functions::zone::Zone;
-use crate::types::{JSON_KEY, SqlType, digits, is_binary, is_text, precision};
+use crate::types::{JSON_KEY, SqlType, is_binary, is_text, precision};
 
 pub fn all() -> Vec<Function> {
     vec![
@@ -226,7 +227,7 @@ fn to_json<'a>(array: &'a dyn Array, field: &Field, zone: &'a Zone) -> Result<Pu
                 out.push('"');
             })
         }
-        DataType::Timestamp(unit, local) => timestamp(array, digits(unit), precision(field), local.is_some())?,
+        DataType::Timestamp(unit, local) => timestamp(array, *unit, precision(field), local.is_some())?,
         DataType::List(item) => {
             let list = array.as_list::<i32>();
             let push = to_json(list.values().as_ref(), item, zone)?;
@@ -305,15 +306,12 @@ fn to_json<'a>(array: &'a dyn Array, field: &Field, zone: &'a Zone) -> Result<Pu
 }
 
 /// `"2020-02-29T12:34:56.789"`, of a moment in UTC with a `Z`.
-fn timestamp<'a>(array: &dyn Array, digits: u8, precision: u8, utc: bool) -> Result<Push<'a>> {
+fn timestamp<'a>(array: &dyn Array, unit: TimeUnit, precision: u8, utc: bool) -> Result<Push<'a>> {
     let ticks = arrow::compute::cast(array, &DataType::Int64)?;
-    let per_second = 10i64.pow(digits.into());
     Ok(Box::new(move |row, out| {
         let ticks = ticks.as_primitive::<Int64Type>().value(row);
-        let nanoseconds = ticks.rem_euclid(per_second) * (1_000_000_000 / per_second);
         out.push('"');
-        let seconds = ticks.div_euclid(per_second);
-        crate::functions::text::push_timestamp(out, seconds, nanoseconds as u32, precision, 'T');
+        text::push_timestamp(out, ticks, unit, 'T', Digits::Fixed(precision));
         out.push_str(if utc { "Z\"" } else { "\"" });
     }))
 }

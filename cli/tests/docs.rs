@@ -1,0 +1,336 @@
+//! Writes the parts of `docs/` that the code knows best: connectors, formats, settings and functions.
+//!
+//! The test fails when a page is not what the code says; `UPDATE_EXPECT=1 cargo test -p tidemill --test docs` writes it anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use datafusion::logical_expr::{ScalarUDF, Volatility};
+use expect_test::expect_file;
+use tidemill_exec::connect::{OptionKind, OptionSpec, Registry};
+use tidemill_planner::functions::{self, Function, Zone};
+use tidemill_planner::settings::{SETTINGS, Settings};
+use tidemill_planner::{engine, functions as f};
+
+/// What the option lists do not say: which way rows go, what it is for, and a table to begin with.
+struct Prose {
+    name: &'static str,
+    goes: &'static str,
+    about: &'static str,
+    example: &'static str,
+}
+
+const CONNECTORS: &[Prose] = &[
+    Prose {
+        name: "filesystem",
+        goes: "source and sink",
+        about: "Files, directories and globs. A table ends with its files, unless it watches for new ones \
+                (`source.monitor-interval`) or follows files as they grow (`source.follow`). Files whose name ends in \
+                `.gz` are unpacked. Names that begin with `_` or `.` are passed over. With `PARTITIONED BY`, \
+                directories are called `column=value`. A sink writes part files, which appear under their names when \
+                they are complete.",
+        example: "CREATE TABLE orders (id INT, amount DECIMAL(10, 2))\n\
+                  WITH ('connector' = 'filesystem', 'path' = 'orders.csv', 'format' = 'csv');",
+    },
+    Prose {
+        name: "socket",
+        goes: "source and sink",
+        about: "A TCP connection: each line is a record. As a source it connects to a server and reads, or listens and \
+                reads from everyone who connects. A line cut in two by the network is one line. As a sink it connects \
+                and writes.",
+        example: "CREATE TABLE typed (line STRING)\n\
+                  WITH ('connector' = 'socket', 'hostname' = 'localhost', 'port' = '9999', 'format' = 'raw');",
+    },
+    Prose {
+        name: "datagen",
+        goes: "source",
+        about: "Makes rows up: random ones, or sequences. `#` stands for the name of a column. It ends after \
+                `number-of-rows`, or with its shortest sequence.",
+        example: "CREATE TABLE readings (id INT, level DOUBLE) WITH (\n  \
+                  'connector' = 'datagen', 'rows-per-second' = '10',\n  \
+                  'fields.id.min' = '1', 'fields.id.max' = '5');",
+    },
+    Prose {
+        name: "values",
+        goes: "source",
+        about: "A few rows written into the table itself, for examples and tests.",
+        example: "CREATE TABLE fruit (name STRING, price INT) WITH ('connector' = 'values', 'data' =\n\
+                  '{\"name\": \"apple\", \"price\": 3}\n{\"name\": \"pear\", \"price\": 4}');",
+    },
+    Prose {
+        name: "stdin",
+        goes: "source",
+        about: "What is piped into the process.",
+        example: "CREATE TABLE log (line STRING) WITH ('connector' = 'stdin', 'format' = 'raw');",
+    },
+    Prose {
+        name: "stdout",
+        goes: "sink",
+        about: "Writes rows to standard output in a format that other programs read. It cannot take rows back.",
+        example: "CREATE TABLE out (k STRING, n BIGINT) WITH ('connector' = 'stdout', 'format' = 'json');",
+    },
+    Prose {
+        name: "print",
+        goes: "sink",
+        about: "A line for each change, `+I[a, 1]`, in the text of Flink's connector of this name.",
+        example: "CREATE TABLE out (k STRING, n BIGINT) WITH ('connector' = 'print');",
+    },
+    Prose {
+        name: "blackhole",
+        goes: "sink",
+        about: "Takes everything and keeps nothing: to measure how fast the rest is.",
+        example: "CREATE TABLE out (k STRING, n BIGINT) WITH ('connector' = 'blackhole');",
+    },
+];
+
+const FORMATS: &[Prose] = &[
+    Prose {
+        name: "csv",
+        goes: "read and written",
+        about: "A line per record, fields by position. An empty number is an error unless `csv.null-literal` is the \
+                empty text, as in Flink.",
+        example: "",
+    },
+    Prose {
+        name: "json",
+        goes: "read and written",
+        about: "One JSON object per line, fields by name. A field that is missing is NULL.",
+        example: "",
+    },
+    Prose {
+        name: "raw",
+        goes: "read and written",
+        about: "The record is the value of the table's one column: a line of text, bytes, or a number.",
+        example: "",
+    },
+    Prose {
+        name: "parquet",
+        goes: "read and written, files only",
+        about: "Whole files, read column by column. Columns are found by name; one that a file lacks is NULL.",
+        example: "",
+    },
+];
+
+fn kind(kind: OptionKind) -> String {
+    match kind {
+        OptionKind::Text => "text".to_string(),
+        OptionKind::Boolean => "boolean".to_string(),
+        OptionKind::Integer => "integer".to_string(),
+        OptionKind::Duration => "duration".to_string(),
+        OptionKind::Bytes => "size".to_string(),
+        OptionKind::OneOf(choices) => choices.join(", "),
+    }
+}
+
+fn options(page: &mut String, specs: &[OptionSpec]) {
+    if specs.is_empty() {
+        page.push_str("It has no options.\n\n");
+        return;
+    }
+    page.push_str("| option | type | default | |\n|---|---|---|---|\n");
+    for spec in specs {
+        let default = match spec.default {
+            Some(default) => format!("`{default}`"),
+            None if spec.required => "required".to_string(),
+            None => String::new(),
+        };
+        let _ = writeln!(page, "| `{}` | {} | {default} | {} |", spec.name, kind(spec.kind), spec.help);
+    }
+    page.push('\n');
+}
+
+/// A section per entry of `known`, which must have prose each.
+fn section<'a>(page: &mut String, prose: &'a [Prose], name: &str) -> &'a Prose {
+    let prose = prose.iter().find(|prose| prose.name == name);
+    let prose = prose.unwrap_or_else(|| panic!("say in this file what '{name}' is for"));
+    let _ = writeln!(page, "### {} ({})\n\n{}\n", prose.name, prose.goes, prose.about);
+    if !prose.example.is_empty() {
+        let _ = writeln!(page, "```sql\n{}\n```\n", prose.example);
+    }
+    prose
+}
+
+const CONNECTORS_HEAD: &str = "\
+# Connectors and formats
+
+A table says where its rows come from or go to, and in which form:
+
+```sql
+CREATE TABLE t (...) WITH ('connector' = 'filesystem', 'path' = 'logs/*.json', 'format' = 'json');
+```
+
+Keys may be written with or without quotes. An option that is not in these lists is an error, with the nearest one that is.
+Durations are written `500 ms`, `10 s`, `1 min`, `2 h`; sizes `64 kb`, `128 mb`, `1 gb`. For one query, options are
+changed by a hint: `SELECT * FROM t /*+ OPTIONS('path' = 'other.json') */`.
+
+This page is written from the lists the program checks against (`cli/tests/docs.rs`).
+
+";
+
+fn connectors() -> String {
+    let registry = Registry::default();
+    let mut page = CONNECTORS_HEAD.to_string();
+    page.push_str("## Connectors\n\n");
+    for prose in CONNECTORS {
+        assert!(registry.connectors().any(|connector| connector.name() == prose.name), "{} is gone", prose.name);
+    }
+    for connector in registry.connectors() {
+        section(&mut page, CONNECTORS, connector.name());
+        options(&mut page, connector.options());
+        if !connector.metadata().is_empty() {
+            page.push_str("| metadata column | type | |\n|---|---|---|\n");
+            for (key, about, data_type) in connector.metadata() {
+                let _ = writeln!(page, "| `{key}` | {data_type} | {about} |");
+            }
+            page.push('\n');
+        }
+    }
+    page.push_str("## Formats\n\n");
+    for format in registry.formats() {
+        section(&mut page, FORMATS, format.name());
+        options(&mut page, format.options());
+    }
+    format!("{}\n", page.trim_end())
+}
+
+const SETTINGS_HEAD: &str = "\
+# Settings
+
+`SET 'key' = 'value'` in the shell or a script, `-D key=value` on the command line; `SET;` shows all, `RESET 'key'` goes
+back to the default. Further settings of Flink that scripts carry along (`execution.checkpointing.interval`,
+`table.exec.mini-batch.enabled` and the like) are accepted without effect; a key that nobody knows is an error.
+
+This page is written from the list the program checks against (`cli/tests/docs.rs`).
+
+";
+
+fn settings() -> String {
+    let mut page = SETTINGS_HEAD.to_string();
+    options(&mut page, SETTINGS);
+    format!("{}\n", page.trim_end())
+}
+
+const FUNCTIONS_HEAD: &str = "\
+# Functions
+
+Names do not care about case. Functions that Flink has mean here what they mean in Flink (its documentation describes
+them one by one); what DataFusion has besides can be used too. `SHOW FUNCTIONS;` lists them all.
+
+This page is written from what a session registers (`cli/tests/docs.rs`).
+
+";
+
+fn functions() -> String {
+    let zone = Zone::utc();
+    let udfs = |functions: Vec<Function>| -> Vec<Arc<ScalarUDF>> {
+        functions.into_iter().map(|function| function.into_udf(&zone)).collect()
+    };
+    let groups = [
+        ("Text", f::string::all()),
+        ("Numbers", f::math::all()),
+        ("Dates and times", f::datetime::all("UTC", Volatility::Volatile)),
+        ("Conditions", udfs(f::conditional::all())),
+        (
+            "Arrays, maps and rows",
+            udfs([f::collection::all(), f::split::all(), f::row::all(), f::access::all()].concat()),
+        ),
+        ("JSON", udfs(f::json::all())),
+        ("Types", udfs(f::cast::all())),
+    ];
+    let mut page = FUNCTIONS_HEAD.to_string();
+    let mut known = BTreeSet::new();
+    let registered = functions::all("UTC", true).expect("UTC is a time zone");
+    let is_public = |name: &&str| !name.starts_with("__") && !name.starts_with('$');
+    for (title, group) in groups {
+        let names: BTreeSet<&str> = group
+            .iter()
+            .flat_map(|function| std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)))
+            .filter(is_public)
+            .collect();
+        known.extend(names.iter().map(|name| name.to_string()));
+        if !names.is_empty() {
+            list(&mut page, title, names);
+        }
+    }
+    for function in &registered {
+        assert!(
+            known.contains(function.name()) || !is_public(&function.name()),
+            "{} is in no group of this page",
+            function.name()
+        );
+    }
+    page.push_str(SPELLED);
+    let aggregates = tidemill_exec::aggregate::all();
+    let ours: BTreeSet<&str> = aggregates
+        .iter()
+        .flat_map(|function| {
+            let aliases = tidemill_exec::aggregate::aliases(function.name());
+            std::iter::once(function.name()).chain(aliases.iter().copied())
+        })
+        .filter(|name| is_public(name) && !name.contains("_ON_NULL"))
+        .collect();
+    list(&mut page, "Aggregates", ours.iter().copied());
+    page.push_str(
+        "All take `DISTINCT` and `FILTER (WHERE ...)`, and all take rows back, so they work over updating input as well.\n\n",
+    );
+    known.extend(aggregates.iter().map(|function| function.name().to_lowercase()));
+    known.extend(ours.iter().map(|name| name.to_lowercase()));
+
+    let state = engine::state(&Settings::default(), true, Arc::new(|_| {})).expect("the defaults are right");
+    let more = |names: Vec<String>| -> Vec<String> { names.into_iter().filter(|name| !known.contains(name)).collect() };
+    let scalars = more(engine::public_names(state.scalar_functions().keys()));
+    list(&mut page, "From DataFusion", scalars.iter().map(String::as_str));
+    let aggregates = more(engine::public_names(state.aggregate_functions().keys()));
+    list(&mut page, "Aggregates from DataFusion", aggregates.iter().map(String::as_str));
+    page.push_str("In streams these take only input that never takes a row back.\n\n");
+    let windows = engine::public_names(state.window_functions().keys());
+    list(&mut page, "Over windows, in batch queries", windows.iter().map(String::as_str));
+    page.push_str("Aggregates too can be followed by `OVER (...)` there.\n");
+    page
+}
+
+/// Functions with a grammar of their own, which no list of names shows.
+const SPELLED: &str = "\
+## With a grammar of their own
+
+`CAST(x AS t)`, `TRY_CAST(x AS t)`, `x::t`, `EXTRACT(unit FROM t)`, `CEIL(t TO unit)`, `FLOOR(t TO unit)`,
+`TIMESTAMPADD(unit, n, t)`, `TIMESTAMPDIFF(unit, a, b)`, `POSITION(a IN b)`, `SUBSTRING(s FROM i FOR n)`,
+`TRIM([LEADING | TRAILING | BOTH] c FROM s)`, `OVERLAY(s PLACING r FROM i FOR n)`, `a [NOT] LIKE b ESCAPE c`,
+`a [NOT] SIMILAR TO b`, `a BETWEEN [SYMMETRIC] b AND c`, `(a, b) OVERLAPS (c, d)`, `x IS [NOT] JSON`, `JSON_VALUE`,
+`JSON_QUERY`, `JSON_EXISTS`, `JSON_OBJECT`, `JSON_ARRAY`, `JSON_OBJECTAGG`, `JSON_ARRAYAGG`, `ARRAY[...]`, `MAP[...]`,
+`ROW(...)`, `a[i]`, `m['key']`, `r.field`, `CASE`, `CURRENT_TIMESTAMP` and its kin.
+
+";
+
+fn list<'a>(page: &mut String, title: &str, names: impl IntoIterator<Item = &'a str>) {
+    let _ = writeln!(page, "## {title}\n");
+    let mut line = String::new();
+    for name in names {
+        let name = format!("`{}`", name.to_uppercase());
+        if line.len() + name.len() > 117 {
+            let _ = writeln!(page, "{line},");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push_str(", ");
+        }
+        line.push_str(&name);
+    }
+    let _ = writeln!(page, "{line}\n");
+}
+
+#[test]
+fn the_page_of_connectors_is_what_the_registry_says() {
+    expect_file!["../../docs/connectors.md"].assert_eq(&connectors());
+}
+
+#[test]
+fn the_page_of_settings_is_what_the_session_takes() {
+    expect_file!["../../docs/settings.md"].assert_eq(&settings());
+}
+
+#[test]
+fn the_page_of_functions_is_what_a_session_registers() {
+    expect_file!["../../docs/functions.md"].assert_eq(&functions());
+}

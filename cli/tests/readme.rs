@@ -1,0 +1,132 @@
+//! What README promises, run through the binary: its examples print what it says.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p tidemill --test readme` writes the outputs anew.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use expect_test::expect_file;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn tidemill(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+    command.current_dir(root()).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Standard output of a run that succeeds and has nothing to say on standard error.
+fn output(arguments: &[&str]) -> String {
+    let ran = tidemill(arguments).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.is_empty(), "tidemill {}: {}\n{said}", arguments.join(" "), ran.status);
+    String::from_utf8(ran.stdout).expect("output is text")
+}
+
+/// Rows of a stream come in no particular order: the rows of each table, sorted.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.chunk_by_mut(|a, b| a.starts_with('|') == b.starts_with('|')).for_each(<[&str]>::sort_unstable);
+    lines.join("\n") + "\n"
+}
+
+/// What is printed before `mark`, and the rest.
+fn split_at<'a>(text: &'a str, mark: &str) -> (&'a str, &'a str) {
+    text.split_at(text.find(mark).unwrap_or_else(|| panic!("{mark} is in\n{text}")))
+}
+
+#[test]
+fn the_words_of_a_book_are_counted_alike_by_any_number_of_shards() {
+    for shards in ["1", "4"] {
+        let printed = output(&["run", "examples/wordcount.sql", "-p", shards]);
+        let (stream, batch) = split_at(&printed, "+------+");
+        expect_file!["examples/wordcount.txt"].assert_eq(&format!("{}{batch}", sorted(stream)));
+    }
+}
+
+#[test]
+fn a_stream_takes_back_what_it_said() {
+    // With one shard the order of changes is part of the answer; the order of keys within one epoch is not.
+    let printed = output(&["run", "examples/changelog.sql"]);
+    let (each_row, net) = printed.split_at(printed.rfind("| op |").expect("the second query's rows follow"));
+    expect_file!["examples/changelog.txt"].assert_eq(&format!("{each_row}{}", sorted(net)));
+}
+
+#[test]
+fn csv_becomes_parquet_and_is_read_back() {
+    let directory = tempfile::tempdir().expect("a directory for what is written");
+    let out = format!("OUT={}", directory.path().join("orders").display());
+    let printed = output(&["run", "examples/csv_to_parquet.sql", "-D", &out]);
+    expect_file!["examples/csv_to_parquet.txt"].assert_eq(&printed);
+}
+
+#[test]
+fn tables_that_end_are_joined_and_sorted() {
+    let printed = output(&["run", "examples/join_batch.sql"]);
+    expect_file!["examples/join_batch.txt"].assert_eq(&printed);
+}
+
+/// The count of each word is there before the next line is typed: nothing waits for a batch to fill.
+#[test]
+fn words_typed_into_a_socket_are_counted_at_once() {
+    let listener = TcpListener::bind("localhost:0").expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    let script = std::fs::read_to_string(root().join("examples/socket_wordcount.sql")).expect("the example is there");
+    let script = script.replace("9999", &port.to_string());
+    let mut child = tidemill(&["-p", "1", "--format", "csv", "-c", &script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut printed = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let (mut typing, _) = listener.accept().expect("the query connects");
+    let mut seen = Vec::new();
+    let mut read_until = |wanted: &str, seen: &mut Vec<String>| loop {
+        let line = printed.next().expect("the query goes on").expect("its output is text");
+        seen.push(line);
+        if seen.last().is_some_and(|line| line == wanted) {
+            break;
+        }
+    };
+    typing.write_all(b"An An\n").expect("the query reads");
+    read_until("+U,An,2", &mut seen);
+    typing.write_all(b"the An\n").expect("the query reads");
+    read_until("+U,An,3", &mut seen);
+    drop(typing);
+    assert_eq!(seen, ["op,word,times", "+I,An,1", "-U,An,1", "+U,An,2", "+I,the,1", "-U,An,2", "+U,An,3"]);
+    assert!(child.wait().expect("the server has closed the connection").success());
+}
+
+/// The examples that the tests above run.
+const EXAMPLES: [&str; 5] = ["changelog", "csv_to_parquet", "join_batch", "socket_wordcount", "wordcount"];
+
+#[test]
+fn no_example_is_left_out() {
+    let mut examples = Vec::new();
+    for entry in std::fs::read_dir(root().join("examples")).expect("there are examples") {
+        let path = entry.expect("the directory can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            examples.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_string));
+        }
+    }
+    examples.sort_unstable();
+    assert_eq!(examples, EXAMPLES);
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README");
+    for name in examples {
+        assert!(readme.contains(&format!("examples/{name}.sql")), "README does not speak of examples/{name}.sql");
+    }
+}
+
+/// The tables that README shows are what its examples print.
+#[test]
+fn readme_shows_what_the_examples_print() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README");
+    for name in ["changelog", "join_batch"] {
+        let expected = std::fs::read_to_string(root().join(format!("cli/tests/examples/{name}.txt"))).expect("blessed");
+        let first: Vec<&str> = expected.lines().take(4).collect();
+        assert!(readme.contains(&first.join("\n")), "README shows other rows than examples/{name}.sql prints");
+    }
+}

@@ -1,0 +1,5 @@
+-- LIMIT ends in one shard.
+CREATE TABLE orders (id INT, who STRING, item STRING, quantity INT, price DECIMAL(10, 2), at_ TIMESTAMP(3), paid BOOLEAN)
+WITH ('connector' = 'filesystem', 'path' = '{data}/orders.csv', 'format' = 'csv', 'csv.null-literal' = '');
+EXPLAIN SELECT id FROM orders LIMIT 3;
+EXPLAIN SELECT who, COUNT(*) FROM orders GROUP BY who LIMIT 3;

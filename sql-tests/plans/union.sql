@@ -1,0 +1,5 @@
+-- UNION ALL, and UNION.
+CREATE TABLE orders (id INT, who STRING, item STRING, quantity INT, price DECIMAL(10, 2), at_ TIMESTAMP(3), paid BOOLEAN)
+WITH ('connector' = 'filesystem', 'path' = '{data}/orders.csv', 'format' = 'csv', 'csv.null-literal' = '');
+EXPLAIN SELECT who FROM orders WHERE paid UNION ALL SELECT item FROM orders;
+EXPLAIN SELECT who FROM orders UNION SELECT item FROM orders;

@@ -1,0 +1,111 @@
+//! Batch execution is the oracle: a query over a stream of random inserts and deletes ends in what batch answers over the rows that
+//! remain.
+//!
+//! A seed makes a table. In batch mode it is read as it is. As a stream it comes over one to three splits, cut into random batches, with
+//! rows that appear and go again in between, at parallelism 1, 2 and 4 and in both emit modes.
+
+mod churn;
+
+use churn::{Churn, Table};
+use tidemill_exec::connect::Registry;
+use tidemill_sql_tests::script::{Gave, Run, folded};
+
+/// `t (k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, at_ TIMESTAMP(3), tags ARRAY<STRING>)`, all with nulls.
+const QUERIES: &[&str] = &[
+    "SELECT * FROM t",
+    "SELECT k, v * 2 + 1 AS w FROM t WHERE v > 3",
+    "SELECT UPPER(k) AS u, COALESCE(v, -1) AS c FROM t WHERE b",
+    "SELECT k FROM t WHERE v IS NULL OR g = 2",
+    "SELECT CASE WHEN v > 5 THEN 'big' ELSE k END AS c, d / 2 AS h FROM t",
+    "SELECT COUNT(*) AS n FROM t",
+    "SELECT COUNT(*) AS n, COUNT(v) AS c, SUM(v) AS s, AVG(v) AS a, MIN(v) AS mn, MAX(v) AS mx FROM t",
+    "SELECT SUM(d) AS s, AVG(d) AS a, MIN(d) AS mn, MAX(d) AS mx FROM t",
+    "SELECT SUM(f) AS s, MIN(f) AS mn, MAX(f) AS mx FROM t",
+    "SELECT MIN(k) AS mn, MAX(k) AS mx, MIN(at_) AS first_, MAX(at_) AS last_ FROM t",
+    "SELECT COUNT(DISTINCT k) AS k, COUNT(DISTINCT v) AS v, SUM(DISTINCT v) AS s FROM t",
+    "SELECT k, COUNT(*) AS n FROM t GROUP BY k",
+    "SELECT k, g, COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY k, g",
+    "SELECT g, SUM(d) AS s, AVG(d) AS a, MIN(f) AS mn, MAX(at_) AS mx FROM t GROUP BY g",
+    "SELECT k, COUNT(DISTINCT g) AS n, COUNT(DISTINCT v) AS m FROM t GROUP BY k",
+    "SELECT k, COUNT(*) FILTER (WHERE b) AS yes, SUM(v) FILTER (WHERE NOT b) AS no_ FROM t GROUP BY k",
+    "SELECT g, COUNT(DISTINCT k) FILTER (WHERE v > 2) AS n FROM t GROUP BY g",
+    "SELECT k, COUNT(*) AS n FROM t GROUP BY k HAVING COUNT(*) > 3",
+    "SELECT k FROM t GROUP BY k HAVING SUM(v) > 10 OR MAX(g) IS NULL",
+    "SELECT g + 1 AS h, MAX(k) AS m FROM t WHERE v < 8 GROUP BY g + 1",
+    "SELECT b, AVG(v) AS a, AVG(f) AS f FROM t GROUP BY b",
+    "SELECT v, MIN(k) AS mn, MAX(k) AS mx FROM t GROUP BY v",
+    "SELECT n, COUNT(*) AS groups_ FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) GROUP BY n",
+    "SELECT MAX(s) AS mx, MIN(s) AS mn, COUNT(*) AS n FROM (SELECT k, SUM(v) AS s FROM t GROUP BY k)",
+    "SELECT g, SUM(n) AS s, MAX(m) AS m FROM (SELECT k, g, COUNT(*) AS n, MAX(v) AS m FROM t GROUP BY k, g) GROUP BY g",
+    "SELECT c, COUNT(DISTINCT s) AS n FROM (SELECT k, COUNT(DISTINCT g) AS c, SUM(v) AS s FROM t GROUP BY k) GROUP BY c",
+    "SELECT DISTINCT k FROM t",
+    "SELECT DISTINCT k, g FROM t WHERE v > 1",
+    "SELECT DISTINCT n FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k)",
+    "SELECT COUNT(*) AS n FROM (SELECT DISTINCT g, b FROM t)",
+    "SELECT k FROM t WHERE b UNION ALL SELECT k FROM t WHERE v > 4",
+    "SELECT k, v FROM t WHERE b UNION SELECT k, v FROM t WHERE v > 4",
+    "SELECT x, COUNT(*) AS n FROM (SELECT k AS x FROM t UNION ALL SELECT CAST(g AS STRING) FROM t) GROUP BY x",
+    "SELECT k, n FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) UNION ALL SELECT 'all', COUNT(*) FROM t",
+    "SELECT k, g, SUM(v) AS s FROM t GROUP BY GROUPING SETS ((k, g), (k), ())",
+    "SELECT k, b, COUNT(*) AS n, COUNT(DISTINCT v) AS d FROM t GROUP BY CUBE (k, b)",
+    "SELECT g, GROUPING(g) AS gr, MAX(v) AS m FROM t GROUP BY ROLLUP (g)",
+    "SELECT k, tag FROM t CROSS JOIN UNNEST(tags) AS u (tag)",
+    "SELECT tag, COUNT(*) AS n, SUM(v) AS s FROM t CROSS JOIN UNNEST(tags) AS u (tag) GROUP BY tag",
+    "SELECT k, tag, n FROM t LEFT JOIN UNNEST(tags) WITH ORDINALITY AS u (tag, n) ON TRUE",
+    "SELECT k, MAX(CHAR_LENGTH(tag)) AS m FROM t CROSS JOIN UNNEST(tags) AS u (tag) GROUP BY k HAVING COUNT(*) > 1",
+];
+
+const SEEDS: u64 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_inserts_and_deletes_ends_in_batchs_answer() {
+    let mut wrong = Vec::new();
+    for seed in 1..=SEEDS {
+        let table = Table::random(seed);
+        for query in QUERIES {
+            let expected = answer(query, &table, None, &[("execution.runtime-mode", "batch")]).await;
+            for (parallelism, emit) in ["1", "2", "4"].into_iter().flat_map(|p| [(p, "epoch"), (p, "each-row")]) {
+                let settings = [
+                    ("execution.runtime-mode", "streaming"),
+                    ("execution.epoch.interval", "1 ms"),
+                    ("parallelism.default", parallelism),
+                    ("table.exec.emit", emit),
+                ];
+                let found = answer(query, &table, Some(seed), &settings).await;
+                if found != expected {
+                    wrong.push(format!(
+                        "seed {seed}, parallelism {parallelism}, {emit}: {query}\n{}",
+                        difference(&found, &expected)
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
+}
+
+/// The rows a query ends in, sorted; or what went wrong.
+async fn answer(query: &str, table: &Table, churn: Option<u64>, settings: &[(&str, &str)]) -> Vec<String> {
+    let mut registry = Registry::default();
+    registry.add_connector(std::sync::Arc::new(Churn { table: table.clone(), seed: churn }));
+    let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let run = Run { settings, ..Run::default() };
+    let script = format!("{}; {query}", churn::CREATE_TABLE);
+    let transcript = run.script_with(&script, registry).await.expect("the settings exist");
+    match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
+        Some(Gave::Changes(changes)) => {
+            folded(changes.into_iter().map(|change| (change.kind.is_positive(), change.client)))
+        }
+        Some(Gave::Failed(error)) => vec![error.to_string()],
+        _ => vec!["no query".to_string()],
+    }
+}
+
+fn difference(found: &[String], expected: &[String]) -> String {
+    let lines = |mark: &str, these: &[String], others: &[String]| -> String {
+        let only = these.iter().filter(|line| !others.contains(line));
+        only.take(8).map(|line| format!("  {mark} {line}\n")).collect()
+    };
+    let counts = format!("  {} rows instead of {}\n", found.len(), expected.len());
+    counts + &lines("stream", found, expected) + &lines("batch ", expected, found)
+}
