@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod batch;
 pub mod changelog;
+mod compare;
 pub mod connect;
 pub mod connectors;
 pub mod coordinator;
