@@ -7,6 +7,7 @@ mod limit;
 mod not_null;
 mod project;
 mod unnest;
+mod updating_limit;
 
 pub use aggregate::{Aggregate, AggregateColumn, Emit, LocalAggregate};
 pub use expand::Expand;
@@ -15,6 +16,7 @@ pub use limit::Limit;
 pub use not_null::NotNull;
 pub use project::Project;
 pub use unnest::Unnest;
+pub use updating_limit::UpdatingLimit;
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
-use tidemill_exec::operators::{Emit, Filter, Limit, Project, Unnest};
+use tidemill_exec::operators::{Emit, Filter, Limit, Project, Unnest, UpdatingLimit};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan};
@@ -238,13 +238,16 @@ impl Lowering<'_> {
         else {
             return Err(Error::new("LIMIT takes a whole number").fix("write LIMIT 10"));
         };
-        if !plan.props.changes.is_append() {
-            return Err(Error::new("cannot LIMIT an updating result")
-                .why("rows come and go, so the first ones are not known for good")
-                .fix("drop LIMIT, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded"));
-        }
-        let limit = Limit { skip, fetch, schema: Arc::clone(&plan.props.schema) };
-        Ok(StreamPlan::operator(limit, plan, Changes::Append, Distribution::Single).requires(Distribution::Single))
+        let schema = Arc::clone(&plan.props.schema);
+        let changes = plan.props.changes.clone();
+        let limited = match changes.is_append() {
+            true => StreamPlan::operator(Limit { skip, fetch, schema }, plan, changes, Distribution::Single),
+            false => {
+                let limit = UpdatingLimit { skip, fetch, emit: self.emit, schema };
+                StreamPlan::operator(limit, plan, changes, Distribution::Single)
+            }
+        };
+        Ok(limited.requires(Distribution::Single))
     }
 
     fn values(&self, node: &logical::Values) -> Result<StreamPlan> {
