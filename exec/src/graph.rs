@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion_physical_expr::PhysicalExpr;
 
@@ -47,8 +46,6 @@ pub struct SourceHead {
 pub struct WatermarkStrategy {
     /// Gives, per row as the source reads it, the watermark that may follow it: milliseconds since 1970, null for none.
     pub expression: Arc<dyn PhysicalExpr>,
-    /// After how long without rows a split no longer holds time back.
-    pub idle_timeout: Option<Duration>,
 }
 
 /// Where a stage's rows go to.

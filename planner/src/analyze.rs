@@ -97,7 +97,6 @@ impl<'a> Analyzer<'a> {
             Some(watermark) => Some(ScanWatermark {
                 column: watermark.column.clone(),
                 expression: self.watermark(table, &watermark.expression, &stored, &computed)?,
-                idle_timeout: None,
             }),
             None => None,
         };

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
@@ -26,7 +25,6 @@ pub struct ScanWatermark {
     pub column: String,
     /// Milliseconds since 1970 (BIGINT), over the columns of the definition.
     pub expression: Expr,
-    pub idle_timeout: Option<Duration>,
 }
 
 impl Scan {

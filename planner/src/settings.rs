@@ -33,6 +33,11 @@ pub const SETTINGS: &[OptionSpec] = &[
         "epoch",
         "updating results change once per epoch, or once per input row as in Flink without mini-batch",
     ),
+    OptionSpec::optional(
+        "table.exec.resource.default-parallelism",
+        Integer,
+        "the same as parallelism.default, which wins",
+    ),
     OptionSpec::with_default(
         "table.exec.sink.not-null-enforcer",
         OneOf(&["ERROR", "DROP"]),
@@ -66,7 +71,6 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.size", Integer, "epochs do this here"),
-    OptionSpec::optional("table.exec.resource.default-parallelism", Integer, "shards per stage"),
     OptionSpec::optional("table.optimizer.agg-phase-strategy", Text, "phases are chosen by the planner"),
     OptionSpec::optional("table.optimizer.distinct-agg.split.enabled", Boolean, "distinct counts need no split here"),
     OptionSpec::optional("table.exec.source.cdc-events-duplicate", Boolean, "duplicates in change streams"),
@@ -100,6 +104,11 @@ impl Settings {
         }
         self.0.set(key, value);
         Ok(())
+    }
+
+    /// Whether the key does something here, or is only accepted because scripts carry it along.
+    pub fn has_effect(key: &str) -> bool {
+        SETTINGS.iter().any(|spec| spec.name == key)
     }
 
     /// Back to the default.

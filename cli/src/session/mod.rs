@@ -135,7 +135,8 @@ impl Session {
             Statement::Describe(describe) => self.describe(describe),
             Statement::Set(Some((key, value))) => {
                 self.settings.set(key, value)?;
-                Ok(Outcome::Done(format!("'{key}' is now '{value}'")))
+                let without = if Settings::has_effect(key) { "" } else { ", which has no effect in this version" };
+                Ok(Outcome::Done(format!("'{key}' is now '{value}'{without}")))
             }
             Statement::Set(None) => self.show_settings(),
             Statement::Reset(Some(key)) => {

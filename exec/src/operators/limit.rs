@@ -29,12 +29,7 @@ impl OperatorSpec for Limit {
     }
 
     fn explain(&self, line: &mut ExplainLine) {
-        if let Some(fetch) = self.fetch {
-            line.field("fetch", fetch);
-        }
-        if self.skip > 0 {
-            line.field("offset", self.skip);
-        }
+        explain(line, self.skip, self.fetch);
     }
 
     fn state_bound(&self) -> Option<&'static str> {
@@ -43,6 +38,16 @@ impl OperatorSpec for Limit {
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         Ok(Box::new(Limiting { skip: self.skip, remaining: self.fetch }))
+    }
+}
+
+/// `fetch=10, offset=5`
+pub(super) fn explain(line: &mut ExplainLine, skip: usize, fetch: Option<usize>) {
+    if let Some(fetch) = fetch {
+        line.field("fetch", fetch);
+    }
+    if skip > 0 {
+        line.field("offset", skip);
     }
 }
 

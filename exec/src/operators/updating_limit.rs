@@ -33,12 +33,7 @@ impl OperatorSpec for UpdatingLimit {
     }
 
     fn explain(&self, line: &mut ExplainLine) {
-        if let Some(fetch) = self.fetch {
-            line.field("fetch", fetch);
-        }
-        if self.skip > 0 {
-            line.field("offset", self.skip);
-        }
+        super::limit::explain(line, self.skip, self.fetch);
     }
 
     fn state_bound(&self) -> Option<&'static str> {

@@ -81,7 +81,6 @@ impl Lowering<'_> {
             Some(watermark) => Some(WatermarkStrategy {
                 expression: self
                     .expression(&unqualified(&watermark.expression)?, &DFSchema::try_from(schema.as_ref().clone())?)?,
-                idle_timeout: watermark.idle_timeout,
             }),
             None => None,
         };
