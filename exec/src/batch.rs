@@ -210,7 +210,7 @@ fn run(operator: &mut dyn Operator, rows: Option<RecordBatch>) -> Result<Vec<Rec
     match rows {
         Some(rows) => operator.on_batch(Input(0), Batch::append(rows), &mut output)?,
         None => {
-            operator.on_barrier(&Barrier { epoch: Epoch(1), checkpoint: None }, &mut output)?;
+            operator.on_barrier(&Barrier::at_end(Epoch(1)), &mut output)?;
             operator.on_end(&mut output)?;
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use tidemill_state::Epoch;
+use tidemill_state::{Epoch, EventTime};
 
 use crate::message::Barrier;
 
@@ -33,7 +33,7 @@ pub enum Signal {
 /// What to do, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Hand this barrier to every source that still runs.
+    /// Hand this barrier to every source that still runs, with the time at which that happens.
     InjectBarrier(Barrier),
     /// Send [`Signal::Tick`] then. The last one counts.
     WakeAt(Instant),
@@ -150,7 +150,7 @@ impl Coordinator {
         self.earliest = Some(now + EPOCH_MIN);
         self.sources.values_mut().for_each(|progress| *progress = Progress::Quiet);
         self.outstanding = Some(self.running.clone());
-        Barrier { epoch: self.epoch, checkpoint: None }
+        Barrier { epoch: self.epoch, time: EventTime::MIN, checkpoint: None }
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn barrier(epoch: u64) -> Action {
-        Action::InjectBarrier(Barrier { epoch: Epoch(epoch), checkpoint: None })
+        Action::InjectBarrier(Barrier { epoch: Epoch(epoch), time: EventTime::MIN, checkpoint: None })
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion_physical_expr::PhysicalExpr;
 
@@ -44,8 +45,40 @@ pub struct SourceHead {
 /// How event time is read off a table's rows.
 #[derive(Clone, Debug)]
 pub struct WatermarkStrategy {
+    /// The column that holds a row's event time, for messages.
+    pub column: String,
+    /// Gives a row's event time: milliseconds since 1970. Null fails the job.
+    pub time: Arc<dyn PhysicalExpr>,
     /// Gives, per row as the source reads it, the watermark that may follow it: milliseconds since 1970, null for none.
     pub expression: Arc<dyn PhysicalExpr>,
+    /// A watermark is sent when it has risen by more than this many milliseconds.
+    pub interval: i64,
+    /// A split that gives nothing for so long does not hold time back.
+    pub idle_timeout: Option<Duration>,
+    /// Not `expression`, but the observed lateness decides: so that this share of the rows is in time.
+    pub share_in_time: Option<f64>,
+    /// Keeps in step with other sources.
+    pub alignment: Option<Alignment>,
+}
+
+impl WatermarkStrategy {
+    /// Sent whenever it rises; nobody is ever idle.
+    pub fn new(
+        column: impl Into<String>,
+        time: Arc<dyn PhysicalExpr>,
+        expression: Arc<dyn PhysicalExpr>,
+    ) -> WatermarkStrategy {
+        let column = column.into();
+        let (interval, idle_timeout, share_in_time, alignment) = (0, None, None, None);
+        WatermarkStrategy { column, time, expression, interval, idle_timeout, share_in_time, alignment }
+    }
+}
+
+/// Sources of a group wait for each other: none reads on while its watermark is more than the drift ahead of the slowest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alignment {
+    pub group: String,
+    pub max_drift: Duration,
 }
 
 /// Where a stage's rows go to.

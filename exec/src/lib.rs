@@ -21,6 +21,7 @@ mod task;
 #[cfg(test)]
 pub mod testing;
 pub mod text;
+pub mod window;
 
 pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};

@@ -1,5 +1,7 @@
 //! What travels along an edge of the job graph, in order.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
@@ -9,7 +11,7 @@ use crate::error::{Error, Result};
 
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// Changed rows. Never empty.
+    /// Changed rows, and where among them the watermark rises. Never without rows.
     Batch(Batch),
     /// No later row on this edge has an event time at or before this one. Rises on every edge.
     Watermark(EventTime),
@@ -27,6 +29,17 @@ pub struct Batch {
     rows: RecordBatch,
     /// `None` means every row has weight +1, so append-only streams pay nothing.
     changes: Option<Box<ChangeColumns>>,
+    /// `None`: the watermark does not rise within this batch.
+    marks: Option<Arc<[Mark]>>,
+}
+
+/// A watermark within a batch, so that which rows are late does not depend on how rows are cut into batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// How many rows of the batch come before it.
+    pub row: usize,
+    /// As in [`Message::Watermark`].
+    pub time: EventTime,
 }
 
 /// What happens to each row. Invariants: both have a value per row, no weight is zero or null.
@@ -41,18 +54,56 @@ struct ChangeColumns {
 impl Batch {
     /// Rows that all appear once.
     pub fn append(rows: RecordBatch) -> Batch {
-        Batch { rows, changes: None }
+        Batch { rows, changes: None, marks: None }
     }
 
     pub fn new(rows: RecordBatch, weights: Option<Int64Array>) -> Batch {
         debug_assert!(weights.as_ref().is_none_or(|w| w.len() == rows.num_rows() && w.null_count() == 0));
-        Batch { rows, changes: weights.map(|weights| Box::new(ChangeColumns { weights, updates: None })) }
+        let changes = weights.map(|weights| Box::new(ChangeColumns { weights, updates: None }));
+        Batch { rows, changes, marks: None }
     }
 
     /// Changes of which some are halves of updates.
     pub fn with_updates(rows: RecordBatch, weights: Int64Array, updates: BooleanArray) -> Batch {
         debug_assert_eq!(updates.len(), rows.num_rows());
-        Batch { rows, changes: Some(Box::new(ChangeColumns { weights, updates: Some(updates) })) }
+        Batch { rows, changes: Some(Box::new(ChangeColumns { weights, updates: Some(updates) })), marks: None }
+    }
+
+    /// The same rows with the watermark rising where `marks` say: in order of rows and of times.
+    pub fn with_marks(mut self, marks: Vec<Mark>) -> Batch {
+        debug_assert!(marks.is_sorted_by(|a, b| a.row <= b.row && a.time < b.time));
+        debug_assert!(marks.last().is_none_or(|mark| mark.row <= self.len()));
+        self.marks = (!marks.is_empty()).then(|| marks.into());
+        self
+    }
+
+    /// Where the watermark rises, in order.
+    pub fn marks(&self) -> &[Mark] {
+        self.marks.as_deref().unwrap_or_default()
+    }
+
+    /// The watermark behind the last row, if it rises within this batch.
+    pub fn last_mark(&self) -> Option<EventTime> {
+        self.marks().last().map(|mark| mark.time)
+    }
+
+    /// The rows without their marks.
+    pub fn without_marks(mut self) -> Batch {
+        self.marks = None;
+        self
+    }
+
+    /// The marks, each with as many rows before it as `row_of` says of its row; of several in one place the last.
+    fn moved_marks(&self, row_of: impl Fn(usize) -> usize) -> Option<Arc<[Mark]>> {
+        let mut moved: Vec<Mark> = Vec::with_capacity(self.marks().len());
+        for mark in self.marks.as_deref()? {
+            let mark = Mark { row: row_of(mark.row), time: mark.time };
+            match moved.last_mut() {
+                Some(last) if last.row == mark.row => *last = mark,
+                _ => moved.push(mark),
+            }
+        }
+        Some(moved.into())
     }
 
     pub fn rows(&self) -> &RecordBatch {
@@ -99,22 +150,32 @@ impl Batch {
     /// Other columns for the same rows.
     pub fn with_rows(&self, rows: RecordBatch) -> Batch {
         debug_assert_eq!(rows.num_rows(), self.len());
-        Batch { rows, changes: self.changes.clone() }
+        Batch { rows, changes: self.changes.clone(), marks: self.marks.clone() }
     }
 
-    /// Rows made from the rows of this batch: row `i` of `rows` from row `origin[i]`, whose change it shares.
+    /// Rows made from the rows of this batch: row `i` of `rows` from row `origin[i]`, whose change it shares. Marks go along if
+    /// `origin` ascends; in any other order they would mean nothing.
     pub fn derived(&self, rows: RecordBatch, origin: &UInt32Array) -> Result<Batch> {
         debug_assert_eq!(rows.num_rows(), origin.len());
         let changes =
             self.changes.as_deref().map(|changes| changes.each(|column| Ok(compute::take(column, origin, None)?)));
-        Ok(Batch { rows, changes: changes.transpose()? })
+        debug_assert!(self.marks.is_none() || origin.values().is_sorted());
+        let marks = self.moved_marks(|row| origin.values().partition_point(|&from| (from as usize) < row));
+        Ok(Batch { rows, changes: changes.transpose()?, marks })
     }
 
     /// Keeps the rows where `keep` is true; null counts as false.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Batch> {
         let rows = compute::filter_record_batch(&self.rows, keep)?;
         let changes = self.changes.as_deref().map(|changes| changes.each(|column| Ok(compute::filter(column, keep)?)));
-        Ok(Batch { rows, changes: changes.transpose()? })
+        let marks = match &self.marks {
+            None => None,
+            Some(_) => {
+                let kept: Vec<u32> = kept_before(keep);
+                self.moved_marks(|row| kept[row] as usize)
+            }
+        };
+        Ok(Batch { rows, changes: changes.transpose()?, marks })
     }
 
     /// The rows at `indices`, in that order; an index may repeat.
@@ -122,6 +183,7 @@ impl Batch {
         self.derived(compute::take_record_batch(&self.rows, indices)?, indices)
     }
 
+    /// `length` rows from `offset` on. A mark between two slices belongs to the first.
     pub fn slice(&self, offset: usize, length: usize) -> Batch {
         let changes = self.changes.as_ref().map(|changes| {
             Box::new(ChangeColumns {
@@ -129,7 +191,9 @@ impl Batch {
                 updates: changes.updates.as_ref().map(|updates| updates.slice(offset, length)),
             })
         });
-        Batch { rows: self.rows.slice(offset, length), changes }
+        let within = |mark: &&Mark| (mark.row > offset || offset == 0) && mark.row <= offset + length;
+        let marks = self.marks().iter().filter(within).map(|mark| Mark { row: mark.row - offset, ..*mark });
+        Batch { rows: self.rows.slice(offset, length), changes, marks: None }.with_marks(marks.collect())
     }
 
     /// All rows of `batches` in order. `batches` is not empty and of one schema.
@@ -145,8 +209,26 @@ impl Batch {
                 updates: Some(all().map(|(batch, row)| Some(batch.is_update(row))).collect()),
             })
         });
-        Ok(Batch { rows, changes })
+        let mut marks: Vec<Mark> = Vec::new();
+        let mut before = 0;
+        for batch in batches {
+            marks.extend(batch.marks().iter().map(|mark| Mark { row: before + mark.row, ..*mark }));
+            before += batch.len();
+        }
+        Ok(Batch { rows, changes, marks: None }.with_marks(marks))
     }
+}
+
+/// For each row, and behind the last, how many rows before it are kept.
+fn kept_before(keep: &BooleanArray) -> Vec<u32> {
+    let mut kept = 0;
+    let mut before = Vec::with_capacity(keep.len() + 1);
+    before.push(0);
+    before.extend(keep.iter().map(|keep| {
+        kept += u32::from(keep == Some(true));
+        kept
+    }));
+    before
 }
 
 impl ChangeColumns {
@@ -166,8 +248,17 @@ impl ChangeColumns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Barrier {
     pub epoch: Epoch,
+    /// Processing time: the wall clock when it was handed to the sources. Rows behind the barrier are read later.
+    pub time: EventTime,
     /// The checkpoint to take here, if this epoch is one.
     pub checkpoint: Option<CheckpointId>,
+}
+
+impl Barrier {
+    /// The barrier that closes `epoch` at the end of input, when processing time is over too.
+    pub fn at_end(epoch: Epoch) -> Barrier {
+        Barrier { epoch, time: EventTime::MAX, checkpoint: None }
+    }
 }
 
 /// What kinds of change a stream contains.
@@ -190,5 +281,33 @@ impl Changes {
             Changes::Append => None,
             Changes::Retract { key } => key.as_deref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rows;
+
+    fn marked(words: &[&str], marks: &[(usize, i64)]) -> Batch {
+        let marks = marks.iter().map(|&(row, time)| Mark { row, time: EventTime(time) });
+        Batch::append(rows(words)).with_marks(marks.collect())
+    }
+
+    fn marks(batch: &Batch) -> Vec<(usize, i64)> {
+        batch.marks().iter().map(|mark| (mark.row, mark.time.0)).collect()
+    }
+
+    #[test]
+    fn marks_stay_between_the_rows_they_stood_between() {
+        let batch = marked(&["a", "b", "c", "d"], &[(0, 1), (1, 2), (3, 3), (4, 4)]);
+        let keep = BooleanArray::from(vec![false, true, false, true]);
+        assert_eq!(marks(&batch.filter(&keep).expect("rows are filtered")), [(0, 2), (1, 3), (2, 4)]);
+        let twice = UInt32Array::from(vec![1, 1, 3]);
+        assert_eq!(marks(&batch.take(&twice).expect("rows are taken")), [(0, 2), (2, 3), (3, 4)]);
+        let (first, second) = (batch.slice(0, 3), batch.slice(3, 1));
+        assert_eq!((marks(&first), marks(&second)), (vec![(0, 1), (1, 2), (3, 3)], vec![(1, 4)]));
+        let whole = Batch::concat(&batch.rows().schema(), &[first, second]).expect("batches of one schema");
+        assert_eq!(marks(&whole), marks(&batch));
     }
 }

@@ -38,6 +38,8 @@ pub trait OperatorSpec: Debug + Send + Sync {
 /// methods directly and the same input always gives the same output.
 pub trait Operator: Send {
     /// Handles rows from one input. Both sides of a join arrive here, told apart by `input`.
+    ///
+    /// The rows have no marks, unless [`keeps_marks`](Operator::keeps_marks).
     fn on_batch(&mut self, input: Input, batch: Batch, out: &mut Output) -> Result<()>;
 
     /// Event time, merged over all inputs, has reached `time`. Called with rising values only.
@@ -46,6 +48,12 @@ pub trait Operator: Send {
     fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
         out.watermark(time);
         Ok(())
+    }
+
+    /// Whether `on_batch` sees to the watermarks within a batch: passes them on between the rows they stand between, or judges by them
+    /// which rows are late. If not, the last of them comes by `on_watermark` after the rows.
+    fn keeps_marks(&self) -> bool {
+        false
     }
 
     /// The epoch is complete on all inputs: emit its net changes. The task takes the snapshot afterwards if the barrier
@@ -108,10 +116,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Sends rows on. Empty batches are dropped here, so operators need not check.
+    /// Sends rows on. Of an empty batch only its watermark is, so operators need not check.
     pub fn send(&mut self, batch: Batch) {
         if !batch.is_empty() {
             self.messages.push(Message::Batch(batch));
+        } else if let Some(time) = batch.last_mark() {
+            self.watermark(time);
         }
     }
 

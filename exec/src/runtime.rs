@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tidemill_state::Epoch;
+use tidemill_state::{Epoch, EventTime};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use crate::exchange::{Inbox, Router, Sender, inbox};
 use crate::graph::{Edge, Exchange, Head, JobGraph, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::operator::{Input, ShardContext};
-use crate::task::{Chain, Report, Reports, Tail, run_inputs, run_source};
+use crate::task::{Chain, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
 
 /// What a job has done so far; shared by all its tasks.
 #[derive(Debug, Default)]
@@ -104,6 +104,12 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
             }
             Head::Inputs => None,
         };
+        let has_splits = match (&stage.head, &splits) {
+            (Head::Source(head), Some(splits)) => {
+                splits.iter().flatten().any(|split| !head.source.only_discovers(split))
+            }
+            _ => false,
+        };
         for shard in 0..stage.parallelism {
             let context = ShardContext { shard, parallelism: stage.parallelism };
             let chain = Chain::open(&stage.chain, &context)?;
@@ -120,8 +126,8 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
             match (&stage.head, &mut splits) {
                 (Head::Source(head), Some(splits)) => {
                     let splits = std::mem::take(&mut splits[usize::from(shard)]);
-                    let table = head.table.clone();
-                    let operator = format!("source {table}");
+                    let discovers = !splits.is_empty() && splits.iter().all(|split| head.source.only_discovers(split));
+                    let operator = format!("source {}", head.table);
                     let reader = head
                         .source
                         .open(splits.into_iter().map(|split| (split, None)).collect())
@@ -129,9 +135,15 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                         .map_err(|error| error.in_operator(operator.clone()))?;
                     let (barrier, barrier_inbox) = mpsc::unbounded_channel();
                     barriers.insert(reports.task, barrier);
-                    let watermark = head.watermark.clone();
+                    let source = SourceTask {
+                        table: head.table.clone(),
+                        reader,
+                        watermarks: head.watermark.clone().map(|strategy| Watermarks::new(strategy, Instant::now())),
+                        bounded: head.source.bounded(),
+                        starts_idle: discovers && has_splits,
+                    };
                     sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
-                        run_source(reader, watermark, barrier_inbox, chain, tail, reports, &table)
+                        run_source(source, barrier_inbox, chain, tail, reports)
                             .await
                             .map_err(|error| error.in_operator(operator))
                     })));
@@ -226,9 +238,12 @@ async fn drive(
         };
         for action in coordinator.step(signal, std::time::Instant::now()) {
             match action {
-                Action::InjectBarrier(barrier) => barriers.values().for_each(|source| {
-                    let _ = source.send(barrier); // A source that has ended needs no barrier.
-                }),
+                Action::InjectBarrier(barrier) => {
+                    let barrier = Barrier { time: wall_clock(), ..barrier };
+                    barriers.values().for_each(|source| {
+                        let _ = source.send(barrier); // A source that has ended needs no barrier.
+                    });
+                }
                 Action::WakeAt(time) => wake_at = Some(Instant::from_std(time)),
                 Action::EpochComplete(epoch) => {
                     metrics.epochs.store(epoch.0, Ordering::Relaxed);
@@ -241,6 +256,12 @@ async fn drive(
             }
         }
     }
+}
+
+/// Processing time.
+fn wall_clock() -> EventTime {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    EventTime(since_1970.map_or(0, |time| time.as_millis() as i64))
 }
 
 /// How long tasks may take to process what had been read when a task failed.

@@ -103,7 +103,7 @@ impl Reader for NumbersReader {
         self.next += 1;
         self.source.given.fetch_add(1, Ordering::SeqCst);
         let rows = Batch::append(numbers(values));
-        Ok(Some(SplitBatch { split, rows, resume_at: Offset(Bytes::new()), skipped: None }))
+        Ok(Some(SplitBatch { split, rows, resume_at: Offset(Bytes::new()), skipped: None, ended: false }))
     }
 }
 

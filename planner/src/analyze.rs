@@ -96,6 +96,7 @@ impl<'a> Analyzer<'a> {
         let watermark = match &table.watermark {
             Some(watermark) => Some(ScanWatermark {
                 column: watermark.column.clone(),
+                time: self.millis(self.event_time(&watermark.column, &stored, &computed), &stored)?,
                 expression: self.watermark(table, &watermark.expression, &stored, &computed)?,
             }),
             None => None,
@@ -146,6 +147,27 @@ impl<'a> Analyzer<'a> {
             })
         });
         Ok(substituted.map_err(explained)?.data)
+    }
+
+    /// The column that holds event time, over stored columns.
+    fn event_time(&self, column: &str, stored: &DFSchema, computed: &[(String, Expr)]) -> Expr {
+        match computed.iter().find(|(name, _)| name == column) {
+            Some((_, expr)) => expr.clone(),
+            None => Expr::Column(match stored.qualified_field_with_unqualified_name(column) {
+                Ok(field) => DataFusionColumn::from(field),
+                Err(_) => DataFusionColumn::new_unqualified(column),
+            }),
+        }
+    }
+
+    /// A point in time, as milliseconds since 1970.
+    fn millis(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        let expr = self.coerced(expr, schema)?;
+        let zone = match expr.get_type(schema).map_err(explained)? {
+            DataType::Timestamp(_, zone) => zone,
+            other => return Err(Error::new(format!("{expr} is no point in time")).why(format!("it is of type {other}"))),
+        };
+        Ok(cast(cast(expr, DataType::Timestamp(TimeUnit::Millisecond, zone)), DataType::Int64))
     }
 
     /// A watermark expression, as milliseconds over stored columns.

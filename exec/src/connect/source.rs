@@ -20,6 +20,12 @@ pub trait Source: Debug + Send + Sync {
         false
     }
 
+    /// Whether this split gives no rows of its own, but only finds others. Beside a task that has real ones, it does not hold event
+    /// time back.
+    fn only_discovers(&self, _split: &SplitId) -> bool {
+        false
+    }
+
     /// The independently readable parts that exist now, in a stable order.
     ///
     /// Called once, before anything is read; a place that does not exist is an error here.
@@ -70,6 +76,8 @@ pub struct SplitBatch {
     pub resume_at: Offset,
     /// Records that could not be decoded and that the table's policy says to skip.
     pub skipped: Option<Skipped>,
+    /// Nothing more comes from this split, although others go on: it no longer holds event time back.
+    pub ended: bool,
 }
 
 /// Bad records that were left out, so that nothing is lost in silence.

@@ -50,6 +50,7 @@ impl Reader for InlineReader {
             rows: Batch::append(rows),
             resume_at: Offset(Bytes::from_static(b"given")),
             skipped: None,
+            ended: false,
         }))
     }
 }

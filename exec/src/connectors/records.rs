@@ -191,7 +191,7 @@ impl Records {
             if rows.is_some() || skipped.is_some() {
                 let rows = rows.unwrap_or_else(|| Batch::append(RecordBatch::new_empty(Arc::clone(&self.schema))));
                 let resume_at = offset(self.offset);
-                return Ok(Some(SplitBatch { split: self.split.clone(), rows, resume_at, skipped }));
+                return Ok(Some(SplitBatch { split: self.split.clone(), rows, resume_at, skipped, ended: false }));
             }
             if let Some(error) = self.failed.take() {
                 return Err(error);

@@ -173,5 +173,6 @@ pub fn numbered(number: u64) -> SplitBatch {
         rows: Batch::append(RecordBatch::try_new(schema, vec![column]).unwrap()),
         resume_at: Offset(Bytes::copy_from_slice(&number.to_be_bytes())),
         skipped: None,
+        ended: false,
     }
 }

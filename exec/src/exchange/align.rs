@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use tidemill_state::EventTime;
 
-use crate::message::{Barrier, Batch, Message};
+use crate::message::{Barrier, Batch, Mark, Message};
 use crate::operator::Input;
 
 /// One sender's lane into a task, counted from 0.
@@ -102,7 +102,9 @@ impl<H> Align<H> {
         match message {
             Message::Batch(batch) => {
                 lane.idle = false;
-                release(Aligned::Batch(lane.input, batch))?;
+                let input = lane.input;
+                let batch = self.merge_marks(id, batch);
+                release(Aligned::Batch(input, batch))?;
             }
             Message::Watermark(time) => {
                 lane.idle = false;
@@ -127,6 +129,26 @@ impl<H> Align<H> {
             barrier = Some(blocked_by);
         }
         barrier
+    }
+
+    /// With the marks of a lane turned into those of all lanes.
+    fn merge_marks(&mut self, id: LaneId, batch: Batch) -> Batch {
+        if batch.marks().is_empty() {
+            return batch;
+        }
+        let others = self.lanes.iter().enumerate().filter(|(n, lane)| *n != id.0 && !lane.ended && !lane.idle);
+        let floor = others.map(|(_, lane)| lane.watermark).min().unwrap_or(EventTime::MAX);
+        let mut marks = Vec::with_capacity(batch.marks().len());
+        for mark in batch.marks() {
+            let lane = &mut self.lanes[id.0];
+            lane.watermark = lane.watermark.max(mark.time);
+            let time = lane.watermark.min(floor);
+            if time > self.watermark {
+                self.watermark = time;
+                marks.push(Mark { time, ..*mark });
+            }
+        }
+        batch.with_marks(marks)
     }
 
     fn merge_watermarks<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
@@ -195,7 +217,7 @@ mod tests {
     }
 
     fn barrier(epoch: u64) -> Barrier {
-        Barrier { epoch: Epoch(epoch), checkpoint: None }
+        Barrier { epoch: Epoch(epoch), time: EventTime(0), checkpoint: None }
     }
 
     #[test]

@@ -31,8 +31,9 @@ impl Router {
         }
     }
 
-    /// Calls `send(shard, rows)` for each shard that gets rows of `batch`.
+    /// Calls `send(shard, rows)` for each shard that gets rows of `batch`, or learns from it that time has passed: then without rows.
     pub fn route(&mut self, batch: Batch, mut send: impl FnMut(u16, Batch)) -> Result<()> {
+        let tells_time = batch.last_mark().is_some();
         match &self.exchange {
             Exchange::Forward => send(self.shard, batch),
             Exchange::Broadcast => (0..self.targets).for_each(|shard| send(shard, batch.clone())),
@@ -40,6 +41,10 @@ impl Router {
             Exchange::Spread => {
                 let target = self.next;
                 self.next = (self.next + 1) % self.targets;
+                if tells_time {
+                    let time_only = batch.take(&UInt32Array::from(Vec::<u32>::new()))?;
+                    (0..self.targets).filter(|&other| other != target).for_each(|other| send(other, time_only.clone()));
+                }
                 send(target, batch);
             }
             Exchange::Hash(columns) => {
@@ -50,10 +55,8 @@ impl Router {
                 }
                 for (shard, rows) in (0u16..).zip(rows_of) {
                     if rows.len() == batch.len() {
-                        send(shard, batch);
-                        break;
-                    }
-                    if !rows.is_empty() {
+                        send(shard, batch.clone());
+                    } else if !rows.is_empty() || tells_time {
                         send(shard, batch.take(&UInt32Array::from(rows))?);
                     }
                 }

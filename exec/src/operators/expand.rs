@@ -45,6 +45,10 @@ struct Expanding {
 }
 
 impl Operator for Expanding {
+    fn keeps_marks(&self) -> bool {
+        true
+    }
+
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let (rows, count) = (batch.len() as u32, self.projections.len() as u32);
         let projected = self

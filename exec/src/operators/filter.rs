@@ -41,6 +41,10 @@ struct Filtering {
 }
 
 impl Operator for Filtering {
+    fn keeps_marks(&self) -> bool {
+        true
+    }
+
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let keep = self.condition.evaluate(batch.rows())?.into_array(batch.len())?;
         out.send(batch.filter(keep.as_boolean())?);

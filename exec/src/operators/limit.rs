@@ -57,6 +57,10 @@ struct Limiting {
 }
 
 impl Operator for Limiting {
+    fn keeps_marks(&self) -> bool {
+        true
+    }
+
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let skipped = self.skip.min(batch.len());
         self.skip -= skipped;

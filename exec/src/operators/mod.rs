@@ -8,6 +8,7 @@ mod not_null;
 mod project;
 mod unnest;
 mod updating_limit;
+mod window;
 
 pub use aggregate::{Aggregate, AggregateColumn, Emit, LocalAggregate};
 pub use expand::Expand;
@@ -17,6 +18,10 @@ pub use not_null::NotNull;
 pub use project::Project;
 pub use unnest::Unnest;
 pub use updating_limit::UpdatingLimit;
+pub use window::{
+    LocalWindowAggregate, Order, RowWindow, SessionAggregate, SessionAssign, TimeKind, WindowAggregate, WindowAssign,
+    WindowRank, window_fields,
+};
 
 use std::sync::Arc;
 

@@ -42,6 +42,10 @@ impl OperatorSpec for NotNull {
 struct Guard(NotNull);
 
 impl Operator for Guard {
+    fn keeps_marks(&self) -> bool {
+        true
+    }
+
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let mut keep: Option<BooleanArray> = None;
         for &column in self.0.columns.iter().filter(|&&column| batch.rows().column(column).logical_null_count() > 0) {

@@ -47,6 +47,10 @@ struct Projecting {
 }
 
 impl Operator for Projecting {
+    fn keeps_marks(&self) -> bool {
+        true
+    }
+
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let rows = evaluate(&self.expressions, batch.rows(), &self.schema)?;
         out.send(batch.with_rows(rows));

@@ -70,6 +70,10 @@ struct Unnesting {
 }
 
 impl Operator for Unnesting {
+    fn keeps_marks(&self) -> bool {
+        true
+    }
+
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let array = self.collection.evaluate(batch.rows())?.into_array(batch.len())?;
         let mut elements = Elements::of(&array)?;
@@ -81,6 +85,7 @@ impl Operator for Unnesting {
             && self.keep.is_empty()
             && !self.ordinality
             && batch.weights().is_none()
+            && batch.marks().is_empty()
         {
             // The words of lines: nothing of the row goes with them, so there is nothing to do per element.
             if !run.is_empty() {
@@ -90,7 +95,7 @@ impl Operator for Unnesting {
             return Ok(());
         }
         let (origin, index) = elements.indices(self.outer);
-        if origin.is_empty() {
+        if origin.is_empty() && batch.marks().is_empty() {
             return Ok(());
         }
         let origin = UInt32Array::from(origin);

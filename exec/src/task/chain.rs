@@ -40,7 +40,10 @@ impl Chain {
     pub fn feed(&mut self, aligned: Aligned, open: Barrier, out: &mut Output) -> Result<()> {
         match aligned {
             // Only the first operator of a chain can have several inputs; all others have input 0.
-            Aligned::Batch(input, batch) => self.run(0, input, Message::Batch(batch), open, out),
+            Aligned::Batch(input, batch) => {
+                self.watermark = batch.last_mark().map_or(self.watermark, |time| time.max(self.watermark));
+                self.run(0, input, Message::Batch(batch), open, out)
+            }
             Aligned::Watermark(time) => self.advance(time, open, out),
             Aligned::Idle => self.run(0, Input(0), Message::Idle, open, out),
             Aligned::Barrier(barrier) => self.run(0, Input(0), Message::Barrier(barrier), open, out),
@@ -81,7 +84,12 @@ impl Chain {
 impl Link {
     fn handle(&mut self, input: Input, message: Message, open: Barrier, out: &mut Output) -> Result<()> {
         match message {
-            Message::Batch(batch) => self.operator.on_batch(input, batch, out),
+            Message::Batch(batch) if self.operator.keeps_marks() => self.operator.on_batch(input, batch, out),
+            Message::Batch(batch) => {
+                let time = batch.last_mark();
+                self.operator.on_batch(input, batch.without_marks(), out)?;
+                time.map_or(Ok(()), |time| self.operator.on_watermark(time, out))
+            }
             Message::Watermark(time) => self.operator.on_watermark(time, out),
             Message::Idle => {
                 out.push(Message::Idle);

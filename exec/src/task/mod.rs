@@ -3,9 +3,11 @@
 //! Everything that waits is here; operators only compute.
 
 mod chain;
+mod lateness;
 mod skips;
 mod source;
 mod tail;
+mod watermarks;
 
 use std::sync::Arc;
 
@@ -13,8 +15,9 @@ use tokio::sync::mpsc;
 
 pub use chain::Chain;
 pub use skips::Skips;
-pub use source::run_source;
+pub use source::{SourceTask, run_source};
 pub use tail::{Demand, Tail};
+pub use watermarks::Watermarks;
 
 use crate::coordinator::{Signal, TaskId};
 use crate::error::{Error, Result};
@@ -64,7 +67,7 @@ pub async fn run_inputs(
 ) -> Result<()> {
     let mut align = Align::new(inputs);
     let mut output = Output::default();
-    let mut open = Barrier { epoch: Epoch(1), checkpoint: None };
+    let mut open = Barrier::at_end(Epoch(1));
     while let Some(delivery) = inbox.receive().await {
         let (lane, message) = (delivery.lane, delivery.message.clone());
         let mut passed = Vec::new();
@@ -72,7 +75,7 @@ pub async fn run_inputs(
         align.push(lane, message, delivery, &mut |aligned| {
             match &aligned {
                 crate::exchange::Aligned::Barrier(barrier) => {
-                    open = Barrier { epoch: barrier.epoch.next(), checkpoint: None };
+                    open = Barrier::at_end(barrier.epoch.next());
                     passed.push(barrier.epoch);
                 }
                 crate::exchange::Aligned::End => ended = true,

@@ -1,58 +1,73 @@
 //! A task that reads a table.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use arrow::array::AsArray;
-use arrow::compute;
-use arrow::datatypes::Int64Type;
-use tidemill_state::{Epoch, EventTime};
+use tidemill_state::Epoch;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::watermarks::{Observed, TimeNews, Watermarks};
 use super::{Chain, Demand, Reports, Skips, Tail, finish};
-use crate::connect::{Reader, SplitBatch, SplitId};
+use crate::connect::{Reader, SplitBatch};
 use crate::coordinator::Signal;
 use crate::error::Result;
 use crate::exchange::Aligned;
-use crate::graph::WatermarkStrategy;
-use crate::message::{Barrier, Batch};
+use crate::message::Barrier;
 use crate::operator::{Input, Output};
 use crate::runtime::catch_panic;
 
+/// What one source task reads, and how it tells time.
+pub struct SourceTask {
+    pub table: String,
+    pub reader: Box<dyn Reader>,
+    pub watermarks: Option<Watermarks>,
+    /// The source ends by itself. Then no watermark depends on when a barrier came: the same input gives the same output.
+    pub bounded: bool,
+    /// Has nothing to read before others find something: does not hold event time back until then.
+    pub starts_idle: bool,
+}
+
 /// Reads until the source ends, the chain has all it needs, or nobody wants its rows; passes barriers on as they are handed in.
 pub async fn run_source(
-    mut reader: Box<dyn Reader>,
-    watermark: Option<WatermarkStrategy>,
+    source: SourceTask,
     mut barriers: mpsc::UnboundedReceiver<Barrier>,
     mut chain: Chain,
     mut tail: Tail,
     reports: &Reports,
-    table: &str,
 ) -> Result<()> {
-    let mut watermarks = watermark.map(Watermarks::new);
-    let mut skips = Skips::new(table, |note| reports.note(note));
+    let SourceTask { table, mut reader, mut watermarks, bounded, starts_idle } = source;
+    let mut skips = Skips::new(&table, |note| reports.note(note));
     let mut output = Output::default();
-    let mut open = Barrier { epoch: Epoch(1), checkpoint: None };
+    if starts_idle {
+        chain.feed(Aligned::Idle, Barrier::at_end(Epoch(1)), &mut output)?;
+        tail.deliver(&mut output).await?;
+    }
+    let mut open = Barrier::at_end(Epoch(1));
     let mut active = false;
     loop {
         // Barriers first: under load the reader always has something.
         let event = match barriers.try_recv() {
             Ok(barrier) => Event::Barrier(barrier),
-            Err(_) => match next_event(reader.as_mut(), &mut barriers, &mut active, &mut skips, reports).await {
-                Ok(event) => event,
-                Err(error) => {
-                    tail.abandon(open.epoch).await?;
-                    return Err(error);
+            Err(_) => {
+                let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks: watermarks.as_ref() };
+                match next_event(reader.as_mut(), waits, &mut active, reports).await {
+                    Ok(event) => event,
+                    Err(error) => {
+                        tail.abandon(open.epoch).await?;
+                        return Err(error);
+                    }
                 }
-            },
+            }
         };
         match event {
             Event::Barrier(barrier) => {
                 active = false;
-                open = Barrier { epoch: barrier.epoch.next(), checkpoint: None };
+                if let Some(time) = watermarks.as_mut().filter(|_| !bounded).and_then(Watermarks::flush) {
+                    chain.feed(Aligned::Watermark(time), open, &mut output)?;
+                }
+                open = Barrier::at_end(barrier.epoch.next());
                 chain.feed(Aligned::Barrier(barrier), open, &mut output)?;
                 let demand = tail.deliver(&mut output).await?;
                 reports.signal(Signal::Acknowledged(reports.task, barrier.epoch));
@@ -65,27 +80,46 @@ pub async fn run_source(
                     reports.metrics.rows_skipped.fetch_add(skipped.records, Ordering::Relaxed);
                     skips.add(skipped, Instant::now());
                 }
-                if read.rows.is_empty() {
+                let observed = match &mut watermarks {
+                    Some(watermarks) => watermarks.observe(&read.split, read.rows, read.ended, Instant::now())?,
+                    None => Observed { rows: read.rows, failure: None },
+                };
+                if observed.rows.is_empty() && observed.failure.is_none() {
                     continue;
                 }
                 if !active {
                     active = true;
                     reports.signal(Signal::Active(reports.task));
                 }
-                reports.metrics.rows_read.fetch_add(read.rows.len() as u64, Ordering::Relaxed);
-                let time = match &mut watermarks {
-                    Some(watermarks) => watermarks.observe(&read.split, &read.rows)?,
-                    None => None,
-                };
-                chain.feed(Aligned::Batch(Input(0), read.rows), open, &mut output)?;
-                if let Some(time) = time {
-                    chain.feed(Aligned::Watermark(time), open, &mut output)?;
+                reports.metrics.rows_read.fetch_add(observed.rows.len() as u64, Ordering::Relaxed);
+                if !observed.rows.is_empty() {
+                    chain.feed(Aligned::Batch(Input(0), observed.rows), open, &mut output)?;
+                }
+                if let Some(news) = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now())) {
+                    chain.feed(news.into(), open, &mut output)?;
                 }
                 let demand = tail.deliver(&mut output).await?;
+                if let Some(error) = observed.failure {
+                    tail.abandon(open.epoch).await?;
+                    return Err(error);
+                }
                 if chain.is_finished() {
                     return finish(chain, tail, open).await;
                 }
                 if demand == Demand::Nothing {
+                    return Ok(());
+                }
+            }
+            Event::Clock => {
+                let Some(news) = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now())) else {
+                    continue;
+                };
+                if !active {
+                    active = true;
+                    reports.signal(Signal::Active(reports.task));
+                }
+                chain.feed(news.into(), open, &mut output)?;
+                if tail.deliver(&mut output).await? == Demand::Nothing {
                     return Ok(());
                 }
             }
@@ -97,17 +131,35 @@ pub async fn run_source(
 enum Event {
     Rows(SplitBatch),
     Barrier(Barrier),
+    /// It may be time to call a split idle.
+    Clock,
     End,
+}
+
+impl From<TimeNews> for Aligned {
+    fn from(news: TimeNews) -> Aligned {
+        match news {
+            TimeNews::Watermark(time) => Aligned::Watermark(time),
+            TimeNews::Idle => Aligned::Idle,
+        }
+    }
+}
+
+/// What may come while a reader has nothing.
+struct Waits<'a, F: Fn(String)> {
+    barriers: &'a mut mpsc::UnboundedReceiver<Barrier>,
+    skips: &'a mut Skips<F>,
+    watermarks: Option<&'a Watermarks>,
 }
 
 /// The next rows or barrier; says so when the reader has nothing for now.
 async fn next_event(
     reader: &mut dyn Reader,
-    barriers: &mut mpsc::UnboundedReceiver<Barrier>,
+    waits: Waits<'_, impl Fn(String)>,
     active: &mut bool,
-    skips: &mut Skips<impl Fn(String)>,
     reports: &Reports,
 ) -> Result<Event> {
+    let Waits { barriers, skips, watermarks } = waits;
     let read = |read: Result<Option<SplitBatch>>| Ok(read?.map_or(Event::End, Event::Rows));
     let mut next = pin!(catch_panic(reader.next()));
     if let Poll::Ready(ready) = futures::poll!(&mut next) {
@@ -118,6 +170,7 @@ async fn next_event(
     }
     loop {
         let due = skips.due();
+        let clock = watermarks.and_then(Watermarks::due);
         tokio::select! {
             biased;
             Some(barrier) = barriers.recv() => return Ok(Event::Barrier(barrier)),
@@ -126,34 +179,8 @@ async fn next_event(
                 *active = false;
                 return ready.and_then(read);
             }
+            () = tokio::time::sleep_until(clock.unwrap_or_else(Instant::now)), if clock.is_some() => return Ok(Event::Clock),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => skips.tell(),
         }
-    }
-}
-
-/// Watermarks of the splits one task reads, merged by their minimum.
-struct Watermarks {
-    strategy: WatermarkStrategy,
-    splits: BTreeMap<SplitId, EventTime>,
-    current: EventTime,
-}
-
-impl Watermarks {
-    fn new(strategy: WatermarkStrategy) -> Watermarks {
-        Watermarks { strategy, splits: BTreeMap::new(), current: EventTime::MIN }
-    }
-
-    /// Takes in the rows of a split; the new watermark, if it has risen.
-    fn observe(&mut self, split: &SplitId, rows: &Batch) -> Result<Option<EventTime>> {
-        let times = self.strategy.expression.evaluate(rows.rows())?.into_array(rows.len())?;
-        let Some(latest) = compute::max(times.as_primitive::<Int64Type>()) else { return Ok(None) };
-        let of_split = self.splits.entry(split.clone()).or_insert(EventTime::MIN);
-        *of_split = (*of_split).max(EventTime(latest));
-        let merged = self.splits.values().copied().min().unwrap_or(EventTime::MIN);
-        if merged <= self.current {
-            return Ok(None);
-        }
-        self.current = merged;
-        Ok(Some(merged))
     }
 }

@@ -69,7 +69,11 @@ async fn exchange(router: &mut Router, senders: &mut [Option<Sender>], message: 
             let mut parts = Vec::with_capacity(senders.len());
             router.route(batch, |shard, part| parts.push((shard, part)))?;
             for (shard, part) in parts {
-                send(&mut senders[usize::from(shard)], Message::Batch(part)).await;
+                let message = match part.last_mark() {
+                    Some(time) if part.is_empty() => Message::Watermark(time),
+                    _ => Message::Batch(part),
+                };
+                send(&mut senders[usize::from(shard)], message).await;
             }
         }
         control => {

@@ -5,15 +5,15 @@
 //! | `columns user text, ts time, amount int` | schema of the input |
 //! | `+ ann 0:01 5`, `- ann 0:01 5`, `+2 ...` | a row appears, disappears, appears twice |
 //! | `~ 0:10` | watermark |
-//! | `\| 1` | barrier of epoch 1 |
+//! | `\| 1`, `\| 1 0:20` | barrier of epoch 1, handed out at that processing time |
 //! | `! crash` | memory is lost: the operator is rebuilt from the last barrier, and what came since is fed again |
 //! | `$` | end of input |
 //! | `=> ...` | what came out, in the same notation |
 //! | `// ...` | why |
 //!
-//! Each transcript is replayed four times: as written with one row per batch; with all rows between two marks in one batch; cut
-//! at random; and with a crash after every barrier. What comes out between two marks must be the same each time, up to order
-//! and cancelling changes.
+//! Each transcript is replayed five times: as written with one row per batch; with all rows between two marks in one batch; cut
+//! at random; with a crash after every barrier; and with all rows and watermarks between two barriers in one batch. What comes out
+//! between two marks (in the last replay: between two barriers) must be the same each time, up to order and cancelling changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidemill_state::{Epoch, EventTime};
 
-use crate::message::{Barrier, Batch, Message};
+use crate::message::{Barrier, Batch, Mark, Message};
 use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 
 /// Replays the transcript in `expected` against the operator that `make` builds for its columns.
@@ -46,6 +46,8 @@ pub fn check<S: OperatorSpec>(make: impl Fn(&SchemaRef) -> S, expected: Expect) 
         let (text, outcome) = Replay::new(&spec).run(&script, &cut);
         assert_eq!(outcome, as_written, "replayed with {how}:\n{text}");
     }
+    let (text, outcome) = Replay::new(&spec).run(&script, &Cut::Barriers);
+    assert_eq!(by_barrier(outcome), by_barrier(as_written), "replayed with watermarks inside of batches:\n{text}");
 }
 
 enum Cut {
@@ -53,6 +55,8 @@ enum Cut {
     Marks,
     Random(u64),
     Crash,
+    /// Watermarks are marks within one batch.
+    Barriers,
 }
 
 struct Script {
@@ -64,7 +68,7 @@ struct Script {
 enum Event {
     Row(Vec<Option<String>>, i64),
     Watermark(i64),
-    Barrier(u64),
+    Barrier(u64, i64),
     Crash,
     End,
     Blank,
@@ -92,7 +96,10 @@ impl Script {
                     Event::Blank
                 }
                 ("~", time) => Event::Watermark(parse_time(time.trim())),
-                ("|", epoch) => Event::Barrier(epoch.trim().parse().expect("| and the number of an epoch")),
+                ("|", barrier) => {
+                    let (epoch, time) = barrier.trim().split_once(' ').unwrap_or((barrier.trim(), "0:00"));
+                    Event::Barrier(epoch.parse().expect("| and the number of an epoch"), parse_time(time.trim()))
+                }
                 ("!", _) => Event::Crash,
                 ("$", _) => Event::End,
                 (sign, row) => {
@@ -169,7 +176,28 @@ fn build(schema: &SchemaRef, rows: &[(Vec<Option<String>>, i64)]) -> Batch {
 }
 
 /// What came out between two marks: net weight per row, and the marks passed on.
-type Outcome = Vec<BTreeMap<String, i64>>;
+type Outcome = Vec<Interval>;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Interval {
+    changes: BTreeMap<String, i64>,
+    /// Ends at a barrier.
+    barrier: bool,
+}
+
+/// With what came between two barriers taken together.
+fn by_barrier(outcome: Outcome) -> Vec<BTreeMap<String, i64>> {
+    let mut joined = vec![BTreeMap::new()];
+    for interval in outcome {
+        let last: &mut BTreeMap<String, i64> = joined.last_mut().expect("there is always one");
+        interval.changes.into_iter().for_each(|(row, weight)| *last.entry(row).or_default() += weight);
+        if interval.barrier {
+            joined.push(BTreeMap::new());
+        }
+    }
+    joined.iter_mut().for_each(|changes| changes.retain(|_, weight| *weight != 0));
+    joined
+}
 
 struct Replay<'a, S> {
     spec: &'a S,
@@ -189,7 +217,7 @@ enum Fed {
 impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn new(spec: &'a S) -> Replay<'a, S> {
         let operator = spec.open(&ShardContext::SINGLE).expect("the operator opens");
-        Replay { spec, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![BTreeMap::new()] }
+        Replay { spec, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![Interval::default()] }
     }
 
     fn run(mut self, script: &Script, cut: &Cut) -> (String, Outcome) {
@@ -199,19 +227,21 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
         });
         let mut printed = String::new();
         let mut pending: Vec<(Vec<Option<String>>, i64)> = Vec::new();
+        let mut marks: Vec<Mark> = Vec::new();
         let mut open = Epoch(1);
         for (line, event) in &script.lines {
             let flush_before = match event {
                 Event::Row(..) => match cut {
                     Cut::EachRow | Cut::Crash => true,
-                    Cut::Marks => false,
+                    Cut::Marks | Cut::Barriers => false,
                     Cut::Random(_) => random.random_bool(0.4),
                 },
                 Event::Blank => false,
+                Event::Watermark(_) => !matches!(cut, Cut::Barriers),
                 _ => true,
             };
             if flush_before {
-                self.feed_rows(&script.schema, &mut pending, &mut printed);
+                self.feed_rows(&script.schema, &mut pending, &mut marks, &mut printed);
             }
             printed.push_str(line);
             printed.push('\n');
@@ -219,17 +249,21 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 Event::Row(values, weight) => {
                     pending.push((values.clone(), *weight));
                     if matches!(cut, Cut::EachRow | Cut::Crash) {
-                        self.feed_rows(&script.schema, &mut pending, &mut printed);
+                        self.feed_rows(&script.schema, &mut pending, &mut marks, &mut printed);
                     }
                 }
-                Event::Watermark(time) => {
-                    self.outcome.push(BTreeMap::new());
-                    self.feed(Fed::Watermark(*time), &mut printed);
-                    self.outcome.push(BTreeMap::new());
+                Event::Watermark(time) if matches!(cut, Cut::Barriers) => {
+                    marks.push(Mark { row: pending.len(), time: EventTime(*time) });
                 }
-                Event::Barrier(epoch) => {
+                Event::Watermark(time) => {
+                    self.outcome.push(Interval::default());
+                    self.feed(Fed::Watermark(*time), &mut printed);
+                    self.outcome.push(Interval::default());
+                }
+                Event::Barrier(epoch, time) => {
                     open = Epoch(epoch + 1);
-                    self.barrier(Barrier { epoch: Epoch(*epoch), checkpoint: None }, &mut printed);
+                    let barrier = Barrier { epoch: Epoch(*epoch), time: EventTime(*time), checkpoint: None };
+                    self.barrier(barrier, &mut printed);
                     if matches!(cut, Cut::Crash) {
                         self.crash();
                     }
@@ -237,7 +271,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 Event::Crash => self.crash(),
                 Event::End => {
                     let mut out = Output::default();
-                    let barrier = Barrier { epoch: open, checkpoint: None };
+                    let barrier = Barrier::at_end(open);
                     self.operator.on_watermark(EventTime::MAX, &mut out).expect("the last watermark is handled");
                     self.operator.on_barrier(&barrier, &mut out).expect("the end is handled");
                     self.operator.on_end(&mut out).expect("the end is handled");
@@ -247,14 +281,20 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 Event::Blank => {}
             }
         }
-        self.feed_rows(&script.schema, &mut pending, &mut printed);
-        self.outcome.iter_mut().for_each(|rows| rows.retain(|_, weight| *weight != 0));
+        self.feed_rows(&script.schema, &mut pending, &mut marks, &mut printed);
+        self.outcome.iter_mut().for_each(|interval| interval.changes.retain(|_, weight| *weight != 0));
         (printed, self.outcome)
     }
 
-    fn feed_rows(&mut self, schema: &SchemaRef, pending: &mut Vec<(Vec<Option<String>>, i64)>, printed: &mut String) {
-        if !pending.is_empty() {
-            self.feed(Fed::Batch(build(schema, pending)), printed);
+    fn feed_rows(
+        &mut self,
+        schema: &SchemaRef,
+        pending: &mut Vec<(Vec<Option<String>>, i64)>,
+        marks: &mut Vec<Mark>,
+        printed: &mut String,
+    ) {
+        if !pending.is_empty() || !marks.is_empty() {
+            self.feed(Fed::Batch(build(schema, pending).with_marks(std::mem::take(marks))), printed);
             pending.clear();
         }
     }
@@ -268,8 +308,20 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn apply(&mut self, fed: &Fed) -> Output {
         let mut out = Output::default();
         match fed {
-            Fed::Batch(batch) => {
+            Fed::Batch(batch) if batch.is_empty() => {
+                let time = batch.last_mark().expect("a batch without rows has a mark");
+                self.operator.on_watermark(time, &mut out).expect("the watermark is handled")
+            }
+            Fed::Batch(batch) if self.operator.keeps_marks() => {
                 self.operator.on_batch(Input(0), batch.clone(), &mut out).expect("the rows are handled")
+            }
+            Fed::Batch(batch) => {
+                self.operator
+                    .on_batch(Input(0), batch.clone().without_marks(), &mut out)
+                    .expect("the rows are handled");
+                if let Some(time) = batch.last_mark() {
+                    self.operator.on_watermark(time, &mut out).expect("the watermark is handled");
+                }
             }
             Fed::Watermark(time) => {
                 self.operator.on_watermark(EventTime(*time), &mut out).expect("the watermark is handled")
@@ -284,7 +336,8 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
         self.saved = self.operator.snapshot().expect("the state can be saved");
         self.since.clear();
         self.report(out, printed);
-        self.outcome.push(BTreeMap::new());
+        self.outcome.last_mut().expect("there is an open interval").barrier = true;
+        self.outcome.push(Interval::default());
     }
 
     /// What came out before the crash since the last barrier came out once already; repeating it is the sink's business.
@@ -305,7 +358,8 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                         let sign = if weight > 0 { '+' } else { '-' };
                         let times = if weight.abs() == 1 { String::new() } else { weight.abs().to_string() };
                         printed.push_str(&format!("    => {sign}{times} {text}\n"));
-                        *self.outcome.last_mut().expect("there is an open interval").entry(text).or_default() += weight;
+                        let open = self.outcome.last_mut().expect("there is an open interval");
+                        *open.changes.entry(text).or_default() += weight;
                     }
                 }
                 Message::Watermark(EventTime::MAX) => {}

@@ -69,7 +69,7 @@ impl Lowering<'_> {
         // The watermark may need columns that the query does not.
         let mut read = wanted.clone();
         if let Some(watermark) = &scan.watermark {
-            for column in watermark.expression.column_refs() {
+            for column in watermark.expression.column_refs().into_iter().chain(watermark.time.column_refs()) {
                 let index = stored.index_of(&column.name)?;
                 if !read.contains(&index) {
                     read.push(index);
@@ -78,10 +78,12 @@ impl Lowering<'_> {
         }
         let schema: SchemaRef = Arc::new(stored.project(&read)?);
         let watermark = match &scan.watermark {
-            Some(watermark) => Some(WatermarkStrategy {
-                expression: self
-                    .expression(&unqualified(&watermark.expression)?, &DFSchema::try_from(schema.as_ref().clone())?)?,
-            }),
+            Some(watermark) => {
+                let read = DFSchema::try_from(schema.as_ref().clone())?;
+                let over_read = |expr: &Expr| self.expression(&unqualified(expr)?, &read);
+                let (time, expression) = (over_read(&watermark.time)?, over_read(&watermark.expression)?);
+                Some(WatermarkStrategy::new(&watermark.column, time, expression))
+            }
             None => None,
         };
         let source = scan.open(&read)?;

@@ -196,7 +196,7 @@ impl Reader for Reading {
             tokio::task::yield_now().await;
         }
         let Some((split, rows)) = self.queue.pop_front() else { return Ok(None) };
-        Ok(Some(SplitBatch { split, rows, resume_at: Offset(Vec::new().into()), skipped: None }))
+        Ok(Some(SplitBatch { split, rows, resume_at: Offset(Vec::new().into()), skipped: None, ended: false }))
     }
 }
 

@@ -210,7 +210,13 @@ impl Reader for DatagenReader {
         self.pace.made(count);
         let split = &mut self.splits[self.turn];
         split.made += count;
-        Ok(Some(SplitBatch { split: split.id.clone(), rows, resume_at: offset(split.made), skipped: None }))
+        Ok(Some(SplitBatch {
+            split: split.id.clone(),
+            rows,
+            resume_at: offset(split.made),
+            skipped: None,
+            ended: false,
+        }))
     }
 }
 

@@ -71,6 +71,10 @@ impl Source for FilesystemSource {
         self.0.interval.is_none() && !self.0.follows
     }
 
+    fn only_discovers(&self, split: &SplitId) -> bool {
+        split.0.as_ref() == NEW_FILES
+    }
+
     async fn splits(&self) -> Result<Vec<SplitId>> {
         let files = Arc::clone(&self.0);
         let listed = tokio::task::spawn_blocking(move || files.location.list());
@@ -183,7 +187,7 @@ impl Files {
             rows_read += rows.num_rows() as u64;
             let rows = columns.complete(&Batch::append(rows))?;
             let resume_at = records::offset(rows_read);
-            feed.send_blocking(SplitBatch { split: split.clone(), rows, resume_at, skipped: None })?;
+            feed.send_blocking(SplitBatch { split: split.clone(), rows, resume_at, skipped: None, ended: false })?;
         }
         self.report_end(split, rows_read, columns, feed)
     }
@@ -193,14 +197,10 @@ impl Files {
         Records::new(records, OPTIONS, self.format.as_ref(), projection, split.clone(), start)
     }
 
-    /// Says that a file is done, so that after a restart it need not even be there. A table that ends does without: all of it
-    /// is there until it has ended.
+    /// Says that a file is done: it no longer holds event time back, and after a restart it need not even be there.
     fn report_end(&self, split: &SplitId, position: u64, columns: &FileColumns, feed: &Feed) -> Result<(), Halt> {
-        if self.interval.is_none() {
-            return Ok(());
-        }
-        let resume_at = finished(position);
-        feed.send_blocking(SplitBatch { split: split.clone(), rows: columns.no_rows(), resume_at, skipped: None })
+        let (split, rows, resume_at) = (split.clone(), columns.no_rows(), finished(position));
+        feed.send_blocking(SplitBatch { split, rows, resume_at, skipped: None, ended: true })
     }
 }
 

@@ -12,15 +12,15 @@ use crate::aggregate::Accumulator;
 use crate::error::Result;
 
 /// Keys, row counts and accumulators, addressed by group.
-pub(super) struct Groups {
-    pub(super) keys: KeyTable,
+pub(in crate::operators) struct Groups {
+    pub(in crate::operators) keys: KeyTable,
     /// Net number of rows per group: a group is live while it is positive.
-    pub(super) rows: Vec<i64>,
+    pub(in crate::operators) rows: Vec<i64>,
     accumulators: Vec<(AggregateColumn, Box<dyn Accumulator>)>,
 }
 
 impl Groups {
-    pub(super) fn new(key_types: &[DataType], columns: &[AggregateColumn]) -> Result<Groups> {
+    pub(in crate::operators) fn new(key_types: &[DataType], columns: &[AggregateColumn]) -> Result<Groups> {
         let accumulators = columns
             .iter()
             .map(|column| Ok((column.clone(), column.call.function.accumulator(&column.call)?)))
@@ -29,7 +29,7 @@ impl Groups {
     }
 
     /// The group of each row, with room made for new ones.
-    pub(super) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+    pub(in crate::operators) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
         self.keys.intern(keys, rows, groups)?;
         let groups = self.keys.groups();
         if groups > self.rows.len() {
@@ -40,7 +40,12 @@ impl Groups {
     }
 
     /// Adds rows of the query's input.
-    pub(super) fn update(&mut self, groups: &[u32], rows: &RecordBatch, weights: Option<&[i64]>) -> Result<()> {
+    pub(in crate::operators) fn update(
+        &mut self,
+        groups: &[u32],
+        rows: &RecordBatch,
+        weights: Option<&[i64]>,
+    ) -> Result<()> {
         match weights {
             None => groups.iter().for_each(|&group| self.rows[group as usize] += 1),
             Some(weights) => {
@@ -66,7 +71,7 @@ impl Groups {
     }
 
     /// Adds rows of a [`LocalAggregate`].
-    pub(super) fn merge(&mut self, groups: &[u32], rows: &RecordBatch, keys: usize) -> Result<()> {
+    pub(in crate::operators) fn merge(&mut self, groups: &[u32], rows: &RecordBatch, keys: usize) -> Result<()> {
         let counts = rows.column(keys).as_primitive::<Int64Type>();
         groups.iter().zip(counts.values()).for_each(|(&group, count)| self.rows[group as usize] += count);
         let mut next = keys + 1;
@@ -79,7 +84,7 @@ impl Groups {
     }
 
     /// Key columns, net row counts and states of `groups`: what [`merge`](Self::merge) takes.
-    pub(super) fn partials(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    pub(in crate::operators) fn partials(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let mut columns = self.keys.columns(groups)?;
         columns.push(Arc::new(groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>()));
         for (_, accumulator) in &self.accumulators {
@@ -88,16 +93,16 @@ impl Groups {
         Ok(columns)
     }
 
-    pub(super) fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    pub(in crate::operators) fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         self.accumulators.iter().map(|(_, accumulator)| accumulator.evaluate(groups)).collect()
     }
 
-    pub(super) fn is_live(&self, group: u32) -> bool {
+    pub(in crate::operators) fn is_live(&self, group: u32) -> bool {
         self.rows[group as usize] > 0
     }
 
     /// Forgets everything, and keeps the memory.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::operators) fn clear(&mut self) {
         let all: Vec<u32> = (0..self.keys.groups() as u32).collect();
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(&all));
         self.rows.fill(0);
@@ -105,12 +110,12 @@ impl Groups {
     }
 
     /// Back to how groups begin, for those that have no rows any more; they stay known.
-    pub(super) fn reset(&mut self, groups: &[u32]) {
+    pub(in crate::operators) fn reset(&mut self, groups: &[u32]) {
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
     }
 
     /// Forgets groups that have no rows any more.
-    pub(super) fn remove(&mut self, groups: &[u32]) {
+    pub(in crate::operators) fn remove(&mut self, groups: &[u32]) {
         groups.iter().for_each(|&group| self.keys.remove(group));
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
     }
@@ -121,6 +126,6 @@ fn selected(filter: &BooleanArray) -> UInt32Array {
     (0u32..).zip(filter).filter(|(_, keep)| *keep == Some(true)).map(|(row, _)| row).collect()
 }
 
-pub(super) fn take_all(columns: &[ArrayRef], indices: &UInt32Array) -> Result<Vec<ArrayRef>> {
+pub(in crate::operators) fn take_all(columns: &[ArrayRef], indices: &UInt32Array) -> Result<Vec<ArrayRef>> {
     columns.iter().map(|column| Ok(compute::take(column, indices, None)?)).collect()
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use self::global::Aggregating;
+pub(super) use self::groups::{Groups, take_all};
 use self::local::LocalAggregating;
 use crate::aggregate::AggregateCall;
 use crate::error::Result;

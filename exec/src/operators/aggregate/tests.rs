@@ -225,7 +225,7 @@ fn many_changes_go_out_in_pieces() {
     for epoch in 1..=2 {
         let mut out = Output::default();
         operator.on_batch(Input(0), Batch::append(rows.clone()), &mut out).expect("rows are counted");
-        operator.on_barrier(&Barrier { epoch: Epoch(epoch), checkpoint: None }, &mut out).expect("changes go out");
+        operator.on_barrier(&Barrier::at_end(Epoch(epoch)), &mut out).expect("changes go out");
         sent = out
             .drain()
             .filter_map(|message| match message {

@@ -1,0 +1,35 @@
+//! Operators over windows of event time or processing time.
+//!
+//! [`WindowAssign`] adds to each row the window it is in; [`WindowAggregate`] groups by windows, of its own slicing or added before;
+//! [`SessionAggregate`] does so for sessions; [`WindowRank`] keeps the first rows of each window. What has windows keeps its results back
+//! until a window closes, and emits them once: append-only, and followed by the watermark that closed it.
+
+mod aggregate;
+mod assign;
+mod rank;
+mod session;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+
+pub use aggregate::{LocalWindowAggregate, RowWindow, WindowAggregate};
+pub use assign::WindowAssign;
+pub use rank::{Order, WindowRank};
+pub use session::{SessionAggregate, SessionAssign};
+
+/// What closes windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeKind {
+    /// The watermark.
+    Event,
+    /// The wall clock, as barriers bring it.
+    Processing,
+}
+
+/// `window_start`, `window_end` and `window_time`: what a window adds to a row. The last is the event time of its results, and has the type of
+/// the time it is over: `TIMESTAMP(3)`, or `TIMESTAMP_LTZ(3)` with a zone.
+pub fn window_fields(zone: Option<Arc<str>>) -> [FieldRef; 3] {
+    let field = |name, zone| Arc::new(Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, zone), true));
+    [field("window_start", None), field("window_end", None), field("window_time", zone)]
+}
