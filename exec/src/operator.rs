@@ -79,6 +79,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Rows dropped since the operator began because they came too late.
+    fn late_rows(&self) -> u64 {
+        0
+    }
+
     /// Has all it will ever emit: the task may stop reading its inputs (`LIMIT`).
     fn is_finished(&self) -> bool {
         false

@@ -102,7 +102,7 @@ impl Windows {
     }
 
     /// How long slices are.
-    fn slice_length(&self) -> i64 {
+    pub fn slice_length(&self) -> i64 {
         match self.shape {
             Shape::Tumble { size } => size,
             Shape::Hop { slide, size } => greatest_common_divisor(slide, size),
@@ -139,6 +139,42 @@ impl Windows {
         })
     }
 
+    /// The first window with the slice in it that is not closed at a watermark and ends after `closed`.
+    pub fn first_open(&self, slice: Window, watermark: EventTime, closed: i64) -> Option<Window> {
+        let is_open = |window: &Window| window.end > closed && self.clock.closes_at(window.end) > watermark;
+        if !self.last_of_slice(slice).as_ref().is_some_and(is_open) {
+            return None;
+        }
+        // Windows that end before this are closed for sure, whatever the local clock does: they are skipped by arithmetic.
+        let before = if self.clock.0 == Zone::UTC { 0 } else { SHIFT };
+        let reached = self.clock.local(watermark.0.saturating_add(1)).saturating_sub(before);
+        let all = self.of_slice(slice);
+        let every = match self.shape {
+            Shape::Tumble { .. } => 1,
+            Shape::Hop { slide, .. } => slide,
+            Shape::Cumulate { step, .. } => step,
+        };
+        let first_end = self.of_slice(slice).next()?.end;
+        let skip = reached.saturating_sub(first_end).max(0) / every;
+        all.skip(usize::try_from(skip).unwrap_or(0)).find(is_open)
+    }
+
+    /// A watermark before which no window closes, later than the given one: the next to close one, or an earlier time.
+    pub fn next_closing(&self, watermark: EventTime) -> EventTime {
+        let local = self.clock.local(watermark.0.saturating_add(1));
+        let end = match self.shape {
+            Shape::Tumble { .. } | Shape::Cumulate { .. } => self.slice_of(local).end,
+            Shape::Hop { slide, size } => {
+                let since = local.wrapping_sub(self.offset).wrapping_sub(size).rem_euclid(slide);
+                local.saturating_add(slide - since)
+            }
+        };
+        match self.clock.0 == Zone::UTC {
+            true => self.clock.closes_at(end),
+            false => self.clock.closes_at(end).min(EventTime(watermark.0.saturating_add(SHIFT / 8))),
+        }
+    }
+
     /// The last of the windows that a slice is part of to close; `None` if it is in none (hopping by more than the size).
     pub fn last_of_slice(&self, slice: Window) -> Option<Window> {
         match self.shape {
@@ -155,6 +191,9 @@ impl Windows {
         }
     }
 }
+
+/// By how much clocks are ever set back, generously.
+const SHIFT: i64 = 3 * 3_600_000;
 
 fn greatest_common_divisor(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
@@ -238,6 +277,36 @@ mod tests {
                     assert_eq!(windows_of(windows, time), expected, "{windows} at {time}");
                     let last = windows.last_of_slice(windows.slice_of(time)).map(|window| (window.start, window.end));
                     assert_eq!(last, expected.last().copied(), "{windows} at {time}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_to_close_is_found_by_arithmetic() {
+        let shapes = [
+            Windows::tumble(10),
+            Windows::hop(5, 15),
+            Windows::hop(4, 10),
+            Windows::hop(10, 4),
+            Windows { offset: -3, ..Windows::cumulate(3, 12) },
+        ];
+        for windows in shapes {
+            for watermark in -40..40 {
+                let watermark = EventTime(watermark);
+                let ends = (-100..100).flat_map(|time| by_definition(windows, time)).map(|(_, end)| end - 1);
+                assert_eq!(
+                    windows.next_closing(watermark).0,
+                    ends.filter(|end| *end > watermark.0).min().expect("one")
+                );
+                for time in -50..50 {
+                    let slice = windows.slice_of(time);
+                    let expected = windows.of_slice(slice).find(|window| window.end - 1 > watermark.0);
+                    assert_eq!(
+                        windows.first_open(slice, watermark, i64::MIN),
+                        expected,
+                        "{windows} {time} {watermark:?}"
+                    );
                 }
             }
         }

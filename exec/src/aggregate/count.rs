@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::buffer::NullBuffer;
+use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::distinct::Distinct;
@@ -86,6 +87,14 @@ impl Accumulator for Counting {
         let counts = state[0].as_primitive::<Int64Type>();
         scatter(&mut self.counts, groups, counts.values(), counts.nulls(), |count, more| *count += more);
         Ok(())
+    }
+
+    fn is_invertible(&self) -> bool {
+        true
+    }
+
+    fn negated(&self, state: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        Ok(vec![numeric::neg_wrapping(&state[0])?])
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

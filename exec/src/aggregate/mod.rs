@@ -179,6 +179,16 @@ pub trait Accumulator: Send {
     /// Empties these slots, so that their numbers can be reused.
     fn clear(&mut self, groups: &[u32]);
 
+    /// Whether [`negated`](Self::negated) states undo what was merged, exactly.
+    fn is_invertible(&self) -> bool {
+        false
+    }
+
+    /// The states whose merging takes `state` out again. Only called if [`is_invertible`](Self::is_invertible).
+    fn negated(&self, state: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        Ok(state)
+    }
+
     /// Bytes held, cheap to ask.
     fn bytes(&self) -> usize;
 }

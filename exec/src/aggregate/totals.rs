@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array};
+use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
     DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, i256,
 };
@@ -128,6 +129,15 @@ impl<V: ArrowPrimitiveType, T: Adds<V>> Accumulator for Totals<V, T> {
             },
         );
         Ok(())
+    }
+
+    /// Sums of floats are not: they would keep the rounding of what has left.
+    fn is_invertible(&self) -> bool {
+        !self.total_type.is_floating()
+    }
+
+    fn negated(&self, state: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        state.iter().map(|column| Ok(numeric::neg_wrapping(column)?)).collect()
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

@@ -106,7 +106,7 @@ impl Operator for Aggregating {
         for TableSnapshot { rows, .. } in tables {
             let mut groups = Vec::new();
             self.groups.intern(&rows.columns()[..self.keys.len()], rows.num_rows(), &mut groups)?;
-            self.groups.merge(&groups, &rows, self.keys.len())?;
+            self.groups.merge(&groups, &rows.columns()[self.keys.len()..])?;
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Aggregating {
     fn apply(&mut self, groups: &[u32], batch: &Batch) -> Result<()> {
         self.touch(groups)?;
         if self.partial {
-            self.groups.merge(groups, batch.rows(), self.keys.len())
+            self.groups.merge(groups, &batch.rows().columns()[self.keys.len()..])
         } else {
             self.groups.update(groups, batch.rows(), batch.weights().map(|weights| &weights.values()[..]))
         }
@@ -239,7 +239,7 @@ impl Aggregating {
 /// How many changed rows go out in one batch: what follows works on them while they are in the cache.
 const PIECE_ROWS: usize = 8192;
 
-fn send_in_pieces(changes: Batch, out: &mut Output) {
+pub(in crate::operators) fn send_in_pieces(changes: Batch, out: &mut Output) {
     for start in (0..changes.len()).step_by(PIECE_ROWS) {
         out.send(changes.slice(start, PIECE_ROWS.min(changes.len() - start)));
     }

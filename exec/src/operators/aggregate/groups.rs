@@ -70,27 +70,74 @@ impl Groups {
         Ok(())
     }
 
-    /// Adds rows of a [`LocalAggregate`].
-    pub(in crate::operators) fn merge(&mut self, groups: &[u32], rows: &RecordBatch, keys: usize) -> Result<()> {
-        let counts = rows.column(keys).as_primitive::<Int64Type>();
+    /// Adds partial results: `partials` are net row counts, then each aggregate's state columns.
+    pub(in crate::operators) fn merge(&mut self, groups: &[u32], partials: &[ArrayRef]) -> Result<()> {
+        let counts = partials[0].as_primitive::<Int64Type>();
         groups.iter().zip(counts.values()).for_each(|(&group, count)| self.rows[group as usize] += count);
-        let mut next = keys + 1;
+        let mut next = 1;
         for (_, accumulator) in &mut self.accumulators {
             let parts = accumulator.state_types().len();
-            accumulator.merge(groups, &rows.columns()[next..next + parts])?;
+            accumulator.merge(groups, &partials[next..next + parts])?;
             next += parts;
         }
         Ok(())
     }
 
-    /// Key columns, net row counts and states of `groups`: what [`merge`](Self::merge) takes.
-    pub(in crate::operators) fn partials(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut columns = self.keys.columns(groups)?;
-        columns.push(Arc::new(groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>()));
-        for (_, accumulator) in &self.accumulators {
-            columns.extend(accumulator.state(groups)?);
+    /// Adds all that `other`, of the same keys and aggregates, holds.
+    pub(in crate::operators) fn absorb(&mut self, other: &Groups) -> Result<()> {
+        let groups: Vec<u32> = other.keys.live().collect();
+        let (keys, partials) = other.keys_and_partials(&groups)?;
+        self.merge_keyed(&keys, groups.len(), &partials).map(drop)
+    }
+
+    /// Takes out again all that `other` holds and that was [absorbed](Self::absorb). Only if [`is_invertible`](Self::is_invertible).
+    pub(in crate::operators) fn take_out(&mut self, other: &Groups) -> Result<()> {
+        let groups: Vec<u32> = other.keys.live().collect();
+        let keys = other.keys.columns(&groups)?;
+        let counts = groups.iter().map(|&group| -other.rows[group as usize]).collect::<Int64Array>();
+        let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
+        for (_, accumulator) in &other.accumulators {
+            partials.extend(accumulator.negated(accumulator.state(&groups)?)?);
         }
+        let mut gone = self.merge_keyed(&keys, groups.len(), &partials)?;
+        gone.retain(|&group| self.rows[group as usize] == 0);
+        self.remove(&gone);
+        Ok(())
+    }
+
+    /// Whether merging a negated state undoes merging it, for all aggregates.
+    pub(in crate::operators) fn is_invertible(&self) -> bool {
+        self.accumulators.iter().all(|(_, accumulator)| accumulator.is_invertible())
+    }
+
+    /// Merges partial results of these keys; gives their groups.
+    pub(in crate::operators) fn merge_keyed(
+        &mut self,
+        keys: &[ArrayRef],
+        rows: usize,
+        partials: &[ArrayRef],
+    ) -> Result<Vec<u32>> {
+        let mut groups = Vec::new();
+        self.intern(keys, rows, &mut groups)?;
+        self.merge(&groups, partials)?;
+        Ok(groups)
+    }
+
+    /// Key columns, net row counts and states of `groups`.
+    pub(in crate::operators) fn partials(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let (mut columns, partials) = self.keys_and_partials(groups)?;
+        columns.extend(partials);
         Ok(columns)
+    }
+
+    /// Key columns; and what [`merge`](Self::merge) takes.
+    pub(in crate::operators) fn keys_and_partials(&self, groups: &[u32]) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
+        let counts = groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>();
+        let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
+        for (_, accumulator) in &self.accumulators {
+            partials.extend(accumulator.state(groups)?);
+        }
+        Ok((self.keys.columns(groups)?, partials))
     }
 
     pub(in crate::operators) fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {

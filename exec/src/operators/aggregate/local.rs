@@ -12,10 +12,10 @@ use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output};
 
 /// Partial results go out at the latest when so many keys have gathered: the exchange evens out, and memory stays bounded.
-const LOCAL_GROUPS: usize = 32 * 1024;
+pub(in crate::operators) const LOCAL_GROUPS: usize = 32 * 1024;
 
 /// The same for long keys.
-const LOCAL_BYTES: usize = 16 << 20;
+pub(in crate::operators) const LOCAL_BYTES: usize = 16 << 20;
 
 pub(super) struct LocalAggregating {
     groups: Groups,

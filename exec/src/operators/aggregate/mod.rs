@@ -15,8 +15,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use self::global::Aggregating;
+pub(super) use self::global::send_in_pieces;
 pub(super) use self::groups::{Groups, take_all};
 use self::local::LocalAggregating;
+pub(super) use self::local::{LOCAL_BYTES, LOCAL_GROUPS};
 use crate::aggregate::AggregateCall;
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
@@ -110,13 +112,7 @@ pub struct LocalAggregate {
 impl LocalAggregate {
     pub fn new(keys: Vec<usize>, columns: Vec<AggregateColumn>, input: SchemaRef) -> Result<LocalAggregate> {
         let mut fields: Vec<Field> = keys.iter().map(|&key| input.field(key).clone()).collect();
-        fields.push(Field::new("rows", DataType::Int64, false));
-        for (n, column) in columns.iter().enumerate() {
-            let state = column.call.function.accumulator(&column.call)?.state_types();
-            fields.extend(
-                state.into_iter().enumerate().map(|(part, state)| Field::new(format!("state{n}_{part}"), state, true)),
-            );
-        }
+        fields.extend(partial_fields(&columns)?);
         Ok(LocalAggregate { keys, columns, input, schema: Arc::new(Schema::new(fields)) })
     }
 }
@@ -140,7 +136,19 @@ impl OperatorSpec for LocalAggregate {
     }
 }
 
-fn key_types(input: &Schema, keys: &[usize]) -> Vec<DataType> {
+/// The fields behind the keys of partial results: net row counts, then each aggregate's state columns.
+pub(super) fn partial_fields(columns: &[AggregateColumn]) -> Result<Vec<Field>> {
+    let mut fields = vec![Field::new("rows", DataType::Int64, false)];
+    for (n, column) in columns.iter().enumerate() {
+        let state = column.call.function.accumulator(&column.call)?.state_types();
+        fields.extend(
+            state.into_iter().enumerate().map(|(part, state)| Field::new(format!("state{n}_{part}"), state, true)),
+        );
+    }
+    Ok(fields)
+}
+
+pub(super) fn key_types(input: &Schema, keys: &[usize]) -> Vec<DataType> {
     keys.iter().map(|&key| input.field(key).data_type().clone()).collect()
 }
 

@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
+use hashbrown::HashMap;
+use tidemill_state::EventTime;
 
 use super::TimeKind;
-use crate::error::{Error, Result};
-use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
+use super::assign::{null_time, window_columns};
+use super::combine::{Combine, Combined, Kept};
+use super::slices::{Part, Pool, Slices};
+use crate::error::Result;
+use crate::message::{Barrier, Batch};
+use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 use crate::operators::AggregateColumn;
-use crate::window::Windows;
+use crate::operators::aggregate::{Groups, key_types, send_in_pieces};
+use crate::window::{LocalClock, Shape, Window, Windows};
 
 /// Which window, or slice of windows, a row belongs to.
 #[derive(Clone, Debug)]
@@ -29,32 +37,9 @@ pub struct WindowAggregate {
     pub keys: Vec<usize>,
     pub columns: Vec<AggregateColumn>,
     pub input: SchemaRef,
-    /// The input are the rows of a [`LocalWindowAggregate`] with the same windows, keys and aggregates.
+    /// The input are the rows of a [`LocalWindowAggregate`](super::LocalWindowAggregate) with the same windows, keys and aggregates.
     pub partial: bool,
     pub schema: SchemaRef,
-}
-
-/// Partial states per key and slice, before an exchange: the key columns, the slice's end, the net number of rows, then each aggregate's state
-/// columns.
-#[derive(Debug)]
-pub struct LocalWindowAggregate {
-    keys: Vec<usize>,
-    columns: Vec<AggregateColumn>,
-    input: SchemaRef,
-    schema: SchemaRef,
-}
-
-impl LocalWindowAggregate {
-    /// `time` as in [`RowWindow::Slice`].
-    pub fn new(
-        _windows: Windows,
-        _time: usize,
-        keys: Vec<usize>,
-        columns: Vec<AggregateColumn>,
-        input: SchemaRef,
-    ) -> Result<LocalWindowAggregate> {
-        Ok(LocalWindowAggregate { keys, columns, schema: Arc::clone(&input), input })
-    }
 }
 
 impl OperatorSpec for WindowAggregate {
@@ -66,28 +51,349 @@ impl OperatorSpec for WindowAggregate {
         Arc::clone(&self.schema)
     }
 
-    fn explain(&self, _line: &mut ExplainLine) {}
+    fn explain(&self, line: &mut ExplainLine) {
+        match &self.window {
+            RowWindow::Slice { windows, time } => {
+                line.field("window", windows);
+                if !self.partial {
+                    line.field("time", self.input.field(*time).name());
+                }
+            }
+            RowWindow::Attached { end, .. } => {
+                line.field("window", format_args!("attached({})", self.input.field(*end).name()));
+            }
+        }
+        line.list("keys", self.schema.fields()[..self.keys.len()].iter().map(|field| field.name()));
+        line.list("aggregates", self.columns.iter().map(|column| column.call.result.name()));
+        if self.kind == TimeKind::Processing {
+            line.field("closed-by", "processing time");
+        }
+        if self.partial {
+            line.field("phase", "global");
+        }
+    }
+
+    fn state_bound(&self) -> Option<&'static str> {
+        Some("one group per key and slice of the open windows")
+    }
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
-        Err(Error::new("window-aggregate is to come"))
+        let keys = match self.partial {
+            true => self.schema.fields()[..self.keys.len()].iter().map(|field| field.data_type().clone()).collect(),
+            false => key_types(&self.input, &self.keys),
+        };
+        let mut pool = Pool::new(keys, self.columns.clone());
+        let (shape, clock) = match &self.window {
+            RowWindow::Slice { windows, .. } => (windows.shape, windows.clock),
+            RowWindow::Attached { .. } => (Shape::Tumble { size: 1 }, LocalClock::UTC),
+        };
+        let is_ordered = self.columns.iter().any(|column| column.call.function.is_ordered());
+        Ok(Box::new(WindowAggregating {
+            combine: Combine::of(shape, &mut pool, is_ordered)?,
+            pool,
+            slices: Slices::default(),
+            clock,
+            watermark: EventTime::MIN,
+            boundary: EventTime::MIN,
+            late: 0,
+            window: self.window.clone(),
+            kind: self.kind,
+            keys: self.keys.clone(),
+            partial: self.partial,
+            input: Arc::clone(&self.input),
+            schema: self.schema(),
+        }))
     }
 }
 
-impl OperatorSpec for LocalWindowAggregate {
-    fn name(&self) -> &'static str {
-        "local-window-aggregate"
+struct WindowAggregating {
+    slices: Slices,
+    combine: Combine,
+    pool: Pool,
+    clock: LocalClock,
+    /// Windows that close at or before this have closed: event time, or processing time.
+    watermark: EventTime,
+    /// No window closes before this: marks up to it change nothing.
+    boundary: EventTime,
+    late: u64,
+    window: RowWindow,
+    kind: TimeKind,
+    keys: Vec<usize>,
+    partial: bool,
+    input: SchemaRef,
+    schema: SchemaRef,
+}
+
+impl Operator for WindowAggregating {
+    fn keeps_marks(&self) -> bool {
+        true
     }
 
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+    fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
+        let last = batch.last_mark();
+        let mut from = 0;
+        let mut passed = None;
+        if self.kind == TimeKind::Event {
+            for mark in batch.marks() {
+                if mark.time < self.boundary || mark.time <= self.watermark {
+                    continue;
+                }
+                self.add(&batch.slice(from, mark.row - from).without_marks())?;
+                from = mark.row;
+                self.on_watermark(mark.time, out)?;
+                passed = Some(mark.time);
+            }
+        }
+        self.add(&batch.slice(from, batch.len() - from).without_marks())?;
+        match last.filter(|_| last != passed) {
+            Some(time) => self.on_watermark(time, out),
+            None => Ok(()),
+        }
     }
 
-    fn explain(&self, line: &mut ExplainLine) {
-        line.list("keys", self.keys.iter().map(|&key| self.input.field(key).name()));
-        line.list("aggregates", self.columns.iter().map(|column| column.call.result.name()));
+    fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
+        // The end of input is the end of processing time too.
+        if self.kind == TimeKind::Event || time == EventTime::MAX {
+            self.advance(time, out)?;
+        }
+        out.watermark(time);
+        Ok(())
     }
 
-    fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
-        Err(Error::new("local-window-aggregate is to come"))
+    fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
+        match self.kind {
+            TimeKind::Processing => self.advance(EventTime(barrier.time.0.saturating_sub(1)), out),
+            TimeKind::Event => Ok(()),
+        }
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
+        let mut tables = vec![self.slices.snapshot("slices", &mut self.pool)?];
+        if let Some(prefixes) = self.combine.prefixes_mut() {
+            tables.push(prefixes.snapshot("prefixes", &mut self.pool)?);
+        }
+        let fields = [("watermark", self.watermark.0), ("late_rows", self.late as i64)];
+        let schema = Schema::new(fields.map(|(name, _)| Field::new(name, DataType::Int64, false)).to_vec());
+        let columns = fields.map(|(_, value)| Arc::new(Int64Array::from(vec![value])) as ArrayRef).to_vec();
+        tables.push(TableSnapshot { table: "time", rows: RecordBatch::try_new(Arc::new(schema), columns)? });
+        Ok(tables)
+    }
+
+    fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
+        for TableSnapshot { table, rows } in tables {
+            match (table, self.combine.prefixes_mut()) {
+                ("slices", _) => self.slices.restore(&rows, &mut self.pool)?,
+                ("prefixes", Some(prefixes)) => prefixes.restore(&rows, &mut self.pool)?,
+                _ => {
+                    let number = |column: usize| rows.column(column).as_primitive::<Int64Type>().value(0);
+                    (self.watermark, self.late) = (EventTime(number(0)), number(1) as u64);
+                    self.boundary = self.next_boundary();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn late_rows(&self) -> u64 {
+        self.late
+    }
+}
+
+impl WindowAggregating {
+    /// Adds rows to their slices.
+    fn add(&mut self, batch: &Batch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for (slice, closes, rows) in self.parts(batch)? {
+            let part = match &rows {
+                None => batch.clone(),
+                Some(rows) => batch.take(rows)?,
+            };
+            let part = match self.partial {
+                true => {
+                    let (keys, rest) = part.rows().columns().split_at(self.keys.len());
+                    Part::Partials { keys: keys.to_vec(), partials: rest[1..].to_vec(), length: part.len() }
+                }
+                false => Part::Rows {
+                    keys: self.keys.iter().map(|&key| Arc::clone(part.rows().column(key))).collect(),
+                    rows: part,
+                },
+            };
+            // A slice without windows closes never: it lies between them.
+            let Some(closes) = closes else { continue };
+            if closes <= self.watermark {
+                self.late += part.rows();
+                continue;
+            }
+            if self.combine.add_late(slice, &part, &mut self.pool)? == Kept::InSlice {
+                part.add_to(self.slices.get(slice, closes, &mut self.pool)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slices that rows are in, in order; when each closes; and which rows, if not all.
+    fn parts(&self, batch: &Batch) -> Result<Vec<(Window, Option<EventTime>, Option<UInt32Array>)>> {
+        match &self.window {
+            RowWindow::Slice { windows, time } => {
+                let closes = |slice: Window| windows.last_of_slice(slice).map(|last| self.clock.closes_at(last.end));
+                let parts = if self.partial {
+                    let ends = batch.rows().column(self.keys.len()).as_primitive::<Int64Type>();
+                    let length = windows.slice_length();
+                    partition(ends.values(), |end| Window { start: end - length, end })
+                } else {
+                    let times = self.times(batch, *time)?;
+                    let local = local_times(times, &self.clock);
+                    partition(&local, |time| windows.slice_of(time))
+                };
+                Ok(parts.into_iter().map(|(slice, rows)| (slice, closes(slice), rows)).collect())
+            }
+            RowWindow::Attached { start, end, time } => {
+                let (starts, ends) = (self.times(batch, *start)?, self.times(batch, *end)?);
+                let closes = self.times(batch, *time)?;
+                let mut parts: Vec<(Window, EventTime, Vec<u32>)> = Vec::new();
+                let mut places: HashMap<Window, usize> = HashMap::new();
+                for row in 0..batch.len() {
+                    let window = Window { start: starts.value(row), end: ends.value(row) };
+                    let place = *places.entry(window).or_insert_with(|| {
+                        parts.push((window, EventTime(closes.value(row)), Vec::new()));
+                        parts.len() - 1
+                    });
+                    parts[place].2.push(row as u32);
+                }
+                parts.sort_unstable_by_key(|(window, ..)| *window);
+                let all = |rows: Vec<u32>| (rows.len() < batch.len()).then(|| UInt32Array::from(rows));
+                Ok(parts.into_iter().map(|(window, closes, rows)| (window, Some(closes), all(rows))).collect())
+            }
+        }
+    }
+
+    fn times<'a>(&self, batch: &'a Batch, column: usize) -> Result<&'a TimestampMillisecondArray> {
+        let times = batch.rows().column(column).as_primitive::<TimestampMillisecondType>();
+        match times.null_count() {
+            0 => Ok(times),
+            _ => Err(null_time(self.input.field(column).name())),
+        }
+    }
+
+    /// Closes what is due.
+    fn advance(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
+        if time <= self.watermark {
+            return Ok(());
+        }
+        if time >= self.boundary {
+            let mut closed = i64::MIN;
+            loop {
+                match self.next_window(closed) {
+                    Some((window, closes)) if closes <= time => {
+                        self.watermark = self.watermark.max(EventTime(closes.0.saturating_sub(1)));
+                        self.close(window, closes, out)?;
+                        closed = window.end;
+                    }
+                    Some(_) => break,
+                    None => {
+                        self.combine.rest(&mut self.slices, &mut self.pool);
+                        break;
+                    }
+                }
+            }
+        }
+        self.watermark = time;
+        self.boundary = self.next_boundary();
+        Ok(())
+    }
+
+    fn next_boundary(&self) -> EventTime {
+        match &self.window {
+            RowWindow::Slice { windows, .. } if self.watermark > EventTime::MIN => windows.next_closing(self.watermark),
+            // A row may name any window.
+            _ => EventTime(self.watermark.0.saturating_add(1)),
+        }
+    }
+
+    /// The next window to close that has rows and ends after `closed`, and at which watermark.
+    fn next_window(&self, closed: i64) -> Option<(Window, EventTime)> {
+        match &self.window {
+            RowWindow::Attached { .. } => {
+                self.slices.0.first_key_value().map(|(window, slice)| (*window, slice.closes))
+            }
+            RowWindow::Slice { windows, .. } => {
+                let of_slices =
+                    self.slices.0.keys().find_map(|slice| windows.first_open(*slice, self.watermark, closed));
+                let of_prefixes = self.combine.prefixes().map(|prefix| match windows.shape {
+                    Shape::Cumulate { step, .. } => Window { end: prefix.end + step, ..prefix },
+                    _ => prefix,
+                });
+                let next = of_prefixes.chain(of_slices).min()?;
+                Some((next, self.clock.closes_at(next.end)))
+            }
+        }
+    }
+
+    fn close(&mut self, window: Window, closes: EventTime, out: &mut Output) -> Result<()> {
+        match self.combine.combine(window, &mut self.slices, &mut self.pool)? {
+            Combined::Ready(groups) => send_results(groups, window, closes, &self.schema, out)?,
+            Combined::Made(groups) => {
+                send_results(&groups, window, closes, &self.schema, out)?;
+                self.pool.give_back(groups);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The results of a window, one row per key that has rows.
+pub(super) fn send_results(
+    groups: &Groups,
+    window: Window,
+    closes: EventTime,
+    schema: &SchemaRef,
+    out: &mut Output,
+) -> Result<()> {
+    let live: Vec<u32> = groups.keys.live().filter(|&group| groups.is_live(group)).collect();
+    if live.is_empty() {
+        return Ok(());
+    }
+    let mut columns = groups.keys.columns(&live)?;
+    let zone = schema.field(columns.len() + 2).data_type().clone();
+    let (starts, ends) = (vec![window.start; live.len()], vec![window.end; live.len()]);
+    columns.extend(window_columns(&starts, &ends, |_| closes, &zone));
+    columns.extend(groups.evaluate(&live)?);
+    send_in_pieces(Batch::append(RecordBatch::try_new(Arc::clone(schema), columns)?), out);
+    Ok(())
+}
+
+/// Times as the local clock shows them.
+pub(super) fn local_times<'a>(times: &'a TimestampMillisecondArray, clock: &LocalClock) -> std::borrow::Cow<'a, [i64]> {
+    match *clock == LocalClock::UTC {
+        true => times.values().as_ref().into(),
+        false => times.values().iter().map(|&time| clock.local(time)).collect::<Vec<_>>().into(),
+    }
+}
+
+/// Rows by the slice that `slice_of` puts them in, slices in the order of their ends; `None` for all rows.
+pub(super) fn partition(values: &[i64], slice_of: impl Fn(i64) -> Window) -> Vec<(Window, Option<UInt32Array>)> {
+    let (Some(&least), Some(&greatest)) = (values.iter().min(), values.iter().max()) else { return Vec::new() };
+    let first = slice_of(least);
+    if first == slice_of(greatest) {
+        return vec![(first, None)];
+    }
+    let mut parts: Vec<(Window, Vec<u32>)> = Vec::new();
+    let mut places: HashMap<Window, usize> = HashMap::new();
+    let mut current: Option<(Window, usize)> = None;
+    for (row, &value) in (0u32..).zip(values) {
+        let slice = slice_of(value);
+        let place = match current {
+            Some((last, place)) if last == slice => place,
+            _ => *places.entry(slice).or_insert_with(|| {
+                parts.push((slice, Vec::new()));
+                parts.len() - 1
+            }),
+        };
+        current = Some((slice, place));
+        parts[place].1.push(row);
+    }
+    parts.sort_unstable_by_key(|(slice, _)| *slice);
+    parts.into_iter().map(|(slice, rows)| (slice, Some(UInt32Array::from(rows)))).collect()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
+use tidemill_state::EventTime;
 
 use crate::error::{Error, Result};
 use crate::message::Batch;
@@ -63,28 +64,24 @@ impl Operator for Assigning {
         }
         let origin = UInt32Array::from(origin);
         let mut columns = super::super::aggregate::take_all(batch.rows().columns(), &origin)?;
-        columns.extend(window_columns(
-            &starts,
-            &ends,
-            &self.windows.clock,
-            self.schema.fields().last().map(|field| field.data_type()),
-        ));
+        let time_type = self.schema.field(columns.len() + 2).data_type();
+        columns.extend(window_columns(&starts, &ends, |end| self.windows.clock.closes_at(end), time_type));
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         out.send(batch.derived(rows, &origin)?);
         Ok(())
     }
 }
 
-/// The columns of [`window_fields`](super::window_fields).
+/// The columns of [`window_fields`](super::window_fields), of which the last is of type `time_type`.
 pub(super) fn window_columns(
     starts: &[i64],
     ends: &[i64],
-    clock: &crate::window::LocalClock,
-    time_type: Option<&DataType>,
+    closes_at: impl Fn(i64) -> EventTime,
+    time_type: &DataType,
 ) -> [ArrayRef; 3] {
-    let times: TimestampMillisecondArray = ends.iter().map(|&end| Some(clock.closes_at(end).0)).collect();
+    let times: TimestampMillisecondArray = ends.iter().map(|&end| Some(closes_at(end).0)).collect();
     let zone = match time_type {
-        Some(DataType::Timestamp(_, zone)) => zone.clone(),
+        DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
     };
     [

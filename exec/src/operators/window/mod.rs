@@ -6,15 +6,21 @@
 
 mod aggregate;
 mod assign;
+mod combine;
+mod local;
 mod rank;
 mod session;
+mod slices;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
-pub use aggregate::{LocalWindowAggregate, RowWindow, WindowAggregate};
+pub use aggregate::{RowWindow, WindowAggregate};
 pub use assign::WindowAssign;
+pub use local::LocalWindowAggregate;
 pub use rank::{Order, WindowRank};
 pub use session::{SessionAggregate, SessionAssign};
 
