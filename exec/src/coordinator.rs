@@ -54,6 +54,13 @@ pub struct Coordinator {
     deadline: Option<Instant>,
     /// When the open epoch ends at the earliest.
     earliest: Option<Instant>,
+    clock: Option<Clock>,
+}
+
+/// Epochs end in this rhythm also while nothing is read, because an operator goes by processing time.
+struct Clock {
+    every: Duration,
+    next: Option<Instant>,
 }
 
 /// How long an epoch lasts at least, so that a source that has caught up again and again while its next rows are being decoded does
@@ -82,7 +89,14 @@ impl Coordinator {
             outstanding: None,
             deadline: None,
             earliest: None,
+            clock: None,
         }
+    }
+
+    /// The same, with barriers `every` so often even if nothing is read: they carry processing time.
+    pub fn with_clock(mut self, every: Duration) -> Coordinator {
+        self.clock = Some(Clock { every, next: None });
+        self
     }
 
     /// Advances the protocol by one signal.
@@ -104,6 +118,9 @@ impl Coordinator {
                 self.sources.remove(&task);
                 self.passed(task);
             }
+        }
+        if let Some(clock) = &mut self.clock {
+            clock.next.get_or_insert(now + clock.every);
         }
         if self.outstanding.as_ref().is_some_and(BTreeSet::is_empty) {
             self.outstanding = None;
@@ -133,8 +150,13 @@ impl Coordinator {
         }
     }
 
-    /// When the open epoch is to end; `None` while nothing has been read in it.
+    /// When the open epoch is to end; `None` while nothing has been read in it and no clock ticks.
     fn due(&self) -> Option<Instant> {
+        let tick = self.clock.as_ref().and_then(|clock| clock.next);
+        self.work_due().into_iter().chain(tick).min()
+    }
+
+    fn work_due(&self) -> Option<Instant> {
         let deadline = self.deadline?;
         let mut active = self.sources.values().filter(|progress| **progress != Progress::Quiet).peekable();
         active.peek()?;
@@ -148,6 +170,9 @@ impl Coordinator {
         self.epoch = self.epoch.next();
         self.deadline = None;
         self.earliest = Some(now + EPOCH_MIN);
+        if let Some(clock) = &mut self.clock {
+            clock.next = Some(now + clock.every);
+        }
         self.sources.values_mut().for_each(|progress| *progress = Progress::Quiet);
         self.outstanding = Some(self.running.clone());
         Barrier { epoch: self.epoch, time: EventTime::MIN, checkpoint: None }
@@ -204,6 +229,21 @@ mod tests {
             "a task that ended need not pass the barrier, and the next one follows after a moment"
         );
         assert_eq!(coordinator.step(Signal::Tick, now + EPOCH_MIN), [barrier(2)]);
+    }
+
+    #[test]
+    fn a_clock_ends_epochs_in_which_nothing_is_read() {
+        let (coordinator, now) = coordinator();
+        let mut coordinator = coordinator.with_clock(INTERVAL);
+        assert_eq!(coordinator.step(Signal::Tick, now), [Action::WakeAt(now + INTERVAL)]);
+        assert_eq!(coordinator.step(Signal::Tick, now + INTERVAL), [barrier(1)]);
+        for task in [SOURCE, OTHER_SOURCE] {
+            coordinator.step(Signal::Acknowledged(task, Epoch(1)), now + INTERVAL);
+        }
+        assert_eq!(
+            coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now + INTERVAL),
+            [Action::EpochComplete(Epoch(1)), Action::WakeAt(now + 2 * INTERVAL)]
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod graph;
 pub mod message;
 pub mod operator;
 pub mod operators;
+pub mod progress;
 pub mod runtime;
 mod task;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tidemill_state::EventTime;
 
 use crate::error::Result;
 use crate::message::{Barrier, Batch, Message};
+use crate::progress::Waiting;
 
 /// What an operator is: immutable, printable, shared by all its shards.
 ///
@@ -25,6 +26,11 @@ pub trait OperatorSpec: Debug + Send + Sync {
     /// What bounds its state, if it keeps any between epochs: "one row per key".
     fn state_bound(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether it goes by processing time, which barriers carry: then they come in a steady rhythm, also while nothing is read.
+    fn needs_clock(&self) -> bool {
+        false
     }
 
     /// Makes the running instance for one shard, with empty state.
@@ -77,6 +83,11 @@ pub trait Operator: Send {
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         assert!(tables.is_empty(), "only an operator that snapshots tables is given some to restore");
         Ok(())
+    }
+
+    /// What it keeps back until time has come further; asked at barriers.
+    fn waiting(&self) -> Option<Waiting> {
+        None
     }
 
     /// Rows dropped since the operator began because they came too late.

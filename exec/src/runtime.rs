@@ -18,7 +18,8 @@ use crate::exchange::{Inbox, Router, Sender, inbox};
 use crate::graph::{Edge, Exchange, Head, JobGraph, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::operator::{Input, ShardContext};
-use crate::task::{Chain, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
+use crate::progress::{Progress, Waiting};
+use crate::task::{Alignments, Chain, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
 
 /// What a job has done so far; shared by all its tasks.
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ pub struct Metrics {
     pub rows_written: AtomicU64,
     pub rows_skipped: AtomicU64,
     pub epochs: AtomicU64,
+    pub progress: Progress,
 }
 
 /// A launched job. Dropping it cancels the job.
@@ -94,7 +96,9 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
     let mut barriers = BTreeMap::new();
     let mut sources = Vec::new();
     let mut next_task = 0;
+    let mut alignments = Alignments::default();
 
+    let needs_clock = graph.stages.iter().flat_map(|stage| &stage.chain).any(|operator| operator.needs_clock());
     for (id, stage) in graph.stages.into_iter().enumerate() {
         let mut splits = match &stage.head {
             Head::Source(head) => {
@@ -135,12 +139,14 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                         .map_err(|error| error.in_operator(operator.clone()))?;
                     let (barrier, barrier_inbox) = mpsc::unbounded_channel();
                     barriers.insert(reports.task, barrier);
+                    let alignment = head.watermark.as_ref().and_then(|strategy| strategy.alignment.as_ref());
                     let source = SourceTask {
                         table: head.table.clone(),
                         reader,
                         watermarks: head.watermark.clone().map(|strategy| Watermarks::new(strategy, Instant::now())),
                         bounded: head.source.bounded(),
                         starts_idle: discovers && has_splits,
+                        alignment: alignment.map(|alignment| alignments.join(alignment, reports.task)),
                     };
                     sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
                         run_source(source, barrier_inbox, chain, tail, reports)
@@ -159,7 +165,10 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
     }
 
     let (events, job_events) = mpsc::unbounded_channel();
-    let coordinator = Coordinator::new((0..next_task).map(TaskId), barriers.keys().copied(), epoch_interval);
+    let mut coordinator = Coordinator::new((0..next_task).map(TaskId), barriers.keys().copied(), epoch_interval);
+    if needs_clock {
+        coordinator = coordinator.with_clock(epoch_interval);
+    }
     let driver = tokio::spawn(drive(coordinator, tasks, sources, barriers, reports, events, Arc::clone(&metrics)));
     Ok(Job { metrics, events: job_events, driver })
 }
@@ -176,7 +185,9 @@ fn share(splits: Vec<SplitId>, parallelism: u16) -> Vec<Vec<SplitId>> {
 /// Runs a task and reports how it ended. A panic is a failure like any other: the job ends, the process goes on. Which of the
 /// task's `operators` panicked is not known; an error usually says its own.
 async fn supervise(reports: Reports, operators: String, task: impl AsyncFnOnce(&Reports) -> Result<()>) {
-    match catch_panic(task(&reports)).await.and_then(|outcome| outcome) {
+    let outcome = catch_panic(task(&reports)).await.and_then(|outcome| outcome);
+    reports.metrics.progress.ended(reports.task);
+    match outcome {
         Ok(()) => reports.signal(Signal::Finished(reports.task)),
         Err(error) => {
             let _ = reports.signals.send(Report::Failed(error.in_operator(operators)));
@@ -208,7 +219,11 @@ async fn drive(
     events: mpsc::UnboundedSender<JobEvent>,
     metrics: Arc<Metrics>,
 ) {
-    let mut wake_at: Option<Instant> = None;
+    // The first tick starts the clock, if there is one.
+    let mut wake_at: Option<Instant> = Some(Instant::now());
+    let mut news = TimeNews::new(Arc::clone(&metrics));
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let timer = async {
             match wake_at {
@@ -235,6 +250,12 @@ async fn drive(
                 wake_at = None;
                 Signal::Tick
             }
+            _ = looks.tick() => {
+                for note in news.look(Instant::now()) {
+                    let _ = events.send(JobEvent::Note(note));
+                }
+                continue;
+            }
         };
         for action in coordinator.step(signal, std::time::Instant::now()) {
             match action {
@@ -250,10 +271,59 @@ async fn drive(
                     let _ = events.send(JobEvent::Epoch(epoch));
                 }
                 Action::Finish => {
+                    for note in news.late_rows() {
+                        let _ = events.send(JobEvent::Note(note));
+                    }
                     let _ = events.send(JobEvent::Finished);
                     return;
                 }
             }
+        }
+    }
+}
+
+/// How often the driver looks whether there is something to say of time.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long nothing must have come out, and the watermark not moved, before the user is told why.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Tells the user what would otherwise be silent: late rows, and why no window closes.
+struct TimeNews {
+    metrics: Arc<Metrics>,
+    late_told: u64,
+    /// What was seen at the last look: rows written, and what waits.
+    seen: (u64, Option<Waiting>),
+    since: Instant,
+    told: bool,
+}
+
+impl TimeNews {
+    fn new(metrics: Arc<Metrics>) -> TimeNews {
+        TimeNews { metrics, late_told: 0, seen: (0, None), since: Instant::now(), told: false }
+    }
+
+    fn look(&mut self, now: Instant) -> Vec<String> {
+        let mut notes = self.late_rows();
+        let seen = (self.metrics.rows_written.load(Ordering::Relaxed), self.metrics.progress.waiting());
+        if seen != self.seen {
+            (self.seen, self.since, self.told) = (seen, now, false);
+        } else if !self.told && now.saturating_duration_since(self.since) >= PATIENCE {
+            self.told = true;
+            notes.extend(self.metrics.progress.explain(now));
+        }
+        notes
+    }
+
+    /// Rows dropped since the last call.
+    fn late_rows(&mut self) -> Vec<String> {
+        let late = self.metrics.progress.late_rows();
+        let new = late - std::mem::replace(&mut self.late_told, late);
+        let rows = if new == 1 { "1 row" } else { "rows" };
+        match new {
+            0 => vec![],
+            1 => vec![format!("{rows} came too late for its window and was left out")],
+            _ => vec![format!("{new} {rows} came too late for their windows and were left out")],
         }
     }
 }

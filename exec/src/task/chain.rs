@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::exchange::Aligned;
 use crate::message::{Barrier, Message};
 use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext};
+use crate::progress::OperatorTime;
 
 /// Running operators in order. With none, messages pass through.
 pub struct Chain {
@@ -73,6 +74,15 @@ impl Chain {
             self.run(at + 1, Input(0), message, open, out)?;
         }
         Ok(())
+    }
+
+    /// What its operators wait for, and have dropped.
+    pub fn time(&self) -> OperatorTime {
+        let waiting = self.links.iter().filter_map(|link| link.operator.waiting());
+        OperatorTime {
+            waiting: waiting.min_by_key(|waiting| waiting.closes),
+            late_rows: self.links.iter().map(|link| link.operator.late_rows()).sum(),
+        }
     }
 
     /// Whether some operator has all it needs, so that no further input can change what comes out.

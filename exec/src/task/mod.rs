@@ -2,6 +2,7 @@
 //!
 //! Everything that waits is here; operators only compute.
 
+mod alignment;
 mod chain;
 mod lateness;
 mod skips;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub use alignment::{Alignments, Member};
 pub use chain::Chain;
 pub use skips::Skips;
 pub use source::{SourceTask, run_source};
@@ -84,8 +86,12 @@ pub async fn run_inputs(
             chain.feed(aligned, open, &mut output)
         })?;
         let demand = tail.deliver(&mut output).await?;
+        if !passed.is_empty() {
+            reports.metrics.progress.operators(reports.task, chain.time());
+        }
         passed.into_iter().for_each(|epoch| reports.signal(Signal::Acknowledged(reports.task, epoch)));
         if ended {
+            reports.metrics.progress.operators(reports.task, chain.time());
             return Ok(());
         }
         if chain.is_finished() {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::watermarks::{Observed, TimeNews, Watermarks};
-use super::{Chain, Demand, Reports, Skips, Tail, finish};
+use super::{Chain, Demand, Member, Reports, Skips, Tail, finish};
 use crate::connect::{Reader, SplitBatch};
 use crate::coordinator::Signal;
 use crate::error::Result;
@@ -27,6 +27,7 @@ pub struct SourceTask {
     pub bounded: bool,
     /// Has nothing to read before others find something: does not hold event time back until then.
     pub starts_idle: bool,
+    pub alignment: Option<Member>,
 }
 
 /// Reads until the source ends, the chain has all it needs, or nobody wants its rows; passes barriers on as they are handed in.
@@ -37,13 +38,21 @@ pub async fn run_source(
     mut tail: Tail,
     reports: &Reports,
 ) -> Result<()> {
-    let SourceTask { table, mut reader, mut watermarks, bounded, starts_idle } = source;
+    let SourceTask { table, mut reader, mut watermarks, bounded, starts_idle, mut alignment } = source;
+    let tell_time = |watermarks: &Option<Watermarks>, chain: &Chain| {
+        let progress = &reports.metrics.progress;
+        if let Some(watermarks) = watermarks {
+            progress.source(reports.task, watermarks.time(&table));
+        }
+        progress.operators(reports.task, chain.time());
+    };
     let mut skips = Skips::new(&table, |note| reports.note(note));
     let mut output = Output::default();
     if starts_idle {
         chain.feed(Aligned::Idle, Barrier::at_end(Epoch(1)), &mut output)?;
         tail.deliver(&mut output).await?;
     }
+    tell_time(&watermarks, &chain);
     let mut open = Barrier::at_end(Epoch(1));
     let mut active = false;
     loop {
@@ -52,7 +61,7 @@ pub async fn run_source(
             Ok(barrier) => Event::Barrier(barrier),
             Err(_) => {
                 let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks: watermarks.as_ref() };
-                match next_event(reader.as_mut(), waits, &mut active, reports).await {
+                match next_event(reader.as_mut(), alignment.as_mut(), waits, &mut active, reports).await {
                     Ok(event) => event,
                     Err(error) => {
                         tail.abandon(open.epoch).await?;
@@ -70,6 +79,7 @@ pub async fn run_source(
                 open = Barrier::at_end(barrier.epoch.next());
                 chain.feed(Aligned::Barrier(barrier), open, &mut output)?;
                 let demand = tail.deliver(&mut output).await?;
+                tell_time(&watermarks, &chain);
                 reports.signal(Signal::Acknowledged(reports.task, barrier.epoch));
                 if demand == Demand::Nothing {
                     return Ok(());
@@ -98,6 +108,9 @@ pub async fn run_source(
                 if let Some(news) = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now())) {
                     chain.feed(news.into(), open, &mut output)?;
                 }
+                if let (Some(member), Some(watermarks)) = (&alignment, &watermarks) {
+                    member.report(watermarks.reached());
+                }
                 let demand = tail.deliver(&mut output).await?;
                 if let Some(error) = observed.failure {
                     tail.abandon(open.epoch).await?;
@@ -119,6 +132,10 @@ pub async fn run_source(
                     reports.signal(Signal::Active(reports.task));
                 }
                 chain.feed(news.into(), open, &mut output)?;
+                if let (Some(member), Some(watermarks)) = (&alignment, &watermarks) {
+                    member.report(watermarks.reached());
+                }
+                tell_time(&watermarks, &chain);
                 if tail.deliver(&mut output).await? == Demand::Nothing {
                     return Ok(());
                 }
@@ -155,13 +172,19 @@ struct Waits<'a, F: Fn(String)> {
 /// The next rows or barrier; says so when the reader has nothing for now.
 async fn next_event(
     reader: &mut dyn Reader,
+    alignment: Option<&mut Member>,
     waits: Waits<'_, impl Fn(String)>,
     active: &mut bool,
     reports: &Reports,
 ) -> Result<Event> {
     let Waits { barriers, skips, watermarks } = waits;
     let read = |read: Result<Option<SplitBatch>>| Ok(read?.map_or(Event::End, Event::Rows));
-    let mut next = pin!(catch_panic(reader.next()));
+    let mut next = pin!(catch_panic(async {
+        if let Some(member) = alignment {
+            member.aligned().await;
+        }
+        reader.next().await
+    }));
     if let Poll::Ready(ready) = futures::poll!(&mut next) {
         return ready.and_then(read);
     }

@@ -13,6 +13,7 @@ use crate::connect::SplitId;
 use crate::error::{Error, Result};
 use crate::graph::WatermarkStrategy;
 use crate::message::{Batch, Mark};
+use crate::progress::{SourceTime, SplitTime};
 
 /// A split that has ended or fallen silent does not hold the others back. The merged watermark never goes back.
 pub struct Watermarks {
@@ -45,16 +46,6 @@ pub struct Observed {
 pub enum TimeNews {
     Watermark(EventTime),
     Idle,
-}
-
-/// Where a split stands, for who asks why nothing happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SplitTime {
-    pub split: SplitId,
-    pub watermark: EventTime,
-    /// When its last row came.
-    pub active: Instant,
-    pub idle: bool,
 }
 
 impl Watermarks {
@@ -151,8 +142,13 @@ impl Watermarks {
         None
     }
 
-    /// Every split that can hold time back, or is idle.
-    pub fn splits(&self) -> Vec<SplitTime> {
+    /// The watermark there would be if it were sent now; `None` while nobody knows, or all are idle.
+    pub fn reached(&self) -> Option<EventTime> {
+        self.merged().map(|merged| merged.max(self.sent)).filter(|reached| *reached > EventTime::MIN)
+    }
+
+    /// Where the task and its splits stand.
+    pub fn time(&self, table: &str) -> SourceTime {
         let running = self.splits.iter().filter(|(_, split)| !split.ended);
         let time = |(id, split): (&SplitId, &Split)| SplitTime {
             split: id.clone(),
@@ -160,12 +156,8 @@ impl Watermarks {
             active: split.active,
             idle: split.idle,
         };
-        running.map(time).collect()
-    }
-
-    /// The last watermark sent.
-    pub fn sent(&self) -> EventTime {
-        self.sent
+        let (table, splits) = (table.to_string(), running.map(time).collect());
+        SourceTime { table, timed: true, splits, active: self.active, idle: self.idle }
     }
 
     fn no_time(&self) -> Error {

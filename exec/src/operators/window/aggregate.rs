@@ -16,6 +16,7 @@ use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 use crate::operators::AggregateColumn;
 use crate::operators::aggregate::{Groups, key_types, send_in_pieces};
+use crate::progress::Waiting;
 use crate::window::{LocalClock, Shape, Window, Windows};
 
 /// Which window, or slice of windows, a row belongs to.
@@ -75,6 +76,10 @@ impl OperatorSpec for WindowAggregate {
 
     fn state_bound(&self) -> Option<&'static str> {
         Some("one group per key and slice of the open windows")
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.kind == TimeKind::Processing
     }
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
@@ -192,6 +197,11 @@ impl Operator for WindowAggregating {
             }
         }
         Ok(())
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        let (window, closes) = self.next_window(i64::MIN)?;
+        Some(Waiting { operator: "window-aggregate", window, closes, watermark: self.watermark })
     }
 
     fn late_rows(&self) -> u64 {
