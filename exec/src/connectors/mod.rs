@@ -1,7 +1,7 @@
 //! Every connector, one file or folder each.
 //!
 //! What they share: [`records`] turns bytes into rows with offsets, [`pump`] reads ahead beside the task, [`terminal`] is the
-//! process's own input and output.
+//! process's own input and output; [`chance`] and [`pace`] are what made-up rows are made of, and when.
 
 pub mod inline;
 
@@ -10,8 +10,10 @@ use std::sync::Arc;
 use crate::connect::Connector;
 
 mod blackhole;
+mod chance;
 mod datagen;
 mod filesystem;
+mod pace;
 mod print;
 mod pump;
 mod records;
