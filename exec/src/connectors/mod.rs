@@ -13,6 +13,7 @@ mod blackhole;
 mod chance;
 mod datagen;
 mod filesystem;
+mod nexmark;
 mod pace;
 mod print;
 mod pump;
@@ -28,6 +29,7 @@ mod values;
 pub use blackhole::Blackhole;
 pub use datagen::Datagen;
 pub use filesystem::{Filesystem, FilesystemSink};
+pub use nexmark::Nexmark;
 pub use print::Print;
 pub use socket::Socket;
 pub use stdin::Stdin;
@@ -40,6 +42,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(Filesystem),
         Arc::new(Socket),
         Arc::new(Datagen),
+        Arc::new(Nexmark),
         Arc::new(Values),
         Arc::new(Stdin::default()),
         Arc::new(Stdout::default()),
@@ -85,7 +88,8 @@ mod tests {
     fn the_connectors_are_these() {
         let registry = Registry::default();
         let names: Vec<&str> = registry.connectors().map(|connector| connector.name()).collect();
-        let expected = ["blackhole", "datagen", "filesystem", "print", "socket", "stdin", "stdout", "values"];
+        let expected =
+            ["blackhole", "datagen", "filesystem", "nexmark", "print", "socket", "stdin", "stdout", "values"];
         assert_eq!(names, expected);
     }
 }
