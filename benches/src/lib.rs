@@ -1,7 +1,7 @@
 //! Benches: each answers one question about the whole program, over data it generates, and checks the answer.
 //!
 //! ```text
-//! main ──> wordcount, passthrough, keys, startup ──> engine   runs tidemill as a child process, measures it
+//! main ──> wordcount, passthrough, nexmark, keys, startup ──> engine   runs tidemill as a child process, measures it
 //!               └──> text, events, number    make data        └──> figures   what is printed
 //! ```
 
@@ -9,6 +9,7 @@ pub mod engine;
 pub mod events;
 pub mod figures;
 pub mod keys;
+pub mod nexmark;
 pub mod number;
 pub mod passthrough;
 pub mod startup;

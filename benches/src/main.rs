@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tidemill_benches::{Failure, engine, keys, passthrough, startup, wordcount};
+use tidemill_benches::{Failure, engine, keys, nexmark, passthrough, startup, wordcount};
 
 /// Benches of the whole program; each makes its data, runs tidemill as a child process, and checks what it answers.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Bench {
     Wordcount(wordcount::Wordcount),
     /// How many events/s go through when they are only decoded, filtered and projected?
     Passthrough(passthrough::Passthrough),
+    /// How many events/s do the queries of Nexmark take?
+    Nexmark(nexmark::Nexmark),
     /// How many rows/s does a GROUP BY with many keys take?
     Keys(keys::Keys),
     /// How long does the smallest query take, and how much memory?
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let ran = match Args::parse().bench {
         Bench::Wordcount(bench) => bench.run(),
         Bench::Passthrough(bench) => bench.run(),
+        Bench::Nexmark(bench) => bench.run(),
         Bench::Keys(bench) => bench.run(),
         Bench::Startup(bench) => bench.run(),
     };

@@ -33,6 +33,19 @@ fn events_pass_through_whole() {
 }
 
 #[test]
+fn the_queries_of_nexmark_give_as_many_rows_at_any_parallelism() {
+    let results = |parallelism| {
+        let printed = bench(&["nexmark", "--events", "5000", "--parallelism", parallelism]);
+        printed.lines().filter(|line| line.contains("result: ")).map(str::to_string).collect::<Vec<_>>()
+    };
+    let found = results("1");
+    assert_eq!(found, results("3"));
+    assert_eq!(found.len(), 9);
+    let one = bench(&["nexmark", "--events", "1000", "--query", "q22"]);
+    assert!(one.contains("q22") && !one.contains("q0"), "{one}");
+}
+
+#[test]
 fn totals_per_key_are_as_by_hand() {
     bench(&["keys", "--rows", "20000", "--keys", "5000"]);
 }

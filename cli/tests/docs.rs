@@ -52,6 +52,21 @@ const CONNECTORS: &[Prose] = &[
                   'fields.id.min' = '1', 'fields.id.max' = '5');",
     },
     Prose {
+        name: "nexmark",
+        goes: "source",
+        about: "The persons, auctions and bids of the Nexmark benchmark. Options, defaults and schema are those of its Flink \
+                connector; `base-time` is ours. An event is the same in every run and at any parallelism: what event n is \
+                depends on n and the options alone. `event_type` is 0 for a person, 1 for an auction, 2 for a bid, and \
+                the column of that name is filled, the others are NULL. Of the columns `event_type`, `person`, `auction` and \
+                `bid`, and of the fields in them, a table may declare those it needs; their types are fixed. Events come as \
+                fast as they are taken, whether the table ends or not, unless `max-emit-speed` is false. Event time does \
+                not follow the clock: event n happens n / `first-event.rate` seconds after `base-time`. There are 16 \
+                splits, which advance together. A table of all columns, the views and the benchmark's queries are in \
+                [examples/nexmark](../examples/nexmark).",
+        example: "CREATE TABLE bids (event_type INT, bid ROW<auction BIGINT, bidder BIGINT, price BIGINT>)\n\
+                  WITH ('connector' = 'nexmark', 'events.num' = '100000');",
+    },
+    Prose {
         name: "values",
         goes: "source",
         about: "A few rows written into the table itself, for examples and tests.",

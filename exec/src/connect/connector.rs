@@ -33,7 +33,7 @@ pub trait Connector: Send + Sync {
 }
 
 /// Names of Flink's connectors and formats that a script may well use, so that it hears more than "unknown".
-const CONNECTORS_TO_COME: &[&str] = &["kafka", "upsert-kafka", "nexmark", "jdbc"];
+const CONNECTORS_TO_COME: &[&str] = &["kafka", "upsert-kafka", "jdbc"];
 const FORMATS_TO_COME: &[&str] = &[
     "debezium-json",
     "canal-json",

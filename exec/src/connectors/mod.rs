@@ -1,7 +1,7 @@
 //! Every connector, one file or folder each.
 //!
 //! What they share: [`records`] turns bytes into rows with offsets, [`pump`] reads ahead beside the task, [`terminal`] is the
-//! process's own input and output.
+//! process's own input and output; [`chance`] and [`pace`] are what made-up rows are made of, and when.
 
 pub mod inline;
 
@@ -10,8 +10,11 @@ use std::sync::Arc;
 use crate::connect::Connector;
 
 mod blackhole;
+mod chance;
 mod datagen;
 mod filesystem;
+mod nexmark;
+mod pace;
 mod print;
 mod pump;
 mod records;
@@ -26,6 +29,7 @@ mod values;
 pub use blackhole::Blackhole;
 pub use datagen::Datagen;
 pub use filesystem::{Filesystem, FilesystemSink};
+pub use nexmark::Nexmark;
 pub use print::Print;
 pub use socket::Socket;
 pub use stdin::Stdin;
@@ -38,6 +42,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(Filesystem),
         Arc::new(Socket),
         Arc::new(Datagen),
+        Arc::new(Nexmark),
         Arc::new(Values),
         Arc::new(Stdin::default()),
         Arc::new(Stdout::default()),
@@ -83,7 +88,8 @@ mod tests {
     fn the_connectors_are_these() {
         let registry = Registry::default();
         let names: Vec<&str> = registry.connectors().map(|connector| connector.name()).collect();
-        let expected = ["blackhole", "datagen", "filesystem", "print", "socket", "stdin", "stdout", "values"];
+        let expected =
+            ["blackhole", "datagen", "filesystem", "nexmark", "print", "socket", "stdin", "stdout", "values"];
         assert_eq!(names, expected);
     }
 }

@@ -16,6 +16,8 @@ mod rows;
 mod scan;
 mod wrong;
 
+pub(crate) use wrong::type_name;
+
 #[cfg(test)]
 mod law;
 

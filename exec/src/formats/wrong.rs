@@ -121,7 +121,7 @@ pub fn shorten(text: &[u8], characters: usize) -> String {
 }
 
 /// The name users write for an Arrow type.
-fn type_name(data_type: &DataType) -> String {
+pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "BOOLEAN".to_string(),
         DataType::Int8 => "TINYINT".to_string(),

@@ -11,6 +11,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
+use super::pace::Pace;
 use super::records::{offset, position};
 use crate::connect::{
     Connector, Offset, OptionKind, OptionSpec, Reader, Registry, Source, SplitBatch, SplitId, TableDefinition,
@@ -19,11 +20,9 @@ use crate::error::{Error, Result};
 use crate::message::Batch;
 
 mod fields;
-mod pace;
 mod values;
 
 use fields::FieldOptions;
-use pace::Pace;
 use values::{Generator, column_seed};
 
 const OPTIONS: &[OptionSpec] = &[

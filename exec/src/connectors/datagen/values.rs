@@ -1,8 +1,7 @@
 //! Values of every type, made straight into Arrow columns.
 //!
-//! Each value is drawn from a cell: 64 bits mixed from the seed, the column and the row, and for what is inside a row, array or
-//! map from the outer cell and the place in it. The mixing is SplitMix64's finalizer, whose output over consecutive inputs
-//! passes the usual test batteries; here it replaces a generator with state, which could not resume at any row.
+//! Each value is drawn from a cell (see [`chance`](crate::connectors::chance)): bits mixed from the seed, the column and the row,
+//! and for what is inside a row, array or map from the outer cell and the place in it.
 
 use std::sync::Arc;
 
@@ -17,9 +16,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use chrono::Utc;
 
 use super::fields::FieldOptions;
+use crate::connectors::chance::{draw, fraction, mix, up_to};
 use crate::error::{Error, Result};
 
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 const NULLS: u64 = 0x6E75_6C6C;
 const LENGTHS: u64 = 0x6C65_6E67_7468;
 const DAY_MS: i64 = 86_400_000;
@@ -27,30 +26,6 @@ const DAY_MS: i64 = 86_400_000;
 /// The seed of one column.
 pub(super) fn column_seed(seed: u64, column: usize) -> u64 {
     mix(mix(seed).wrapping_add(column as u64))
-}
-
-fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    bits ^ (bits >> 31)
-}
-
-/// Draw number `n` of a cell, also the cell of its part number `n`.
-fn draw(cell: u64, n: u64) -> u64 {
-    mix(cell.wrapping_add((n + 1).wrapping_mul(GOLDEN)))
-}
-
-/// From 0 up to, not including, 1.
-fn fraction(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// From 0 to `most`, each equally likely as far as 64 bits can tell.
-fn up_to(bits: u64, most: u64) -> u64 {
-    match most {
-        u64::MAX => bits,
-        _ => ((u128::from(bits) * (u128::from(most) + 1)) >> 64) as u64,
-    }
 }
 
 /// Makes the values of a column, or of what is inside one.

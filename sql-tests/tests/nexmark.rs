@@ -1,0 +1,134 @@
+//! The queries of `examples/nexmark`: a stream at parallelism 1, 2 and 4 ends in the rows that batch mode answers, and what those are
+//! does not change from version to version.
+//!
+//! `UPDATE_EXPECT=1` blesses the number of rows and their hash in this file.
+
+use std::path::{Path, PathBuf};
+
+use expect_test::{Expect, expect};
+use tidemill_planner::dialect;
+use tidemill_sql_tests::script::{Gave, Run, Transcript, folded};
+use twox_hash::XxHash3_64;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/nexmark")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(directory().join(name)).expect("the example can be read")
+}
+
+/// The tables, over few events.
+fn tables() -> String {
+    let all = "${EVENTS_NUM:-100000}";
+    let tables = read("ddl.sql");
+    assert!(tables.contains(all));
+    tables.replace(all, "10000")
+}
+
+async fn run(script: &str, mode: &str, parallelism: &str) -> Transcript {
+    let settings = [("execution.runtime-mode", mode), ("parallelism.default", parallelism), ("table.dml-sync", "true")];
+    let settings = settings.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
+    Run { settings, ..Run::default() }.script(script).await.expect("the settings exist")
+}
+
+/// The rows that the query of an example ends in, sorted.
+async fn answer(name: &str, mode: &str, parallelism: &str) -> Vec<String> {
+    let script = read(name);
+    let (_, query) = script.split_once("\nSELECT").expect("the INSERT has its query on the next line");
+    let ran = run(&format!("{}SELECT {query}", tables()), mode, parallelism).await;
+    match ran.statements.into_iter().next_back().map(|ran| ran.gave) {
+        Some(Gave::Changes(changes)) => {
+            folded(changes.into_iter().map(|change| (change.kind.is_positive(), change.client)))
+        }
+        Some(Gave::Failed(error)) => panic!("{name} in {mode} mode: {error}"),
+        _ => panic!("{name} has no query"),
+    }
+}
+
+async fn check(name: &str, blessed: Expect) {
+    let expected = answer(name, "batch", "2").await;
+    for parallelism in ["1", "2", "4"] {
+        let found = answer(name, "streaming", parallelism).await;
+        assert!(found == expected, "{name} at parallelism {parallelism}: {} rows, {}", found.len(), expected.len());
+    }
+    let hash = expected.iter().fold(0u64, |sum, row| sum.wrapping_add(XxHash3_64::oneshot(row.as_bytes())));
+    blessed.assert_eq(&format!("{} rows, hash {hash:016x}", expected.len()));
+
+    // The whole script, into its sink.
+    for mode in ["batch", "streaming"] {
+        let out = tempfile::tempdir().expect("a temporary directory");
+        let script = read(name).replace("${NEXMARK_DIR:-/tmp/nexmark}", &out.path().to_string_lossy());
+        for ran in run(&format!("{}{script}", tables()), mode, "2").await.statements {
+            if let Gave::Failed(error) = ran.gave {
+                panic!("{name} in {mode} mode: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_example_can_be_parsed() {
+    let mut names: Vec<PathBuf> = std::fs::read_dir(directory())
+        .expect("the examples can be listed")
+        .map(|entry| entry.expect("the examples can be listed").path())
+        .collect();
+    names.sort();
+    assert!(names.len() > 10);
+    for name in names {
+        let script = std::fs::read_to_string(&name).expect("the example can be read");
+        for statement in dialect::statements(&script, &|_| None) {
+            statement.unwrap_or_else(|error| panic!("{}: {error}", name.display()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn q0_passes_bids_on() {
+    check("q0.sql", expect!["9200 rows, hash 2fab6f067d736f5c"]).await;
+}
+
+#[tokio::test]
+async fn q1_converts_prices() {
+    check("q1.sql", expect!["9200 rows, hash a937b41c12185e40"]).await;
+}
+
+#[tokio::test]
+async fn q2_selects_auctions() {
+    check("q2.sql", expect!["33 rows, hash fd4063e27eb2b462"]).await;
+}
+
+#[tokio::test]
+async fn q10_writes_files() {
+    check("q10.sql", expect!["9200 rows, hash 7c16c7b322ceb24a"]).await;
+}
+
+#[tokio::test]
+async fn q14_calculates() {
+    check("q14.sql", expect!["2634 rows, hash 2cebb901dde4d901"]).await;
+}
+
+#[tokio::test]
+async fn q15_counts_per_day() {
+    check("q15.sql", expect!["1 rows, hash 5ce5186005f37b4d"]).await;
+}
+
+#[tokio::test]
+async fn q16_counts_per_channel() {
+    check("q16.sql", expect!["3711 rows, hash 61beb2a4663ffd9f"]).await;
+}
+
+#[tokio::test]
+async fn q17_counts_per_auction() {
+    check("q17.sql", expect!["599 rows, hash 70d72f1c86f51d17"]).await;
+}
+
+#[tokio::test]
+async fn q21_finds_the_channels_number() {
+    check("q21.sql", expect!["8691 rows, hash 40c11335aa3ad3e1"]).await;
+}
+
+#[tokio::test]
+async fn q22_splits_urls() {
+    check("q22.sql", expect!["9200 rows, hash e0984a9072668800"]).await;
+}
