@@ -169,11 +169,12 @@ impl Reader for NexmarkReader {
         let first = split.next();
         let count = due.min(split.run()).min(self.batch_events).min(end - first);
         split.made += count;
+        let ended = split.next() >= end;
         let (split, resume_at) = (split.id.clone(), offset(split.made));
         if let Some(pace) = &mut self.pace {
             pace.made(count);
         }
-        Ok(Some(SplitBatch { split, rows: self.make(first, count)?, resume_at, skipped: None }))
+        Ok(Some(SplitBatch { split, rows: self.make(first, count)?, resume_at, skipped: None, ended }))
     }
 }
 
