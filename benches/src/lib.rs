@@ -14,6 +14,7 @@ pub mod number;
 pub mod passthrough;
 pub mod startup;
 pub mod text;
+pub mod windows;
 pub mod wordcount;
 
 /// Why a bench gave no figure.

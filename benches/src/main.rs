@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tidemill_benches::{Failure, engine, keys, nexmark, passthrough, startup, wordcount};
+use tidemill_benches::{Failure, engine, keys, nexmark, passthrough, startup, windows, wordcount};
 
 /// Benches of the whole program; each makes its data, runs tidemill as a child process, and checks what it answers.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Bench {
     Passthrough(passthrough::Passthrough),
     /// How many events/s do the queries of Nexmark take?
     Nexmark(nexmark::Nexmark),
+    /// What does a row cost in overlapping windows, and beside batch?
+    Windows(windows::Windows),
     /// How many rows/s does a GROUP BY with many keys take?
     Keys(keys::Keys),
     /// How long does the smallest query take, and how much memory?
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Bench::Wordcount(bench) => bench.run(),
         Bench::Passthrough(bench) => bench.run(),
         Bench::Nexmark(bench) => bench.run(),
+        Bench::Windows(bench) => bench.run(),
         Bench::Keys(bench) => bench.run(),
         Bench::Startup(bench) => bench.run(),
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::groups::{Groups, take_all};
@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
 
-pub(super) struct Aggregating {
-    groups: Groups,
+pub(in crate::operators) struct Aggregating {
+    pub(in crate::operators) groups: Groups,
     keys: Vec<usize>,
     partial: bool,
     distinct: bool,
@@ -22,7 +22,7 @@ pub(super) struct Aggregating {
     changed: Changed,
 }
 
-/// Groups touched since results last went out, and what their results were before.
+/// Groups touched since their results last went out, and what their results were before.
 #[derive(Default)]
 struct Changed {
     /// Per group: one more than its place in `entries`, or 0 if it has not been touched.
@@ -64,7 +64,7 @@ impl Operator for Aggregating {
         while start < groups.len() {
             let run = run_of_distinct(&groups[start..]);
             self.apply(&groups[start..start + run], &batch.slice(start, run))?;
-            let empty = self.emit_changes(out)?;
+            let empty = self.emit_changes(|_| true, out)?;
             self.groups.reset(&empty);
             gone.extend(empty);
             start += run;
@@ -78,7 +78,7 @@ impl Operator for Aggregating {
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
-        let gone = self.emit_changes(out)?;
+        let gone = self.emit_changes(|_| true, out)?;
         self.groups.remove(&gone);
         Ok(())
     }
@@ -113,14 +113,14 @@ impl Operator for Aggregating {
 }
 
 /// How many leading entries are pairwise different.
-fn run_of_distinct(groups: &[u32]) -> usize {
+pub(in crate::operators) fn run_of_distinct(groups: &[u32]) -> usize {
     let mut seen = hashbrown::HashSet::with_capacity(groups.len().min(64));
     groups.iter().position(|group| !seen.insert(*group)).unwrap_or(groups.len())
 }
 
 impl Aggregating {
     /// An instance without state, for keys of these types.
-    pub(super) fn new(spec: &Aggregate, key_types: &[DataType]) -> Result<Aggregating> {
+    pub(in crate::operators) fn new(spec: &Aggregate, key_types: &[DataType]) -> Result<Aggregating> {
         Ok(Aggregating {
             groups: Groups::new(key_types, &spec.columns)?,
             keys: spec.keys.clone(),
@@ -132,7 +132,8 @@ impl Aggregating {
         })
     }
 
-    fn apply(&mut self, groups: &[u32], batch: &Batch) -> Result<()> {
+    /// Takes in rows of these groups, whose changes are to go out.
+    pub(in crate::operators) fn apply(&mut self, groups: &[u32], batch: &Batch) -> Result<()> {
         self.touch(groups)?;
         if self.partial {
             self.groups.merge(groups, &batch.rows().columns()[self.keys.len()..])
@@ -168,14 +169,21 @@ impl Aggregating {
         Ok(())
     }
 
-    /// Emits, for each changed group, its former result with weight -1 and its present one with +1, unless they are equal.
+    /// Emits, for each changed group that is `due`, its former result with weight -1 and its present one with +1, unless they are
+    /// equal. The others remain changed.
     ///
     /// Returns the groups that have no rows any more, for the caller to remove.
-    fn emit_changes(&mut self, out: &mut Output) -> Result<Vec<u32>> {
-        if self.changed.entries.is_empty() {
+    pub(in crate::operators) fn emit_changes(
+        &mut self,
+        due: impl Fn(u32) -> bool,
+        out: &mut Output,
+    ) -> Result<Vec<u32>> {
+        let mut changed = std::mem::take(&mut self.changed);
+        let others: Vec<Entry> = changed.entries.extract_if(.., |entry| !due(entry.group)).collect();
+        if changed.entries.is_empty() {
+            self.changed = Changed { entries: others, ..changed };
             return Ok(Vec::new());
         }
-        let mut changed = std::mem::take(&mut self.changed);
         if !self.partial {
             // In the order in which results took their present value: an aggregate above that cares about order (LISTAGG) then ends as
             // if every change had been emitted. Partials come in no order that means anything.
@@ -189,8 +197,60 @@ impl Aggregating {
         let gone: Vec<u32> = changed.entries.iter().filter_map(gone).collect();
         // The vectors are kept, so that a small epoch costs little beside a large state.
         changed.entries.drain(..).for_each(|entry| changed.places[entry.group as usize] = 0);
-        self.changed = Changed { places: changed.places, entries: changed.entries, ..Changed::default() };
+        for (place, entry) in (1u32..).zip(&others) {
+            changed.places[entry.group as usize] = place;
+        }
+        let keeps_results = others.iter().any(|entry| entry.before.is_some());
+        changed.entries.extend(others);
+        let Changed { places, entries, before, rows_before, touches } = changed;
+        self.changed = match keeps_results {
+            true => Changed { places, entries, before, rows_before, touches },
+            false => Changed { places, entries, ..Changed::default() },
+        };
         Ok(gone)
+    }
+
+    /// Changed groups whose changes have not gone out, for a snapshot: their keys, whether they had a result, and it.
+    pub(in crate::operators) fn pending(&self) -> Result<TableSnapshot> {
+        let groups: Vec<u32> = self.changed.entries.iter().map(|entry| entry.group).collect();
+        let none = self.groups.evaluate(&[])?;
+        let results = Results::new(&self.changed.before, none, self.changed.rows_before)?;
+        let places: UInt32Array = self.changed.entries.iter().map(|entry| entry.before).collect();
+        let mut columns = self.groups.keys.columns(&groups)?;
+        columns.push(Arc::new(
+            self.changed.entries.iter().map(|entry| Some(entry.before.is_some())).collect::<BooleanArray>(),
+        ));
+        columns.extend(take_all(&results.columns, &places)?);
+        let fields: Vec<Field> = columns
+            .iter()
+            .enumerate()
+            .map(|(n, column)| {
+                let name = match n.cmp(&self.keys.len()) {
+                    std::cmp::Ordering::Less => self.schema.field(n).name().clone(),
+                    std::cmp::Ordering::Equal => "had_result".to_string(),
+                    std::cmp::Ordering::Greater => self.schema.field(n - 1).name().clone(),
+                };
+                Field::new(name, column.data_type().clone(), true)
+            })
+            .collect();
+        Ok(TableSnapshot { table: "pending", rows: RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)? })
+    }
+
+    /// Takes over what [`pending`](Self::pending) gave, after the groups.
+    pub(in crate::operators) fn restore_pending(&mut self, rows: &RecordBatch) -> Result<()> {
+        let (keys, rest) = rows.columns().split_at(self.keys.len());
+        let mut groups = Vec::new();
+        self.groups.intern(keys, rows.num_rows(), &mut groups)?;
+        let changed = &mut self.changed;
+        changed.places.resize(self.groups.rows.len(), 0);
+        changed.before = vec![rest[1..].to_vec()];
+        changed.rows_before = rows.num_rows() as u32;
+        for ((row, group), had_result) in (0u32..).zip(groups).zip(rest[0].as_boolean().values()) {
+            changed.touches += 1;
+            changed.entries.push(Entry { group, before: had_result.then_some(row), last_touch: changed.touches });
+            changed.places[group as usize] = changed.entries.len() as u32;
+        }
+        Ok(())
     }
 
     /// The net change of all entries, in their order; `None` if there is none.

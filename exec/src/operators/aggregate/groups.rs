@@ -161,9 +161,12 @@ impl Groups {
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
     }
 
-    /// Forgets groups that have no rows any more.
+    /// Forgets groups: those that have no rows any more, or that nobody asks for.
     pub(in crate::operators) fn remove(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|&group| self.keys.remove(group));
+        for &group in groups {
+            self.keys.remove(group);
+            self.rows[group as usize] = 0;
+        }
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
     }
 }

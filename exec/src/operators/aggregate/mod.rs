@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use self::global::Aggregating;
-pub(super) use self::global::send_in_pieces;
+pub(super) use self::global::{Aggregating, run_of_distinct, send_in_pieces};
 pub(super) use self::groups::{Groups, take_all};
 use self::local::LocalAggregating;
 pub(super) use self::local::{LOCAL_BYTES, LOCAL_GROUPS};

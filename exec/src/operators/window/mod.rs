@@ -13,6 +13,7 @@ mod session;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod updating;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use assign::WindowAssign;
 pub use local::LocalWindowAggregate;
 pub use rank::{Order, WindowRank};
 pub use session::{SessionAggregate, SessionAssign};
+pub use updating::{Firing, UpdatingWindowAggregate};
 
 /// What closes windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

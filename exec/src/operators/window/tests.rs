@@ -18,7 +18,7 @@ use crate::operators::AggregateColumn;
 use crate::testing::check;
 use crate::window::{Shape, Windows};
 
-fn column(input: &SchemaRef, function: &str, argument: Option<usize>, retracting: bool) -> AggregateColumn {
+pub(super) fn column(input: &SchemaRef, function: &str, argument: Option<usize>, retracting: bool) -> AggregateColumn {
     let function = find(function).expect("an aggregate of this name");
     let arguments: Vec<_> = argument.iter().map(|&n| Arc::clone(&input.fields()[n])).collect();
     let types: Vec<_> = arguments.iter().map(|field| field.data_type().clone()).collect();
