@@ -146,7 +146,7 @@ impl Progress {
 }
 
 /// A time in milliseconds, as it is written.
-fn moment(millis: i64) -> String {
+pub(crate) fn moment(millis: i64) -> String {
     let mut text = String::new();
     push_timestamp(&mut text, millis, TimeUnit::Millisecond, ' ', Digits::of(TimeUnit::Millisecond));
     text.strip_suffix(".000").map(str::to_string).unwrap_or(text)

@@ -19,8 +19,8 @@ pub use project::Project;
 pub use unnest::Unnest;
 pub use updating_limit::UpdatingLimit;
 pub use window::{
-    Firing, LocalWindowAggregate, Order, RowWindow, SessionAggregate, SessionAssign, TimeKind, UpdatingWindowAggregate,
-    WindowAggregate, WindowAssign, WindowRank, window_fields,
+    CurrentWatermark, Firing, LateRows, LocalWindowAggregate, Order, RowWindow, SessionAggregate, SessionAssign,
+    TimeKind, UpdatingWindowAggregate, WindowAggregate, WindowAssign, WindowRank, late_fields, window_fields,
 };
 
 use std::sync::Arc;

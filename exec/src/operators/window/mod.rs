@@ -7,6 +7,8 @@
 mod aggregate;
 mod assign;
 mod combine;
+mod current;
+mod late;
 mod local;
 mod rank;
 mod session;
@@ -21,6 +23,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
 pub use aggregate::{RowWindow, WindowAggregate};
 pub use assign::WindowAssign;
+pub use current::CurrentWatermark;
+pub use late::{LateRows, late_fields};
 pub use local::LocalWindowAggregate;
 pub use rank::{Order, WindowRank};
 pub use session::{SessionAggregate, SessionAssign};
