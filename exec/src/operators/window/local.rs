@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMillisecondType};
-use tidemill_state::EventTime;
+use tidemill_state::{EventTime, KeyTable};
 
-use super::aggregate::local_times;
+use super::aggregate::{local_times, partition};
 use super::assign::null_time;
+use super::slices::{Part, Pool, Slice, Slices};
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
 use crate::operators::AggregateColumn;
-use crate::operators::aggregate::{Groups, LOCAL_BYTES, LOCAL_GROUPS, key_types, partial_fields};
-use crate::window::Windows;
+use crate::operators::aggregate::{LOCAL_BYTES, LOCAL_GROUPS, key_types, partial_fields};
+use crate::window::{Window, Windows};
 
 /// Partial states per key and slice: the key columns, the slice's end (of the local clock, in milliseconds), the net number of rows,
 /// then each aggregate's state columns.
 ///
-/// They go out before the watermark reaches the next end of a slice, so that the phase behind the exchange finds the same rows late
-/// as if they had come one by one; and at barriers, so that nothing is kept in between.
+/// A slice goes out before the watermark that closes a window with it, so that the phase behind the exchange finds the same rows late as if
+/// they had come one by one; and at barriers, so that nothing is kept in between.
 #[derive(Debug)]
 pub struct LocalWindowAggregate {
     windows: Windows,
@@ -62,10 +63,9 @@ impl OperatorSpec for LocalWindowAggregate {
     }
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
-        let mut types = key_types(&self.input, &self.keys);
-        types.push(DataType::Int64);
         Ok(Box::new(LocalAggregating {
-            groups: Groups::new(&types, &self.columns)?,
+            slices: Slices::default(),
+            pool: Pool::new(key_types(&self.input, &self.keys), self.columns.clone()),
             windows: self.windows,
             time: self.time,
             keys: self.keys.clone(),
@@ -78,8 +78,8 @@ impl OperatorSpec for LocalWindowAggregate {
 }
 
 struct LocalAggregating {
-    /// By key and slice end.
-    groups: Groups,
+    slices: Slices,
+    pool: Pool,
     windows: Windows,
     time: usize,
     keys: Vec<usize>,
@@ -99,24 +99,31 @@ impl Operator for LocalAggregating {
         let mut from = 0;
         for mark in batch.marks() {
             if mark.time >= self.boundary && mark.time > self.watermark {
-                self.add(&batch.slice(from, mark.row - from))?;
+                self.add(&batch.slice(from, mark.row - from).without_marks())?;
                 from = mark.row;
                 self.on_watermark(mark.time, out)?;
             }
         }
-        self.add(&batch.slice(from, batch.len() - from))?;
+        self.add(&batch.slice(from, batch.len() - from).without_marks())?;
         if let Some(time) = batch.last_mark().filter(|time| *time > self.watermark) {
             self.on_watermark(time, out)?;
         }
-        if self.groups.keys.len() >= LOCAL_GROUPS || self.groups.keys.bytes() > LOCAL_BYTES {
-            self.emit(out)?;
+        let held =
+            |of: fn(&KeyTable) -> usize| self.slices.0.values().map(|slice| of(&slice.groups.keys)).sum::<usize>();
+        if held(KeyTable::len) >= LOCAL_GROUPS || held(KeyTable::bytes) > LOCAL_BYTES {
+            self.emit(|_| true, out)?;
         }
         Ok(())
     }
 
     fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
         if time >= self.boundary {
-            self.emit(out)?;
+            let (windows, watermark) = (self.windows, self.watermark);
+            let closes_by_then = |slice: Window| {
+                let next = windows.first_open(slice, watermark, i64::MIN);
+                next.is_none_or(|window| windows.clock.closes_at(window.end) <= time)
+            };
+            self.emit(closes_by_then, out)?;
             self.boundary = self.windows.next_closing(time);
         }
         self.watermark = time;
@@ -125,7 +132,7 @@ impl Operator for LocalAggregating {
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
-        self.emit(out)
+        self.emit(|_| true, out)
     }
 }
 
@@ -139,22 +146,30 @@ impl LocalAggregating {
             return Err(null_time(self.input.field(self.time).name()));
         }
         let local = local_times(times, &self.windows.clock);
-        let ends = Int64Array::from_iter_values(local.iter().map(|&time| self.windows.slice_of(time).end));
-        let mut keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(batch.rows().column(key))).collect();
-        keys.push(Arc::new(ends));
-        let mut groups = Vec::new();
-        self.groups.intern(&keys, batch.len(), &mut groups)?;
-        self.groups.update(&groups, batch.rows(), batch.weights().map(|weights| &weights.values()[..]))
+        for (slice, rows) in partition(&local, |time| self.windows.slice_of(time)) {
+            let rows = match &rows {
+                None => batch.clone(),
+                Some(rows) => batch.take(rows)?,
+            };
+            let keys = self.keys.iter().map(|&key| Arc::clone(rows.rows().column(key))).collect();
+            let groups = self.slices.get(slice, EventTime::MAX, &mut self.pool)?;
+            Part::Rows { keys, rows }.add_to(groups)?;
+        }
+        Ok(())
     }
 
-    fn emit(&mut self, out: &mut Output) -> Result<()> {
-        if self.groups.keys.is_empty() {
-            return Ok(());
+    /// Sends on the slices that are `due`.
+    fn emit(&mut self, due: impl Fn(Window) -> bool, out: &mut Output) -> Result<()> {
+        let due: Vec<Window> = self.slices.0.keys().copied().filter(|slice| due(*slice)).collect();
+        for window in due {
+            let Some(Slice { groups, .. }) = self.slices.0.remove(&window) else { continue };
+            let all: Vec<u32> = groups.keys.live().collect();
+            let (mut columns, partials) = groups.keys_and_partials(&all)?;
+            columns.push(Arc::new(Int64Array::from(vec![window.end; all.len()])));
+            columns.extend(partials);
+            out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+            self.pool.give_back(groups);
         }
-        let all: Vec<u32> = self.groups.keys.live().collect();
-        let rows = RecordBatch::try_new(Arc::clone(&self.schema), self.groups.partials(&all)?)?;
-        out.send(Batch::append(rows));
-        self.groups.clear();
         Ok(())
     }
 }
