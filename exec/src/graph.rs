@@ -83,7 +83,7 @@ pub struct Alignment {
 
 /// Where a stage's rows go to.
 pub enum Tail {
-    /// Along the stage's edge.
+    /// Along every edge that leaves the stage.
     Exchange,
     /// Into a table.
     Sink { table: String, sink: Arc<dyn Sink> },

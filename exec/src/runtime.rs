@@ -14,12 +14,12 @@ use tokio::time::Instant;
 use crate::connect::SplitId;
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
-use crate::exchange::{Inbox, Router, Sender, inbox};
-use crate::graph::{Edge, Exchange, Head, JobGraph, StageId, Tail as GraphTail};
+use crate::exchange::{Inbox, Router, inbox};
+use crate::graph::{Edge, Head, JobGraph, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::operator::{Input, ShardContext};
 use crate::progress::{Progress, Waiting};
-use crate::task::{Alignments, Chain, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
+use crate::task::{Alignments, Chain, Outgoing, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
 
 /// What a job has done so far; shared by all its tasks.
 #[derive(Debug, Default)]
@@ -350,13 +350,8 @@ async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
 /// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
 struct Wiring {
     inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<Input>)>,
-    outputs: BTreeMap<(StageId, u16), Outputs>,
-}
-
-/// Where one shard sends: by which exchange, and the sender to each shard of the next stage that it reaches.
-struct Outputs {
-    exchange: Exchange,
-    senders: Vec<Option<Sender>>,
+    /// By sending shard and the place of the edge in the graph.
+    outputs: BTreeMap<(StageId, u16, usize), Outgoing>,
 }
 
 impl Wiring {
@@ -365,26 +360,26 @@ impl Wiring {
         let shards = |stage: StageId| graph.stages[stage.0].parallelism;
         for (id, _) in graph.stages.iter().enumerate() {
             let to = StageId(id);
-            let edges: Vec<&Edge> = graph.edges.iter().filter(|edge| edge.to == to).collect();
+            let edges: Vec<(usize, &Edge)> = graph.edges.iter().enumerate().filter(|(_, edge)| edge.to == to).collect();
             for shard in 0..shards(to) {
                 // Lanes in the order of edges, then of sending shards.
                 let mut lanes = Vec::new();
-                for edge in &edges {
+                for (place, edge) in &edges {
                     for from_shard in 0..shards(edge.from) {
                         let router = Router::new(edge.exchange.clone(), from_shard, shards(to));
                         if router.reachable().contains(&shard) {
-                            lanes.push((*edge, from_shard));
+                            lanes.push((*edge, *place, from_shard));
                         }
                     }
                 }
                 let (senders, inbox) = inbox(lanes.len());
-                wiring.inboxes.insert((to, shard), (inbox, lanes.iter().map(|(edge, _)| edge.input).collect()));
-                for ((edge, from_shard), sender) in lanes.into_iter().zip(senders) {
-                    let outputs = wiring.outputs.entry((edge.from, from_shard)).or_insert_with(|| Outputs {
-                        exchange: edge.exchange.clone(),
+                wiring.inboxes.insert((to, shard), (inbox, lanes.iter().map(|(edge, ..)| edge.input).collect()));
+                for ((edge, place, from_shard), sender) in lanes.into_iter().zip(senders) {
+                    let outgoing = wiring.outputs.entry((edge.from, from_shard, place)).or_insert_with(|| Outgoing {
+                        router: Router::new(edge.exchange.clone(), from_shard, shards(to)),
                         senders: (0..shards(to)).map(|_| None).collect(),
                     });
-                    outputs.senders[usize::from(shard)] = Some(sender);
+                    outgoing.senders[usize::from(shard)] = Some(sender);
                 }
             }
         }
@@ -396,11 +391,7 @@ impl Wiring {
     }
 
     fn tail(&mut self, stage: StageId, shard: u16) -> Tail {
-        let Outputs { exchange, senders } = self
-            .outputs
-            .remove(&(stage, shard))
-            .expect("every stage without a sink has exactly one edge that leaves it");
-        let router = Router::new(exchange, shard, senders.len() as u16);
-        Tail::Exchange { router, senders }
+        let of_shard = (stage, shard, 0)..=(stage, shard, usize::MAX);
+        Tail::Exchange(self.outputs.extract_if(of_shard, |_, _| true).map(|(_, outgoing)| outgoing).collect())
     }
 }

@@ -18,7 +18,7 @@ pub use alignment::{Alignments, Member};
 pub use chain::Chain;
 pub use skips::Skips;
 pub use source::{SourceTask, run_source};
-pub use tail::{Demand, Tail};
+pub use tail::{Demand, Outgoing, Tail};
 pub use watermarks::Watermarks;
 
 use crate::coordinator::{Signal, TaskId};

@@ -13,16 +13,20 @@ use crate::operator::Output;
 use crate::runtime::{Metrics, catch_panic};
 
 pub enum Tail {
-    /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
-    Exchange {
-        router: Router,
-        senders: Vec<Option<Sender>>,
-    },
+    /// Along each edge that leaves the stage: every one gets everything.
+    Exchange(Vec<Outgoing>),
     Sink {
         table: String,
         writer: Box<dyn Writer>,
         metrics: Arc<Metrics>,
     },
+}
+
+/// One edge, as one sender sees it.
+pub struct Outgoing {
+    pub router: Router,
+    /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
+    pub senders: Vec<Option<Sender>>,
 }
 
 /// Whether anybody still wants rows.
@@ -37,7 +41,7 @@ impl Tail {
     /// it fails of.
     pub async fn abandon(&mut self, epoch: Epoch) -> Result<()> {
         match self {
-            Tail::Exchange { .. } => Ok(()),
+            Tail::Exchange(_) => Ok(()),
             Tail::Sink { writer, .. } => writer.flush(epoch).await,
         }
     }
@@ -46,8 +50,14 @@ impl Tail {
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
         for message in output.drain() {
             match self {
-                Tail::Exchange { router, senders } => {
-                    if exchange(router, senders, message).await? == Demand::Nothing {
+                Tail::Exchange(edges) => {
+                    let mut demand = Demand::Nothing;
+                    for Outgoing { router, senders } in edges {
+                        if exchange(router, senders, message.clone()).await? == Demand::More {
+                            demand = Demand::More;
+                        }
+                    }
+                    if demand == Demand::Nothing {
                         return Ok(Demand::Nothing);
                     }
                 }
