@@ -109,7 +109,13 @@ impl Reader for TideReader {
         });
         let rows = RecordBatch::try_new(Arc::clone(&self.source.schema), columns.collect())?;
         let resume_at = Offset(self.next.to_le_bytes().to_vec().into());
-        Ok(Some(SplitBatch { split: SplitId::new("sea"), rows: Batch::append(rows), resume_at, skipped: None, ended: false }))
+        Ok(Some(SplitBatch {
+            split: SplitId::new("sea"),
+            rows: Batch::append(rows),
+            resume_at,
+            skipped: None,
+            ended: false,
+        }))
     }
 }
 

@@ -165,7 +165,9 @@ impl<'a> Analyzer<'a> {
         let expr = self.coerced(expr, schema)?;
         let zone = match expr.get_type(schema).map_err(explained)? {
             DataType::Timestamp(_, zone) => zone,
-            other => return Err(Error::new(format!("{expr} is no point in time")).why(format!("it is of type {other}"))),
+            other => {
+                return Err(Error::new(format!("{expr} is no point in time")).why(format!("it is of type {other}")));
+            }
         };
         Ok(cast(cast(expr, DataType::Timestamp(TimeUnit::Millisecond, zone)), DataType::Int64))
     }

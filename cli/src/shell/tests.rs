@@ -13,11 +13,14 @@ mod pseudo_terminal {
     use crate::connection::canned::Canned;
     use crate::render::Format;
     use crate::run::{Exit, runtime};
+    use crate::session::Session;
 
     use super::*;
 
-    /// Set in the process that is the shell.
+    /// Set in the process that is the shell, to what it talks to.
     const IS_SHELL: &str = "TIDEMILL_TEST_SHELL";
+    const CANNED_ANSWERS: &str = "canned answers";
+    const A_SESSION: &str = "a session";
     /// What the line editor writes when it begins to read: from here on it takes what is typed. The prompt itself is no such
     /// sign, as it is drawn anew with every key.
     const READY: &str = "\x1b[?2004h";
@@ -28,13 +31,17 @@ mod pseudo_terminal {
     #[test]
     #[ignore = "the other test runs it"]
     fn shell_process() {
-        if std::env::var_os(IS_SHELL).is_none() {
-            return;
-        }
+        let Ok(connection) = std::env::var(IS_SHELL) else { return };
         let runtime = runtime().unwrap();
         let interrupts = runtime.block_on(async { Interrupts::listen() }).unwrap();
         let mut screen = Screen::of_process(Format::Table, true);
-        let exit = run(&mut Canned::default(), &runtime, &Variables::default(), &mut screen, &interrupts);
+        let variables = Variables::default();
+        let exit = if connection == A_SESSION {
+            let mut session = Session::new([]).unwrap();
+            run(&mut session, &runtime, &variables, &mut screen, &interrupts)
+        } else {
+            run(&mut Canned::default(), &runtime, &variables, &mut screen, &interrupts)
+        };
         assert_eq!(exit.unwrap(), Exit::Succeeded);
     }
 
@@ -44,16 +51,18 @@ mod pseudo_terminal {
         keyboard: ChildStdin,
         screen: Receiver<Vec<u8>>,
         seen: String,
+        /// What was on the screen before the text last waited for.
+        passed: String,
     }
 
     impl Typist {
-        fn start(history: &std::path::Path) -> Typist {
+        fn start(history: &std::path::Path, connection: &str) -> Typist {
             let exe = std::env::current_exe().unwrap();
             let name = "shell::tests::pseudo_terminal::shell_process";
             let command = format!("{} --exact {name} --ignored --nocapture", exe.display());
             let mut process = Command::new("script")
                 .args(["-q", "-c", &command, "/dev/null"])
-                .env(IS_SHELL, "1")
+                .env(IS_SHELL, connection)
                 .env("TERM", "xterm")
                 .env("TIDEMILL_HISTORY", history)
                 .env_remove("NO_COLOR")
@@ -69,7 +78,7 @@ mod pseudo_terminal {
                     let _ = sender.send(bytes[..length].to_vec());
                 }
             });
-            Typist { process, keyboard, screen, seen: String::new() }
+            Typist { process, keyboard, screen, seen: String::new(), passed: String::new() }
         }
 
         fn type_keys(&mut self, keys: &str) {
@@ -86,7 +95,15 @@ mod pseudo_terminal {
                     Err(why) => panic!("waiting for {text:?}: {why}; the screen has {:?}", self.seen),
                 }
             }
-            self.seen = self.seen.split_once(text).map(|(_, rest)| rest.to_string()).unwrap_or_default();
+            let (passed, rest) = self.seen.split_once(text).unwrap_or_default();
+            (self.passed, self.seen) = (passed.to_string(), rest.to_string());
+        }
+
+        /// The seconds that the shell itself says have passed: the number that comes next on the screen.
+        fn seconds(&mut self) -> u64 {
+            self.wait_for(" s");
+            let before = self.passed.rsplit_once(' ').map_or(self.passed.as_str(), |(_, number)| number);
+            before.parse().unwrap()
         }
 
         /// Types a line at the next prompt.
@@ -107,7 +124,7 @@ mod pseudo_terminal {
     fn a_session_at_a_terminal() {
         let directory = tempfile::tempdir().unwrap();
         let history = directory.path().join("state/history");
-        let mut typist = Typist::start(&history);
+        let mut typist = Typist::start(&history, CANNED_ANSWERS);
         typist.wait_for("QUIT; leaves");
 
         typist.enter("SELECT 1;");
@@ -162,5 +179,45 @@ mod pseudo_terminal {
         for entry in ["SELECT 1;", "SHOW\\n TABLES; SELECT 1;", "quit"] {
             assert!(history.lines().any(|line| line == entry), "{history}");
         }
+    }
+
+    #[test]
+    fn a_stuck_watermark_is_explained_within_five_seconds() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = directory.path().join("files");
+        std::fs::create_dir(&files).unwrap();
+        std::fs::write(directory.path().join("bids.csv"), "1,2020-01-01 00:00:01\n2,2020-01-01 00:00:30\n").unwrap();
+        let mut typist = Typist::start(&directory.path().join("history"), A_SESSION);
+        let table = |name: &str, path: &std::path::Path| {
+            format!(
+                "CREATE TABLE {name} (v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', \
+                 'path' = '{}', 'format' = 'csv', 'source.monitor-interval' = '1 s');",
+                path.display()
+            )
+        };
+        typist.enter(&table("bids", &directory.path().join("bids.csv")));
+        typist.enter(&table("silent", &files));
+        typist.enter(
+            "SELECT window_start, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
+             GROUP BY window_start, window_end;",
+        );
+        // The window that the watermark has passed is there; of the next one it is said what it waits for.
+        typist.wait_for("2020-01-01 00:00:00");
+        typist.wait_for("the window from 2020-01-01 00:00:30 to 2020-01-01 00:00:40");
+        typist.wait_for("the watermark stands at 2020-01-01 00:00:30");
+        typist.wait_for("bids.csv: is at 2020-01-01 00:00:30, its last row came ");
+        assert!(typist.seconds() <= 5);
+        typist.type_keys("\x03");
+        typist.enter(
+            "SELECT window_start, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE (SELECT * FROM bids UNION ALL SELECT * FROM silent), \
+             DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end;",
+        );
+        typist.wait_for("there is no watermark yet");
+        typist.wait_for("table silent: not one row in ");
+        assert!(typist.seconds() <= 5);
+        typist.wait_for("table.exec.source.idle-timeout");
+        typist.type_keys("\x03");
+        typist.enter("quit");
+        typist.wait_for("1 passed");
     }
 }

@@ -200,7 +200,8 @@ impl Operator for WindowAggregating {
     }
 
     fn waiting(&self) -> Option<Waiting> {
-        let (window, closes) = self.next_window(i64::MIN)?;
+        // Processing time passes by itself.
+        let (window, closes) = self.next_window(i64::MIN).filter(|_| self.kind == TimeKind::Event)?;
         Some(Waiting { operator: "window-aggregate", window, closes, watermark: self.watermark })
     }
 
