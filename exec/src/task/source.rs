@@ -94,7 +94,9 @@ pub async fn run_source(
                     Some(watermarks) => watermarks.observe(&read.split, read.rows, read.ended, Instant::now())?,
                     None => Observed { rows: read.rows, failure: None },
                 };
-                if observed.rows.is_empty() && observed.failure.is_none() {
+                // A split that has ended may have been the one that held time back.
+                let risen = watermarks.as_mut().filter(|_| read.ended).and_then(Watermarks::flush);
+                if observed.rows.is_empty() && observed.failure.is_none() && risen.is_none() {
                     continue;
                 }
                 if !active {
@@ -105,7 +107,8 @@ pub async fn run_source(
                 if !observed.rows.is_empty() {
                     chain.feed(Aligned::Batch(Input(0), observed.rows), open, &mut output)?;
                 }
-                if let Some(news) = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now())) {
+                let silent = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now()));
+                for news in risen.map(TimeNews::Watermark).into_iter().chain(silent) {
                     chain.feed(news.into(), open, &mut output)?;
                 }
                 if let (Some(member), Some(watermarks)) = (&alignment, &watermarks) {
