@@ -65,6 +65,16 @@ impl KeyTable {
         Ok(())
     }
 
+    /// Writes to `groups` (cleared before) the groups of keys that `other`, a table of the same types, has as `of_other`, adding those
+    /// that are new.
+    pub fn intern_from(&mut self, other: &KeyTable, of_other: &[u32], groups: &mut Vec<u32>) {
+        groups.clear();
+        groups.reserve(of_other.len());
+        for &group in of_other {
+            groups.push(self.intern_key(other.entries[group as usize].key(&other.arena)));
+        }
+    }
+
     #[inline]
     fn intern_key(&mut self, key: Option<&[u8]>) -> u32 {
         let mut wanted = Entry::of(key);
@@ -245,6 +255,20 @@ mod tests {
 
     fn text(values: &[Option<&str>]) -> ArrayRef {
         Arc::new(StringArray::from(values.to_vec()))
+    }
+
+    #[test]
+    fn keys_of_another_table_are_known_by_their_bytes() {
+        let column = |words: &[Option<&str>]| vec![text(words)];
+        let table = || KeyTable::new(&[DataType::Utf8]).expect("strings are keys");
+        let (mut from, mut to) = (table(), table());
+        let mut groups = Vec::new();
+        let words = [Some("short"), None, Some("longer than what fits into an entry"), Some("")];
+        from.intern(&column(&words), 4, &mut groups).expect("strings are keys");
+        to.intern(&column(&[Some("another"), words[2], words[0]]), 3, &mut groups).expect("strings are keys");
+        to.intern_from(&from, &[0, 1, 2, 3], &mut groups);
+        assert_eq!(groups, [2, 3, 1, 4]);
+        assert_eq!(&to.columns(&groups).expect("groups are live")[..], &column(&words)[..]);
     }
 
     #[test]

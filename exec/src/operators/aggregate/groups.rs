@@ -31,12 +31,24 @@ impl Groups {
     /// The group of each row, with room made for new ones.
     pub(in crate::operators) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
         self.keys.intern(keys, rows, groups)?;
+        self.make_room();
+        Ok(())
+    }
+
+    /// The groups of keys of another table.
+    fn intern_from(&mut self, other: &Groups, of_other: &[u32]) -> Vec<u32> {
+        let mut groups = Vec::new();
+        self.keys.intern_from(&other.keys, of_other, &mut groups);
+        self.make_room();
+        groups
+    }
+
+    fn make_room(&mut self) {
         let groups = self.keys.groups();
         if groups > self.rows.len() {
             self.rows.resize(groups, 0);
             self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.resize(groups));
         }
-        Ok(())
     }
 
     /// Adds rows of the query's input.
@@ -85,21 +97,21 @@ impl Groups {
 
     /// Adds all that `other`, of the same keys and aggregates, holds.
     pub(in crate::operators) fn absorb(&mut self, other: &Groups) -> Result<()> {
-        let groups: Vec<u32> = other.keys.live().collect();
-        let (keys, partials) = other.keys_and_partials(&groups)?;
-        self.merge_keyed(&keys, groups.len(), &partials).map(drop)
+        let of_other: Vec<u32> = other.keys.live().collect();
+        let groups = self.intern_from(other, &of_other);
+        self.merge(&groups, &other.partials_of(&of_other)?)
     }
 
     /// Takes out again all that `other` holds and that was [absorbed](Self::absorb). Only if [`is_invertible`](Self::is_invertible).
     pub(in crate::operators) fn take_out(&mut self, other: &Groups) -> Result<()> {
-        let groups: Vec<u32> = other.keys.live().collect();
-        let keys = other.keys.columns(&groups)?;
-        let counts = groups.iter().map(|&group| -other.rows[group as usize]).collect::<Int64Array>();
+        let of_other: Vec<u32> = other.keys.live().collect();
+        let mut gone = self.intern_from(other, &of_other);
+        let counts = of_other.iter().map(|&group| -other.rows[group as usize]).collect::<Int64Array>();
         let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
         for (_, accumulator) in &other.accumulators {
-            partials.extend(accumulator.negated(accumulator.state(&groups)?)?);
+            partials.extend(accumulator.negated(accumulator.state(&of_other)?)?);
         }
-        let mut gone = self.merge_keyed(&keys, groups.len(), &partials)?;
+        self.merge(&gone, &partials)?;
         gone.retain(|&group| self.rows[group as usize] == 0);
         self.remove(&gone);
         Ok(())
@@ -132,12 +144,16 @@ impl Groups {
 
     /// Key columns; and what [`merge`](Self::merge) takes.
     pub(in crate::operators) fn keys_and_partials(&self, groups: &[u32]) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
+        Ok((self.keys.columns(groups)?, self.partials_of(groups)?))
+    }
+
+    fn partials_of(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let counts = groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>();
         let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
         for (_, accumulator) in &self.accumulators {
             partials.extend(accumulator.state(groups)?);
         }
-        Ok((self.keys.columns(groups)?, partials))
+        Ok(partials)
     }
 
     pub(in crate::operators) fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
