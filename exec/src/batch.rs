@@ -13,7 +13,7 @@ use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType, Replac
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
-use tidemill_state::Epoch;
+use tidemill_state::{Epoch, EventTime};
 use tokio::time::Instant;
 
 use crate::changelog::ChangeBatch;
@@ -210,6 +210,7 @@ fn run(operator: &mut dyn Operator, rows: Option<RecordBatch>) -> Result<Vec<Rec
     match rows {
         Some(rows) => operator.on_batch(Input(0), Batch::append(rows), &mut output)?,
         None => {
+            operator.on_watermark(EventTime::MAX, &mut output)?;
             operator.on_barrier(&Barrier::at_end(Epoch(1)), &mut output)?;
             operator.on_end(&mut output)?;
         }

@@ -75,7 +75,8 @@ impl LocalClock {
 
     /// The watermark at which what ends at `end` is complete: the last moment before the clock shows `end`.
     pub fn closes_at(&self, end: i64) -> EventTime {
-        if self.0 == Zone::UTC {
+        // No zone has a history so far away.
+        if self.0 == Zone::UTC || end.unsigned_abs() > FAR {
             return EventTime(end.saturating_sub(1));
         }
         let (seconds, millis) = (end.div_euclid(1000), end.rem_euclid(1000));
@@ -191,6 +192,9 @@ impl Windows {
         }
     }
 }
+
+/// Some 10,000 years.
+const FAR: u64 = 316_000_000_000_000;
 
 /// By how much clocks are ever set back, generously.
 const SHIFT: i64 = 3 * 3_600_000;
@@ -327,6 +331,7 @@ mod tests {
         let berlin = LocalClock(Zone::parse("Europe/Berlin").expect("a zone"));
         let half_past_two = 1_603_593_000_000; // 2020-10-25 02:30 as the clock shows it
         assert_eq!(berlin.closes_at(half_past_two), EventTime(half_past_two - hour - 1));
+        assert_eq!(berlin.closes_at(i64::MAX), EventTime(i64::MAX - 1));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::engine;
 use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
-use crate::unnest;
+use crate::{functions, unnest, window};
 
 /// Resolves names against a catalog.
 pub struct Analyzer<'a> {
@@ -58,7 +58,10 @@ impl<'a> Analyzer<'a> {
             settings,
             registry,
             state,
-            relation_planners: vec![Arc::new(unnest::UnnestPlanner)],
+            relation_planners: vec![
+                Arc::new(window::WindowPlanner { clock: settings.clock() }),
+                Arc::new(unnest::UnnestPlanner),
+            ],
             hinted: RefCell::default(),
         }
     }
@@ -69,6 +72,7 @@ impl<'a> Analyzer<'a> {
     /// An unknown table, column or function (with the nearest name), arguments or types that do not fit.
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
+        window::legacy::rewrite(&mut query)?;
         self.take_hints(&mut query);
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
@@ -110,6 +114,9 @@ impl<'a> Analyzer<'a> {
         let columns = table.columns.iter().map(|column| {
             let name = column.field.name();
             match computed.iter().find(|(known, _)| known == name) {
+                Some((_, expr)) if table.watermark.as_ref().is_some_and(|watermark| watermark.column == *name) => {
+                    functions::window::event_time(expr.clone()).alias(name)
+                }
                 Some((_, expr)) => expr.clone().alias(name),
                 None => Expr::Column(DataFusionColumn::new(Some(qualifier.clone()), name)),
             }
@@ -283,16 +290,33 @@ impl ast::VisitorMut for Hints<'_> {
         }
         let path: Vec<String> = name.0.iter().filter_map(|part| Some(part.as_ident()?.value.clone())).collect();
         let table = path.last().cloned().unwrap_or_default();
-        let own = format!("{table} with options {}", self.0.len() + 1);
-        *name = ast::ObjectName::from(vec![ast::Ident::with_quote('`', &own)]);
+        *name = ast::ObjectName::from(vec![self.own_name(path, options)]);
         alias.get_or_insert_with(|| ast::TableAlias {
             explicit: true,
             name: ast::Ident::with_quote('`', &table),
             columns: Vec::new(),
             at: None,
         });
-        self.0.push(Hinted { name: own, path, options });
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let Some((name, options)) = marker::take_options(expr)
+            && let Some(path) = marker::as_name(name)
+        {
+            let path = path.into_iter().map(|part| part.value).collect();
+            *name = ast::Expr::Identifier(self.own_name(path, options));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Hints<'_> {
+    fn own_name(&mut self, path: Vec<String>, options: Vec<(String, String)>) -> ast::Ident {
+        let name = format!("{} with options {}", path.last().map_or("", String::as_str), self.0.len() + 1);
+        let own = ast::Ident::with_quote('`', &name);
+        self.0.push(Hinted { name, path, options });
+        own
     }
 }
 

@@ -13,16 +13,18 @@ use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use tidemill_exec::Result;
 use tidemill_exec::batch::{Notes, OperatorExec, SourceExec};
-use tidemill_exec::operators::Unnest;
+use tidemill_exec::operators::{SessionAssign, TimeKind, Unnest, WindowAssign};
 
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::stream::nullable;
 use crate::unnest::UnnestNode;
+use crate::window::{WindowNode, Windowing};
 use crate::{aggregates, functions};
 
 /// What DataFusion needs to know for one statement.
@@ -113,6 +115,9 @@ impl ExtensionPlanner for Extensions {
         session: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(window) = node.as_any().downcast_ref::<WindowNode>() {
+            return Ok(Some(windowed(window, Arc::clone(&inputs[0]))?));
+        }
         let Some(node) = node.as_any().downcast_ref::<UnnestNode>() else { return Ok(None) };
         let input: &DFSchema = node.input.schema();
         let unnest = Unnest {
@@ -145,6 +150,20 @@ impl ExtensionPlanner for Extensions {
         let name = scan.table_name.to_string();
         Ok(Some(Arc::new(SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?)))
     }
+}
+
+/// Rows with their windows, by the operators that streams use. Sessions need all rows of a key in one place.
+fn windowed(node: &WindowNode, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let (schema, time) = (nullable(UserDefinedLogicalNode::schema(node).inner()), node.time()?);
+    Ok(match node.windows {
+        Windowing::Aligned(windows) => {
+            Arc::new(OperatorExec::new(Arc::new(WindowAssign { windows, time, schema }), input))
+        }
+        Windowing::Sessions(session) => {
+            let assign = SessionAssign { session, kind: TimeKind::Event, time, keys: node.keys()?, schema };
+            Arc::new(OperatorExec::new(Arc::new(assign), Arc::new(CoalescePartitionsExec::new(input))))
+        }
+    })
 }
 
 /// Whether every table of the plan ends by itself.

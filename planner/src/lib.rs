@@ -18,3 +18,4 @@ pub mod show;
 pub mod stream;
 pub mod types;
 pub mod unnest;
+pub mod window;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
-use tidemill_exec::operators::Emit;
+use tidemill_exec::operators::{Emit, Firing};
+use tidemill_exec::text::Zone;
+use tidemill_exec::window::LocalClock;
 use tidemill_exec::{Error, Result};
 
 use OptionKind::{Boolean, Bytes, Duration as Time, Integer, OneOf, Text};
@@ -19,6 +21,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         "how queries run; automatic: SELECT over bounded tables in batch, everything else as a stream",
     ),
     OptionSpec::optional("parallelism.default", Integer, "shards per stage; default: the number of cores"),
+    OptionSpec::with_default(
+        "pipeline.auto-watermark-interval",
+        Time,
+        "200 ms",
+        "a watermark is sent when event time has advanced by more than this; 0 ms: with every row that advances it",
+    ),
     OptionSpec::optional("pipeline.name", Text, "name of the next job in SHOW JOBS"),
     OptionSpec::with_default(
         "sql-client.execution.result-mode",
@@ -33,6 +41,34 @@ pub const SETTINGS: &[OptionSpec] = &[
         "epoch",
         "updating results change once per epoch, or once per input row as in Flink without mini-batch",
     ),
+    OptionSpec::with_default(
+        "table.exec.emit.allow-lateness",
+        Time,
+        "0 ms",
+        "how long windows take late rows after they have closed; their results then change",
+    ),
+    OptionSpec::optional(
+        "table.exec.emit.early-fire.delay",
+        Time,
+        "time between early results of a window, by the wall clock; 0 ms: with every change",
+    ),
+    OptionSpec::with_default(
+        "table.exec.emit.early-fire.enabled",
+        Boolean,
+        "false",
+        "windows give results before they close",
+    ),
+    OptionSpec::optional(
+        "table.exec.emit.late-fire.delay",
+        Time,
+        "time between results of a window that late rows have changed; 0 ms: with every change",
+    ),
+    OptionSpec::with_default(
+        "table.exec.emit.late-fire.enabled",
+        Boolean,
+        "false",
+        "late-fire.delay counts; without it every change by a late row is a result",
+    ),
     OptionSpec::optional(
         "table.exec.resource.default-parallelism",
         Integer,
@@ -44,6 +80,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         "ERROR",
         "what happens to a null for a NOT NULL column of a sink",
     ),
+    OptionSpec::with_default(
+        "table.exec.source.idle-timeout",
+        Time,
+        "0 ms",
+        "a source or split that gives nothing for so long no longer holds event time back; 0 ms: it always does",
+    ),
     OptionSpec::with_default("table.local-time-zone", Text, "UTC", "time zone of TIMESTAMP_LTZ, such as Europe/Berlin"),
 ];
 
@@ -52,7 +94,6 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("execution.checkpointing.interval", Time, "time between checkpoints"),
     OptionSpec::optional("execution.checkpointing.mode", Text, "guarantee of checkpoints"),
     OptionSpec::optional("execution.target", Text, "where a Flink job is deployed"),
-    OptionSpec::optional("pipeline.auto-watermark-interval", Time, "how often watermarks are sent"),
     OptionSpec::optional("pipeline.max-parallelism", Integer, "number of key groups"),
     OptionSpec::optional("pipeline.object-reuse", Boolean, "a JVM matter"),
     OptionSpec::optional("pipeline.operator-chaining", Boolean, "operators always chain here"),
@@ -61,12 +102,6 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("sql-client.display.max-column-width", Integer, "width of columns"),
     OptionSpec::optional("sql-client.verbose", Boolean, "stack traces"),
     OptionSpec::optional("state.backend.type", Text, "where state is kept"),
-    OptionSpec::optional("table.exec.emit.allow-lateness", Time, "how long windows stay open for late rows"),
-    OptionSpec::optional("table.exec.emit.early-fire.delay", Time, "time between early results of a window"),
-    OptionSpec::optional("table.exec.emit.early-fire.enabled", Boolean, "early results of windows"),
-    OptionSpec::optional("table.exec.emit.late-fire.delay", Time, "time between late results of a window"),
-    OptionSpec::optional("table.exec.emit.late-fire.enabled", Boolean, "late results of windows"),
-    OptionSpec::optional("table.exec.source.idle-timeout", Time, "when a silent source no longer holds time back"),
     OptionSpec::optional("table.exec.state.ttl", Time, "how long unused state is kept"),
     OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
@@ -163,6 +198,38 @@ impl Settings {
         self.text("table.local-time-zone")
     }
 
+    /// The clock on the wall of that zone: what windows over `TIMESTAMP_LTZ` follow.
+    pub fn clock(&self) -> LocalClock {
+        LocalClock(Zone::parse(self.time_zone()).unwrap_or(Zone::UTC))
+    }
+
+    /// By how many milliseconds a watermark rises before it is sent.
+    pub fn watermark_interval(&self) -> i64 {
+        self.duration("pipeline.auto-watermark-interval").unwrap_or_default().as_millis() as i64
+    }
+
+    /// How long a split may be silent before it no longer holds time back.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.duration("table.exec.source.idle-timeout").filter(|timeout| !timeout.is_zero())
+    }
+
+    /// How windows give results early and again, if they do.
+    pub fn firing(&self) -> Option<WindowFiring> {
+        let enabled = |what: &str| self.0.boolean(SETTINGS, &format!("table.exec.emit.{what}-fire.enabled"));
+        let firing = |what: &str| match self.duration(&format!("table.exec.emit.{what}-fire.delay")) {
+            Some(delay) if !delay.is_zero() => Firing::Every(delay),
+            _ => Firing::EachChange,
+        };
+        let lateness = self.duration("table.exec.emit.allow-lateness").unwrap_or_default();
+        let early = enabled("early").then(|| firing("early"));
+        let late = if enabled("late") { firing("late") } else { Firing::EachChange };
+        (early.is_some() || !lateness.is_zero()).then_some(WindowFiring { lateness, early, late })
+    }
+
+    fn duration(&self, key: &str) -> Option<Duration> {
+        self.0.duration(SETTINGS, key)
+    }
+
     pub fn result_mode(&self) -> &str {
         self.text("sql-client.execution.result-mode")
     }
@@ -190,6 +257,14 @@ fn expected(specs: &[OptionSpec], key: &str) -> String {
         Some(OneOf(choices)) => format!("it must be one of {}", choices.join(", ")),
         Some(Text) | None => "it is not a value it can have".to_string(),
     }
+}
+
+/// `table.exec.emit.*`: when windows give results, beside when they close.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowFiring {
+    pub lateness: Duration,
+    pub early: Option<Firing>,
+    pub late: Firing,
 }
 
 /// `execution.runtime-mode`

@@ -161,10 +161,6 @@ fn to_come(relation: &TableFactor) -> Option<String> {
     match relation {
         TableFactor::MatchRecognize { .. } => Some("MATCH_RECOGNIZE".to_string()),
         TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF".to_string()),
-        TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-            windowing(&name.to_string())
-        }
-        TableFactor::TableFunction { expr, .. } => marker::as_function(expr).and_then(|name| windowing(&name)),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Format, OptionSpec, Sink, Source, TableDefinition};
+use super::{Format, OptionKind, OptionSpec, Sink, Source, TableDefinition};
 use crate::error::{Error, Result};
 
 /// One `'connector' = '…'` of `CREATE TABLE`: turns typed options into a source or a sink.
@@ -31,6 +31,47 @@ pub trait Connector: Send + Sync {
             .why(format!("connector '{}' only reads", self.name())))
     }
 }
+
+/// What every table with a watermark can be told, whatever its connector.
+pub const WATERMARK_OPTIONS: &[OptionSpec] = &[
+    OptionSpec::optional(
+        "scan.watermark.alignment.group",
+        OptionKind::Text,
+        "sources of a job with the same group wait for the slowest of them",
+    ),
+    OptionSpec::optional(
+        "scan.watermark.alignment.max-drift",
+        OptionKind::Duration,
+        "how far a source may be ahead of the slowest of its group",
+    ),
+    OptionSpec::optional(
+        "scan.watermark.alignment.update-interval",
+        OptionKind::Duration,
+        "accepted for Flink scripts; sources hear of each other at once",
+    ),
+    OptionSpec::with_default(
+        "scan.watermark.emit.strategy",
+        OptionKind::OneOf(&["on-periodic", "on-event"]),
+        "on-periodic",
+        "on-event: a watermark with every row that advances it; on-periodic: as pipeline.auto-watermark-interval says",
+    ),
+    OptionSpec::optional(
+        "scan.watermark.idle-timeout",
+        OptionKind::Duration,
+        "a split that gives nothing for so long does not hold event time back; default: table.exec.source.idle-timeout",
+    ),
+    OptionSpec::optional(
+        "scan.watermark.percentile",
+        OptionKind::Text,
+        "with strategy percentile: the share of rows to be in time, such as 0.99",
+    ),
+    OptionSpec::with_default(
+        "scan.watermark.strategy",
+        OptionKind::OneOf(&["expression", "percentile"]),
+        "expression",
+        "percentile: not the table's expression decides, but the lateness observed so far",
+    ),
+];
 
 /// Names of Flink's connectors and formats that a script may well use, so that it hears more than "unknown".
 const CONNECTORS_TO_COME: &[&str] = &["kafka", "upsert-kafka", "jdbc"];
@@ -99,9 +140,9 @@ impl Registry {
             }
             return Err(Error::new(format!("unknown connector '{name}' of {of}")).nearest(name, self.names()));
         };
-        let mut specs =
-            vec![OptionSpec::required("connector", super::OptionKind::Text, "where rows come from or go to")];
+        let mut specs = vec![OptionSpec::required("connector", OptionKind::Text, "where rows come from or go to")];
         specs.extend(connector.options());
+        specs.extend(WATERMARK_OPTIONS);
         if let Some(name) = table.options.get("format") {
             specs.extend(self.format(name, table)?.options());
         }

@@ -7,7 +7,7 @@ pub mod sink;
 pub mod source;
 pub mod table;
 
-pub use connector::{Connector, Registry};
+pub use connector::{Connector, Registry, WATERMARK_OPTIONS};
 pub use format::{Decoder, Encoder, FileBytes, FileFormat, FileReader, FileWriter, Format};
 pub use options::{OptionKind, OptionSpec, Options};
 pub use sink::{Sink, Writer};

@@ -412,19 +412,20 @@ fn timestamp_arithmetic(parser: &mut Parser<'_>, word: &str) -> Parsed {
     Ok(call(&word.to_ascii_lowercase(), arguments))
 }
 
-/// `TABLE name [PARTITION BY a | (a, b)] [ORDER BY a | (a, b)]` or `TABLE (query)`, behind the word TABLE.
+/// `TABLE name [PARTITION BY a | (a, b)] [ORDER BY a | (a, b)]`, or a query in parentheses for the name, behind the word TABLE.
 fn table(parser: &mut Parser<'_>, _: &str) -> Parsed {
-    if parser.consume_token(&Token::LParen) {
+    let rows = if parser.consume_token(&Token::LParen) {
         let query = parser.parse_query()?;
         parser.expect_token(&Token::RParen)?;
-        return Ok(Expr::Subquery(query));
-    }
-    let mut parts = vec![parser.parse_identifier()?];
-    while parser.consume_token(&Token::Period) {
-        parts.push(parser.parse_identifier()?);
-    }
-    let name = if parts.len() == 1 { Expr::Identifier(parts.remove(0)) } else { Expr::CompoundIdentifier(parts) };
-    let mut arguments = vec![name];
+        Expr::Subquery(query)
+    } else {
+        let mut parts = vec![parser.parse_identifier()?];
+        while parser.consume_token(&Token::Period) {
+            parts.push(parser.parse_identifier()?);
+        }
+        if parts.len() == 1 { Expr::Identifier(parts.remove(0)) } else { Expr::CompoundIdentifier(parts) }
+    };
+    let mut arguments = vec![rows];
     if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
         arguments.push(call(marker::PARTITION_BY, columns(parser)?));
     }

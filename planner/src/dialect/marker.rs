@@ -4,12 +4,13 @@
 //! [`table_options`]), so that the names are spelt in one place.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Value,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
+    TableFactor, Value,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 /// `TABLE ev PARTITION BY k` as an argument: `__table(ev, __partition_by(k), __order_by(), __options())`, later parts
-/// left out if empty.
+/// left out if empty. In place of the name there may be a query.
 pub const TABLE: &str = "__table";
 pub const PARTITION_BY: &str = "__partition_by";
 pub const ORDER_BY: &str = "__order_by";
@@ -70,10 +71,9 @@ pub fn as_call(expr: &Expr) -> Option<(String, Vec<&Expr>)> {
     Some((name, arguments))
 }
 
-/// The name of a function that is called, whatever its arguments.
-pub fn as_function(expr: &Expr) -> Option<String> {
-    let Expr::Function(function) = expr else { return None };
-    Some(function.name.0.last()?.as_ident()?.value.clone())
+/// The last part of a name.
+pub fn last_name(name: &ObjectName) -> Option<&str> {
+    Some(name.0.last()?.as_ident()?.value.as_str())
 }
 
 /// The text of a string literal.
@@ -96,29 +96,30 @@ pub fn as_name(expr: &Expr) -> Option<Vec<Ident>> {
     }
 }
 
-/// A table given to a table function: `TABLE ev PARTITION BY k`.
+/// A table or a query given to a table function: `TABLE ev PARTITION BY k`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableArgument {
-    pub name: ObjectName,
+    pub relation: TableFactor,
     pub partition_by: Vec<Ident>,
     pub order_by: Vec<Ident>,
     /// From an OPTIONS hint, in the order written.
     pub options: Vec<(String, String)>,
 }
 
-/// Reads a `__table(..)` call.
+/// Reads a `__table(..)` call, or a query.
 pub fn table_argument(expr: &Expr) -> Option<TableArgument> {
-    let (name, arguments) = as_call(expr)?;
-    if name != TABLE {
-        return None;
-    }
-    let mut arguments = arguments.into_iter();
-    let mut table = TableArgument {
-        name: ObjectName::from(as_name(arguments.next()?)?),
-        partition_by: Vec::new(),
-        order_by: Vec::new(),
-        options: Vec::new(),
+    let alone = [expr];
+    let arguments = match as_call(expr) {
+        Some((name, arguments)) if name == TABLE => arguments,
+        _ => alone.to_vec(),
     };
+    let mut arguments = arguments.into_iter();
+    let relation = match arguments.next()? {
+        Expr::Subquery(query) => derived(query),
+        name if arguments.len() > 0 || as_call(expr).is_some() => table(ObjectName::from(as_name(name)?)),
+        _ => return None,
+    };
+    let mut table = TableArgument { relation, partition_by: Vec::new(), order_by: Vec::new(), options: Vec::new() };
     for clause in arguments {
         let (kind, parts) = as_call(clause)?;
         let columns = || parts.iter().map(|part| as_name(part)?.pop()).collect::<Option<Vec<_>>>();
@@ -130,6 +131,39 @@ pub fn table_argument(expr: &Expr) -> Option<TableArgument> {
         }
     }
     Some(table)
+}
+
+/// The place of the name, and the options of an OPTIONS hint, which are taken out, of a `__table(..)` call that has some.
+pub fn take_options(expr: &mut Expr) -> Option<(&mut Expr, Vec<(String, String)>)> {
+    let options = table_argument(expr)?.options;
+    let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expr else { return None };
+    list.args.retain(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(clause)) => as_call(clause).is_none_or(|(name, _)| name != OPTIONS),
+        _ => true,
+    });
+    match list.args.first_mut()? {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(name)) if !options.is_empty() => Some((name, options)),
+        _ => None,
+    }
+}
+
+fn table(name: ObjectName) -> TableFactor {
+    TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+fn derived(query: &Query) -> TableFactor {
+    TableFactor::Derived { lateral: false, subquery: Box::new(query.clone()), alias: None, sample: None }
 }
 
 /// Reads `DESCRIPTOR(a, b)`.

@@ -19,6 +19,7 @@ pub mod row;
 pub mod split;
 pub mod string;
 pub mod syntax;
+pub mod window;
 pub mod zone;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub fn all(time_zone: &str, streaming: bool) -> Result<Vec<Arc<ScalarUDF>>> {
         access::all(),
         arithmetic::all(),
         json::all(),
+        window::all(),
     ];
     let mut all: Vec<Arc<ScalarUDF>> =
         functions.into_iter().flatten().map(|function| function.into_udf(&zone)).collect();

@@ -9,8 +9,9 @@ use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan
 use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Expand, LocalAggregate};
 use tidemill_exec::{Changes, Error, Result};
 
-use super::lower::{Lowering, nullable};
+use super::lower::{Lowering, nullable, reordered};
 use super::plan::{Distribution, StreamPlan};
+use super::window::{Grouping, OwnWindows};
 use crate::aggregates;
 
 impl Lowering<'_> {
@@ -43,7 +44,16 @@ impl Lowering<'_> {
             })
             .collect();
 
-        let (plan, schema) = self.input_of(&columns, &node.input)?;
+        // Windows made for this GROUP BY alone are made by its operator.
+        let own = OwnWindows::of(node, &sets.keys).filter(|own| self.settings.firing().is_none() || own.is_session());
+        let (plan, schema) = self.input_of(&columns, own.as_ref().map_or(&*node.input, |own| &own.input))?;
+        let grouping = match &own {
+            Some(own) => Some(self.own(&plan, &schema, own, &sets.keys)?),
+            None => self.attached(&plan, &schema, &sets.keys)?,
+        };
+        if let Some(grouping) = grouping {
+            return self.by_windows(node, plan, &schema, &sets, (calls, places), (&columns, &grouping));
+        }
         let fields =
             columns.iter().enumerate().map(|(n, expr)| Ok(Field::new(name_of(expr, n), expr.get_type(&schema)?, true)));
         let projected: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
@@ -53,7 +63,8 @@ impl Lowering<'_> {
             None => (self.projected(plan, &schema, &columns, projected)?, sets.keys.len(), 0),
             Some(_) => {
                 let id_type = output.field(sets.keys.len()).data_type();
-                let expanded = self.expand(plan, &schema, &sets, &columns, &projected, id_type)?;
+                let all: Vec<usize> = (0..sets.keys.len()).collect();
+                let expanded = self.expand(plan, &schema, &sets, &all, &columns, &projected, id_type)?;
                 (expanded, sets.keys.len() + 1, sets.keys.len() + 1)
             }
         };
@@ -69,6 +80,58 @@ impl Lowering<'_> {
             })
             .collect();
         self.grouped(plan, keys, aggregates, output)
+    }
+
+    /// The same with windows among the keys: only the other keys are grouped by, in each window.
+    fn by_windows(
+        &self,
+        node: &logical::Aggregate,
+        plan: StreamPlan,
+        schema: &DFSchema,
+        sets: &GroupingSets,
+        (calls, places): (Vec<aggregates::PlannedAggregate>, Vec<(Vec<usize>, Option<usize>)>),
+        (columns, grouping): (&[Expr], &Grouping),
+    ) -> Result<StreamPlan> {
+        let others: Vec<usize> = (0..sets.keys.len()).filter(|&key| grouping.columns[key].is_none()).collect();
+        // Other keys, the window's columns, then arguments and filters, which may be any of the columns.
+        let mut exprs: Vec<Expr> = others.iter().map(|&key| sets.keys[key].clone()).collect();
+        exprs.extend(grouping.exprs.iter().cloned());
+        let before = exprs.len();
+        exprs.extend(columns.iter().cloned());
+        let fields =
+            exprs.iter().enumerate().map(|(n, expr)| Ok(Field::new(name_of(expr, n), expr.get_type(schema)?, true)));
+        let projected: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
+        let retracting = !plan.props.changes.is_append();
+        let output = nullable(node.schema.inner());
+        let (plan, keys, shift) = match &sets.sets {
+            None => (self.projected(plan, schema, &exprs, projected)?, others.len(), before),
+            Some(_) => {
+                let id_type = output.field(sets.keys.len()).data_type();
+                let plan = self.expand(plan, schema, sets, &others, &exprs[others.len()..], &projected, id_type)?;
+                (plan, others.len() + 1, before + 1)
+            }
+        };
+        let aggregates = calls.into_iter().zip(places).map(|(call, (arguments, filter))| AggregateColumn {
+            call: tidemill_exec::aggregate::AggregateCall { retracting, ..call.call },
+            arguments: arguments.into_iter().map(|column| column + shift).collect(),
+            filter: filter.map(|column| column + shift),
+        });
+        let plan = self.windowed(plan, keys, aggregates.collect(), grouping)?;
+        // Back to the order of the query: its keys, the number of the set, the aggregates.
+        let mut order: Vec<usize> = Vec::with_capacity(output.fields().len());
+        let mut next = 0;
+        for column in &grouping.columns {
+            order.push(match column {
+                Some(column) => keys + column,
+                None => {
+                    next += 1;
+                    next - 1
+                }
+            });
+        }
+        order.extend(sets.sets.as_ref().map(|_| keys - 1));
+        order.extend((order.len()..output.fields().len()).enumerate().map(|(n, _)| keys + 3 + n));
+        reordered(plan, &order, output)
     }
 
     /// Groups by the first `keys` columns of `plan`.
@@ -115,29 +178,36 @@ impl Lowering<'_> {
         self.grouped(plan, schema.fields().len(), Vec::new(), schema)
     }
 
-    /// For each grouping set a copy of the row, with the keys outside the set null, and the set's number: keys, number, columns.
+    /// For each grouping set a copy of the row, with the keys outside the set null, and the set's number: the keys `kept`, number, columns.
+    /// `projected` has the types of the keys, then of the columns.
+    #[expect(clippy::too_many_arguments, reason = "a step of `aggregate` and of nothing else")]
     fn expand(
         &self,
         plan: StreamPlan,
         input: &DFSchema,
         sets: &GroupingSets,
+        kept: &[usize],
         columns: &[Expr],
         projected: &SchemaRef,
         id_type: &DataType,
     ) -> Result<StreamPlan> {
+        let key_types: Vec<DataType> =
+            sets.keys.iter().map(|key| Ok(key.get_type(input)?)).collect::<Result<Vec<_>>>()?;
         let mut fields: Vec<Field> =
-            (0..sets.keys.len()).map(|n| projected.field(n).clone().with_name(format!("key{n}"))).collect();
+            kept.iter().map(|&key| Field::new(format!("key{key}"), key_types[key].clone(), true)).collect();
         fields.push(Field::new(logical::Aggregate::INTERNAL_GROUPING_ID, id_type.clone(), true));
-        fields.extend(projected.fields().iter().map(|field| field.as_ref().clone()));
+        fields.extend(
+            projected.fields()[projected.fields().len() - columns.len()..].iter().map(|field| field.as_ref().clone()),
+        );
         let chosen = sets.sets.as_deref().unwrap_or_default();
         let mut projections = Vec::with_capacity(chosen.len());
         for (number, set) in chosen.iter().enumerate() {
             let mut expressions = Vec::with_capacity(fields.len());
-            for (n, key) in sets.keys.iter().enumerate() {
-                expressions.push(if set[n] {
-                    key.clone()
+            for &key in kept {
+                expressions.push(if set[key] {
+                    sets.keys[key].clone()
                 } else {
-                    lit(ScalarValue::try_from(projected.field(n).data_type())?)
+                    lit(ScalarValue::try_from(&key_types[key])?)
                 });
             }
             // Bit n from the left is set when key n is not in the set; above these bits, equal sets are told apart by a count.

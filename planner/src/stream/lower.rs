@@ -4,22 +4,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan, TableScan};
+use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
-use tidemill_exec::operators::{Emit, Filter, Limit, Project, Unnest, UpdatingLimit};
+use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Unnest, UpdatingLimit};
 use tidemill_exec::{Changes, Error, Result};
 
-use super::plan::{Distribution, PlanOp, Props, StreamPlan};
+use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
+use super::watermark;
+use crate::functions::window::as_event_time;
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::unnest::UnnestNode;
+use crate::window::WindowNode;
 
 /// Relational plan to streaming plan.
 ///
@@ -27,13 +32,14 @@ use crate::unnest::UnnestNode;
 /// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: joins, sorts, OVER windows,
 /// limits over updating rows.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
-    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), props }.plan(plan)
+    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), settings, props }.plan(plan)
 }
 
 /// What lowering depends on beside the plan.
 pub struct Lowering<'a> {
     pub(super) emit: Emit,
     pub(super) parallelism: u16,
+    pub(super) settings: &'a Settings,
     props: &'a ExecutionProps,
 }
 
@@ -50,10 +56,14 @@ impl Lowering<'_> {
             LogicalPlan::Limit(node) => self.limit(node),
             LogicalPlan::Values(node) => self.values(node),
             LogicalPlan::EmptyRelation(node) => self.empty(node),
-            LogicalPlan::Extension(node) => match node.node.as_any().downcast_ref::<UnnestNode>() {
-                Some(unnest) => self.unnest(unnest, None).map(|(plan, _)| plan),
-                None => Err(unsupported(node.node.name())),
-            },
+            LogicalPlan::Extension(node) => {
+                let node = node.node.as_any();
+                match (node.downcast_ref::<UnnestNode>(), node.downcast_ref::<WindowNode>()) {
+                    (Some(unnest), _) => self.unnest(unnest, None).map(|(plan, _)| plan),
+                    (_, Some(window)) => self.window(window),
+                    _ => Err(unsupported(&plan.display().to_string())),
+                }
+            }
             LogicalPlan::Join(_) => Err(unsupported("a join (IN, EXISTS, INTERSECT and EXCEPT are joins too)")),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
             LogicalPlan::Sort(node) => Err(unsorted(node)),
@@ -82,21 +92,24 @@ impl Lowering<'_> {
                 let read = DFSchema::try_from(schema.as_ref().clone())?;
                 let over_read = |expr: &Expr| self.expression(&unqualified(expr)?, &read);
                 let (time, expression) = (over_read(&watermark.time)?, over_read(&watermark.expression)?);
-                Some(WatermarkStrategy::new(&watermark.column, time, expression))
+                let strategy = WatermarkStrategy::new(&watermark.column, time, expression);
+                Some(watermark::configured(strategy, &scan.definition, self.settings)?)
             }
             None => None,
         };
         let source = scan.open(&read)?;
+        let event = scan.watermark.iter().filter_map(|watermark| schema.index_of(&watermark.column).ok());
         let props = Props {
             schema: Arc::clone(&schema),
             changes: if source.retracts() { Changes::Retract { key: None } } else { Changes::Append },
             distribution: Distribution::Any,
+            times: Times { event: event.collect(), ..Times::default() },
             bounded: scan.bounded,
         };
         let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
         let mut plan = StreamPlan { op, inputs: vec![], required: Distribution::Any, props };
         if read.len() > wanted.len() {
-            plan = keep(plan, &(0..wanted.len()).collect::<Vec<_>>())?;
+            plan = kept(plan, &(0..wanted.len()).collect::<Vec<_>>())?;
         }
         if !node.filters.is_empty() {
             let condition = logical_expr_and(&node.filters);
@@ -138,34 +151,15 @@ impl Lowering<'_> {
         output: SchemaRef,
     ) -> Result<StreamPlan> {
         let physical = expressions.iter().map(|expr| self.expression(expr, input)).collect::<Result<Vec<_>>>()?;
-        let is_identity = physical.len() == plan.props.schema.fields().len()
-            && physical.iter().enumerate().all(|(n, expr)| column_index(expr) == Some(n))
-            && plan.props.schema.fields().iter().zip(output.fields()).all(|(a, b)| a.name() == b.name());
-        if is_identity {
-            return Ok(plan);
+        let mut plan = projected(plan, physical, output)?;
+        for (n, expr) in expressions.iter().enumerate() {
+            match attribute_of(expr) {
+                Some(TimeKind::Event) => plan.props.times.event.push(n),
+                Some(TimeKind::Processing) => plan.props.times.processing.push(n),
+                None => {}
+            }
         }
-        // Where a column of the input comes out, if it does.
-        let moved = |column: &usize| physical.iter().position(|expr| column_index(expr) == Some(*column));
-        let moved_all = |columns: &[usize]| columns.iter().map(moved).collect::<Option<Vec<usize>>>();
-        let changes = match &plan.props.changes {
-            Changes::Append => Changes::Append,
-            Changes::Retract { key } => Changes::Retract { key: key.as_deref().and_then(moved_all) },
-        };
-        let distribution = match &plan.props.distribution {
-            Distribution::Hash(columns) => moved_all(columns).map_or(Distribution::Any, Distribution::Hash),
-            other => other.clone(),
-        };
-        // Nullability is what the expressions say, whatever the optimizer made of the schema.
-        let fields: Vec<_> = physical
-            .iter()
-            .zip(output.fields())
-            .map(|(expr, field)| {
-                let data_type = expr.data_type(&plan.props.schema)?;
-                Ok(field.as_ref().clone().with_data_type(data_type).with_nullable(true))
-            })
-            .collect::<Result<_>>()?;
-        let project = Project { expressions: physical, schema: Arc::new(Schema::new(fields)) };
-        Ok(StreamPlan::operator(project, plan, changes, distribution))
+        Ok(plan)
     }
 
     fn filter(&self, node: &logical::Filter) -> Result<StreamPlan> {
@@ -175,8 +169,8 @@ impl Lowering<'_> {
 
     fn filtered(&self, plan: StreamPlan, condition: &Expr, input: &DFSchema) -> Result<StreamPlan> {
         let filter = Filter { condition: self.expression(condition, input)?, schema: Arc::clone(&plan.props.schema) };
-        let (changes, distribution) = (plan.props.changes.clone(), plan.props.distribution.clone());
-        Ok(StreamPlan::operator(filter, plan, changes, distribution))
+        let Props { changes, distribution, times, .. } = plan.props.clone();
+        Ok(StreamPlan::operator(filter, plan, changes, distribution).with_times(times))
     }
 
     /// With `used`, input columns that are not in it do not come out. Also gives the schema of what does.
@@ -192,6 +186,9 @@ impl Lowering<'_> {
         let columns = keep.iter().copied().chain(width..width + node.element_columns());
         let out = all().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect::<Vec<_>>();
         let out = Arc::new(DFSchema::new_with_metadata(columns.map(|n| out[n].clone()).collect(), Default::default())?);
+        let from: Vec<Option<usize>> =
+            keep.iter().copied().map(Some).chain((0..node.element_columns()).map(|_| None)).collect();
+        let times = plan.props.times.moved(&from);
         let unnest = Unnest {
             collection: self.expression(&node.collection, input)?,
             keep,
@@ -204,7 +201,7 @@ impl Lowering<'_> {
             Changes::Append => Changes::Append,
             Changes::Retract { .. } => Changes::Retract { key: None },
         };
-        Ok((StreamPlan::operator(unnest, plan, changes, Distribution::Any), out))
+        Ok((StreamPlan::operator(unnest, plan, changes, Distribution::Any).with_times(times), out))
     }
 
     fn union(&self, node: &logical::Union) -> Result<StreamPlan> {
@@ -221,10 +218,12 @@ impl Lowering<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let append = inputs.iter().all(|input| input.props.changes.is_append());
+        let times = inputs.iter().map(|input| input.props.times.clone()).reduce(|a, b| a.common(&b));
         let props = Props {
             schema,
             changes: if append { Changes::Append } else { Changes::Retract { key: None } },
             distribution: Distribution::Any,
+            times: times.unwrap_or_default(),
             bounded: inputs.iter().all(|input| input.props.bounded),
         };
         Ok(StreamPlan { op: PlanOp::Union, inputs, required: Distribution::Any, props })
@@ -240,7 +239,7 @@ impl Lowering<'_> {
             return Err(Error::new("LIMIT takes a whole number").fix("write LIMIT 10"));
         };
         let schema = Arc::clone(&plan.props.schema);
-        let changes = plan.props.changes.clone();
+        let (changes, times) = (plan.props.changes.clone(), plan.props.times.clone());
         let limited = match changes.is_append() {
             true => StreamPlan::operator(Limit { skip, fetch, schema }, plan, changes, Distribution::Single),
             false => {
@@ -248,7 +247,7 @@ impl Lowering<'_> {
                 StreamPlan::operator(limit, plan, changes, Distribution::Single)
             }
         };
-        Ok(limited.requires(Distribution::Single))
+        Ok(limited.with_times(times).requires(Distribution::Single))
     }
 
     fn values(&self, node: &logical::Values) -> Result<StreamPlan> {
@@ -286,29 +285,77 @@ impl Lowering<'_> {
         if let Some(what) = subquery_in(expr) {
             return Err(unsupported(what));
         }
-        Ok(create_physical_expr(expr, input, self.props, &PhysicalPlanningContext::default())?)
+        // What is known by the mark is noted in the plan's times.
+        let unmarked = expr.clone().transform_down(|expr| match as_event_time(&expr) {
+            Some(inner) => Ok(Transformed::yes(inner.clone())),
+            None => Ok(Transformed::no(expr)),
+        });
+        let unmarked = unmarked?.data;
+        Ok(create_physical_expr(&unmarked, input, self.props, &PhysicalPlanningContext::default())?)
     }
 }
 
 /// A table of given rows.
 fn inline(name: &str, rows: RecordBatch) -> StreamPlan {
-    let props =
-        Props { schema: rows.schema(), changes: Changes::Append, distribution: Distribution::Any, bounded: true };
+    let props = Props {
+        schema: rows.schema(),
+        changes: Changes::Append,
+        distribution: Distribution::Any,
+        times: Times::default(),
+        bounded: true,
+    };
     let op = PlanOp::Source { table: name.to_string(), source: Arc::new(Inline::new(rows)), watermark: None };
     StreamPlan { op, inputs: vec![], required: Distribution::Any, props }
 }
 
-/// Only the columns `columns` of `plan`.
-fn keep(plan: StreamPlan, columns: &[usize]) -> Result<StreamPlan> {
-    let schema: SchemaRef = Arc::new(plan.props.schema.project(columns)?);
-    let expressions = columns
+/// `expressions` over the rows of `plan`.
+fn projected(plan: StreamPlan, physical: Vec<Arc<dyn PhysicalExpr>>, output: SchemaRef) -> Result<StreamPlan> {
+    let is_identity = physical.len() == plan.props.schema.fields().len()
+        && physical.iter().enumerate().all(|(n, expr)| column_index(expr) == Some(n))
+        && plan.props.schema.fields().iter().zip(output.fields()).all(|(a, b)| a.name() == b.name());
+    if is_identity {
+        return Ok(plan);
+    }
+    // Where a column of the input comes out, if it does.
+    let moved = |column: &usize| physical.iter().position(|expr| column_index(expr) == Some(*column));
+    let moved_all = |columns: &[usize]| columns.iter().map(moved).collect::<Option<Vec<usize>>>();
+    let changes = match &plan.props.changes {
+        Changes::Append => Changes::Append,
+        Changes::Retract { key } => Changes::Retract { key: key.as_deref().and_then(moved_all) },
+    };
+    let distribution = match &plan.props.distribution {
+        Distribution::Hash(columns) => moved_all(columns).map_or(Distribution::Any, Distribution::Hash),
+        other => other.clone(),
+    };
+    let from: Vec<Option<usize>> = physical.iter().map(passed_time).collect();
+    let times = plan.props.times.moved(&from);
+    // Nullability is what the expressions say, whatever the optimizer made of the schema.
+    let fields: Vec<_> = physical
         .iter()
-        .map(|&n| {
-            let name = plan.props.schema.field(n).name();
-            Arc::new(datafusion::physical_expr::expressions::Column::new(name, n)) as Arc<dyn PhysicalExpr>
+        .zip(output.fields())
+        .map(|(expr, field)| {
+            let data_type = expr.data_type(&plan.props.schema)?;
+            Ok(field.as_ref().clone().with_data_type(data_type).with_nullable(true))
         })
-        .collect();
-    Ok(StreamPlan::operator(Project { expressions, schema }, plan, Changes::Append, Distribution::Any))
+        .collect::<Result<_>>()?;
+    let project = Project { expressions: physical, schema: Arc::new(Schema::new(fields)) };
+    Ok(StreamPlan::operator(project, plan, changes, distribution).with_times(times))
+}
+
+/// Only the columns `columns` of `plan`.
+fn kept(plan: StreamPlan, columns: &[usize]) -> Result<StreamPlan> {
+    let schema: SchemaRef = Arc::new(plan.props.schema.project(columns)?);
+    reordered(plan, columns, schema)
+}
+
+/// The columns `columns` of `plan`, with the names of `schema`.
+pub(super) fn reordered(plan: StreamPlan, columns: &[usize], schema: SchemaRef) -> Result<StreamPlan> {
+    let column = |&n: &usize| {
+        let name = plan.props.schema.field(n).name();
+        Arc::new(datafusion::physical_expr::expressions::Column::new(name, n)) as Arc<dyn PhysicalExpr>
+    };
+    let expressions = columns.iter().map(column).collect();
+    projected(plan, expressions, schema)
 }
 
 fn node_schema(node: &UnnestNode) -> &DFSchemaRef {
@@ -339,9 +386,30 @@ fn column_index(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
     any.downcast_ref::<datafusion::physical_expr::expressions::Column>().map(|column| column.index())
 }
 
+/// The column whose times come out of `expr` as they are, or in another unit.
+fn passed_time(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    use std::any::Any;
+    let any: &dyn Any = expr.as_ref();
+    match any.downcast_ref::<CastExpr>() {
+        Some(cast) if matches!(cast.cast_type(), DataType::Timestamp(TimeUnit::Millisecond, _)) => {
+            column_index(cast.expr())
+        }
+        Some(_) => None,
+        None => column_index(expr),
+    }
+}
+
+/// What kind of time attribute an expression makes.
+fn attribute_of(expr: &Expr) -> Option<TimeKind> {
+    match expr {
+        Expr::Alias(alias) => attribute_of(&alias.expr),
+        Expr::ScalarFunction(call) if call.func.name() == "proctime" => Some(TimeKind::Processing),
+        other => as_event_time(other).map(|_| TimeKind::Event),
+    }
+}
+
 /// Watermark expressions name columns of the table itself.
 fn unqualified(expr: &Expr) -> Result<Expr> {
-    use datafusion::common::tree_node::{Transformed, TreeNode};
     let stripped = expr.clone().transform(|expr| {
         Ok(match expr {
             Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
@@ -356,7 +424,6 @@ fn logical_expr_and(filters: &[Expr]) -> Expr {
 }
 
 fn subquery_in(expr: &Expr) -> Option<&'static str> {
-    use datafusion::common::tree_node::TreeNode;
     let mut found = None;
     let _ = expr.apply(|expr| {
         match expr {

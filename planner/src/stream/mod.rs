@@ -3,7 +3,9 @@
 mod aggregate;
 mod lower;
 mod plan;
+mod watermark;
+mod window;
 
 pub(crate) use lower::nullable;
 pub use lower::stream;
-pub use plan::{Distribution, PlanOp, Props, StreamPlan};
+pub use plan::{Distribution, PlanOp, Props, StreamPlan, Times, WindowColumns};

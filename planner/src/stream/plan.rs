@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use tidemill_exec::connect::{Sink, Source};
 use tidemill_exec::graph::WatermarkStrategy;
+use tidemill_exec::operators::TimeKind;
 use tidemill_exec::{Changes, ExplainLine, OperatorSpec};
 
 /// There is no enum of operators here: a node holds the operator it will run, so lowering is the only place that knows them all.
@@ -44,7 +45,89 @@ pub struct Props {
     pub schema: SchemaRef,
     pub changes: Changes,
     pub distribution: Distribution,
+    pub times: Times,
     pub bounded: bool,
+}
+
+/// Which columns are time attributes. Only columns that are passed on as they are stay so; what is computed from one is an ordinary value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// No row comes whose value here is at or before a watermark that came before it, unless it is late.
+    pub event: Vec<usize>,
+    /// `PROCTIME()`
+    pub processing: Vec<usize>,
+    /// The window a row belongs to.
+    pub window: Option<WindowColumns>,
+}
+
+/// Which columns say what window a row belongs to. At the latest when the window closes, all its rows have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowColumns {
+    pub start: Vec<usize>,
+    pub end: Vec<usize>,
+    pub time: Vec<usize>,
+    /// What closes it.
+    pub kind: TimeKind,
+    /// That of its time, if that is a `TIMESTAMP_LTZ`.
+    pub zone: Option<Arc<str>>,
+}
+
+impl Times {
+    /// Of rows whose column n is the column `from[n]` of rows with these times.
+    pub fn moved(&self, from: &[Option<usize>]) -> Times {
+        let moved = |columns: &[usize]| {
+            let is_one = |column: &Option<usize>| column.is_some_and(|column| columns.contains(&column));
+            (0..from.len()).filter(|&n| is_one(&from[n])).collect::<Vec<usize>>()
+        };
+        let window = self.window.as_ref().map(|window| WindowColumns {
+            start: moved(&window.start),
+            end: moved(&window.end),
+            time: moved(&window.time),
+            ..window.clone()
+        });
+        Times {
+            event: moved(&self.event),
+            processing: moved(&self.processing),
+            window: window.filter(|window| !(window.start.is_empty() && window.end.is_empty())),
+        }
+    }
+
+    /// Of rows that have either these times or those.
+    pub fn common(&self, other: &Times) -> Times {
+        let common = |a: &[usize], b: &[usize]| a.iter().copied().filter(|column| b.contains(column)).collect();
+        let window = match (&self.window, &other.window) {
+            (Some(a), Some(b)) if a.kind == b.kind && a.zone == b.zone => Some(WindowColumns {
+                start: common(&a.start, &b.start),
+                end: common(&a.end, &b.end),
+                time: common(&a.time, &b.time),
+                ..a.clone()
+            }),
+            _ => None,
+        };
+        Times {
+            event: common(&self.event, &other.event),
+            processing: common(&self.processing, &other.processing),
+            window,
+        }
+    }
+
+    /// What kind of time a column holds.
+    pub fn kind(&self, column: usize) -> Option<TimeKind> {
+        if self.event.contains(&column) {
+            Some(TimeKind::Event)
+        } else {
+            self.processing.contains(&column).then_some(TimeKind::Processing)
+        }
+    }
+
+    /// With one more.
+    pub fn with(mut self, column: usize, kind: TimeKind) -> Times {
+        match kind {
+            TimeKind::Event => self.event.push(column),
+            TimeKind::Processing => self.processing.push(column),
+        }
+        self
+    }
 }
 
 /// How rows are spread over the shards of a stage.
@@ -59,15 +142,22 @@ pub enum Distribution {
 }
 
 impl StreamPlan {
-    /// A node that runs `operator` over `input`, wherever its rows are.
+    /// A node that runs `operator` over `input`, wherever its rows are. None of its columns is a time attribute.
     pub fn operator(
         operator: impl OperatorSpec + 'static,
         input: StreamPlan,
         changes: Changes,
         distribution: Distribution,
     ) -> StreamPlan {
-        let props = Props { schema: operator.schema(), changes, distribution, bounded: input.props.bounded };
+        let (times, bounded) = (Times::default(), input.props.bounded);
+        let props = Props { schema: operator.schema(), changes, distribution, times, bounded };
         StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs: vec![input], required: Distribution::Any, props }
+    }
+
+    /// The same, with these time attributes.
+    pub fn with_times(mut self, times: Times) -> StreamPlan {
+        self.props.times = times;
+        self
     }
 
     /// The same, with its input distributed so.
@@ -123,6 +213,15 @@ impl StreamPlan {
         write!(f, " changes={}", changes_text(&self.props.changes, &self.props.schema))?;
         if self.required != Distribution::Any {
             write!(f, " input={}", self.required)?;
+        }
+        let names = |columns: &[usize]| {
+            columns.iter().map(|&n| self.props.schema.field(n).name().as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let Times { event, processing, .. } = &self.props.times;
+        for (what, columns) in [("event-time", event), ("processing-time", processing)] {
+            if !columns.is_empty() {
+                write!(f, " {what}=({})", names(columns))?;
+            }
         }
         if let PlanOp::Operator(operator) = &self.op
             && let Some(bound) = operator.state_bound()

@@ -66,6 +66,12 @@ impl Case {
         })
     }
 
+    /// Whether it is about windows.
+    pub fn has_windows(&self) -> bool {
+        let script = self.script.to_uppercase();
+        ["TUMBLE", "HOP", "CUMULATE", "SESSION"].iter().any(|window| script.contains(&format!("{window}(")))
+    }
+
     /// `expected.<what>`, if the case has it.
     pub fn expected(&self, what: &str) -> Option<String> {
         std::fs::read_to_string(self.directory.join(format!("expected.{what}"))).ok()

@@ -100,9 +100,9 @@ fn compare(case: &Case, each_row: bool, transcript: &Transcript, out: &Path) -> 
         let of = |lists: &Vec<Vec<String>>| lists.get(n).cloned().unwrap_or_default();
         if each_row {
             let print = changes.iter().map(|change| format!("{}[{}]", change.kind, change.print)).collect();
-            changelog(case.compare, "changes", print, of(&changelogs))?;
+            changelog(case, "changes", print, of(&changelogs))?;
             let client = changes.iter().map(|change| format!("{}\t{}", change.kind, change.client)).collect();
-            changelog(case.compare, "rows in the client's text", client, of(&rows))?;
+            changelog(case, "rows in the client's text", client, of(&rows))?;
         }
         if case.compare != Comparison::Nothing {
             let signed = changes.iter().map(|change| (change.kind.is_positive(), change.client.clone()));
@@ -116,7 +116,7 @@ fn compare(case: &Case, each_row: bool, transcript: &Transcript, out: &Path) -> 
 fn printed(case: &Case, each_row: bool, lines: &[String]) -> Compared {
     if each_row {
         let expected = case.expected("changelog").unwrap_or_default().lines().map(str::to_string).collect();
-        changelog(case.compare, "printed lines", lines.to_vec(), expected)?;
+        changelog(case, "printed lines", lines.to_vec(), expected)?;
     }
     let signed = lines.iter().filter_map(|line| {
         let (before, row) = line.split_once('[')?;
@@ -127,8 +127,12 @@ fn printed(case: &Case, each_row: bool, lines: &[String]) -> Compared {
     same("rows in the end", &folded(signed), &expected)
 }
 
-fn changelog(compare: Comparison, what: &str, mut ours: Vec<String>, mut flink: Vec<String>) -> Compared {
-    match compare {
+fn changelog(case: &Case, what: &str, mut ours: Vec<String>, mut flink: Vec<String>) -> Compared {
+    match case.compare {
+        Comparison::Ordered if case.has_windows() => {
+            sort_within_windows(case, &mut ours);
+            sort_within_windows(case, &mut flink);
+        }
         Comparison::Ordered => {}
         Comparison::Unordered => {
             ours.sort();
@@ -137,6 +141,19 @@ fn changelog(compare: Comparison, what: &str, mut ours: Vec<String>, mut flink: 
         Comparison::FinalOnly | Comparison::Nothing => return Ok(()),
     }
     same(what, &ours, &flink)
+}
+
+/// The keys of a window come in the order of Flink's hash table: rows next to each other with the same times are sorted.
+fn sort_within_windows(case: &Case, lines: &mut [String]) {
+    let schema = case.expected("schema").unwrap_or_default();
+    let times: Vec<usize> =
+        (0..).zip(schema.lines()).filter(|(_, line)| line.contains("TIMESTAMP")).map(|(n, _)| n).collect();
+    let window = |line: &String| -> Option<Vec<String>> {
+        let row = line.strip_prefix("+I")?.trim_matches(['[', ']', '\t']);
+        let cells: Vec<&str> = if line.contains('\t') { row.split('\t').collect() } else { row.split(", ").collect() };
+        Some(times.iter().filter_map(|&n| cells.get(n).map(|cell| cell.to_string())).collect())
+    };
+    lines.chunk_by_mut(|a, b| window(a).is_some() && window(a) == window(b)).for_each(<[String]>::sort);
 }
 
 /// Every statement that failed in Flink fails, and no other.

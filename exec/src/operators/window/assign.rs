@@ -9,7 +9,7 @@ use tidemill_state::EventTime;
 use crate::error::{Error, Result};
 use crate::message::Batch;
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
-use crate::window::Windows;
+use crate::window::{Shape, Windows};
 
 /// Emits the columns of the input, then `window_start`, `window_end` and `window_time`. Drops nothing that is late: it holds nothing back.
 #[derive(Debug)]
@@ -56,10 +56,16 @@ impl Operator for Assigning {
         for (row, time) in (0u32..).zip(times) {
             let time = time.ok_or_else(|| null_time(self.schema.field(self.time).name()))?;
             let slice = self.windows.slice_of(self.windows.clock.local(time));
+            let first = origin.len();
             for window in self.windows.of_slice(slice) {
                 origin.push(row);
                 starts.push(window.start);
                 ends.push(window.end);
+            }
+            if matches!(self.windows.shape, Shape::Hop { .. }) {
+                // The newest window first, as in Flink.
+                starts[first..].reverse();
+                ends[first..].reverse();
             }
         }
         let origin = UInt32Array::from(origin);
@@ -116,19 +122,19 @@ mod tests {
                 columns user text, ts time
 
                 + ann 0:01
-                    => + ann  0:01  -1:55  0:05  0:04.999
                     => + ann  0:01  0:00  0:10  0:09.999
+                    => + ann  0:01  -1:55  0:05  0:04.999
                 + bob 0:07
-                    => + bob  0:07  0:00  0:10  0:09.999
                     => + bob  0:07  0:05  0:15  0:14.999
+                    => + bob  0:07  0:00  0:10  0:09.999
                 ~ 0:30
                     => ~ 0:30
                 + cid 0:02
-                    => + cid  0:02  -1:55  0:05  0:04.999
                     => + cid  0:02  0:00  0:10  0:09.999
+                    => + cid  0:02  -1:55  0:05  0:04.999
                 - ann 0:01
-                    => - ann  0:01  -1:55  0:05  0:04.999
                     => - ann  0:01  0:00  0:10  0:09.999
+                    => - ann  0:01  -1:55  0:05  0:04.999
                 | 1
                 $
                     => $

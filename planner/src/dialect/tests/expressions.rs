@@ -319,7 +319,7 @@ fn a_table_argument_can_be_read_back() {
     let datafusion::sql::sqlparser::ast::TableFactor::TableFunction { expr, .. } = factor else { panic!("{factor}") };
     let (name, arguments) = marker::as_call(expr).unwrap();
     let table = marker::table_argument(arguments[0]).unwrap();
-    assert_eq!((name.as_str(), table.name.to_string().as_str()), ("session", "c.d.ev"));
+    assert_eq!((name.as_str(), table.relation.to_string().as_str()), ("session", "c.d.ev"));
     assert_eq!(table.partition_by[0].value, "k");
     assert_eq!(marker::descriptor(arguments[1]).unwrap()[0].value, "ts");
     assert_eq!(interval(arguments[2]), Some(Interval::Milliseconds(-5000)));
