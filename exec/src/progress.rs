@@ -132,6 +132,15 @@ impl Progress {
                 text.push_str(&format!("\n  table {}: not one row in {ago}", held.table));
             }
         }
+        let idle: Vec<&str> = tasks
+            .sources
+            .values()
+            .filter(|source| source.timed && source.idle)
+            .map(|source| source.table.as_str())
+            .collect();
+        if !idle.is_empty() {
+            text.push_str(&format!("\n  idle, so not waited for: {}", idle.join(", ")));
+        }
         if silent {
             text.push_str(
                 "\n  fix: rows with later times move it on; to go on without what is silent, SET 'table.exec.source.idle-timeout' = '10 s'",
@@ -185,6 +194,7 @@ mod tests {
         };
         progress.source(TaskId(0), source("bids", busy));
         progress.source(TaskId(1), source("people", vec![]));
+        progress.source(TaskId(3), SourceTime { idle: true, ..source("lazy", vec![]) });
         let waiting = Waiting {
             operator: "window-aggregate",
             window: Window { start: 0, end: 10_000 },
@@ -197,6 +207,7 @@ mod tests {
               there is no watermark yet
               table bids, b.csv: is at 1970-01-01 00:00:03, its last row came 40 s ago
               table people: not one row in 50 s
+              idle, so not waited for: lazy
               fix: rows with later times move it on; to go on without what is silent, SET 'table.exec.source.idle-timeout' = '10 s'"#]]
         .assert_eq(&progress.explain(now).unwrap_or_default());
         progress.ended(TaskId(2));

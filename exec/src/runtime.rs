@@ -1,6 +1,6 @@
 //! Runs job graphs in this process: opens sources and sinks, wires channels, spawns tasks, drives the coordinator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::connect::SplitId;
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
-use crate::exchange::{Inbox, Router, inbox};
+use crate::exchange::{Inbox, LaneStart, Router, inbox};
 use crate::graph::{Edge, Head, JobGraph, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::operator::{Input, ShardContext};
@@ -130,7 +130,11 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
             match (&stage.head, &mut splits) {
                 (Head::Source(head), Some(splits)) => {
                     let splits = std::mem::take(&mut splits[usize::from(shard)]);
-                    let discovers = !splits.is_empty() && splits.iter().all(|split| head.source.only_discovers(split));
+                    // Beside tasks that have something to read, one that has nothing yet does not hold event time back.
+                    let silent = has_splits && splits.iter().all(|split| head.source.only_discovers(split));
+                    if silent {
+                        wiring.silent.insert((StageId(id), shard));
+                    }
                     let operator = format!("source {}", head.table);
                     let reader = head
                         .source
@@ -143,9 +147,11 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                     let source = SourceTask {
                         table: head.table.clone(),
                         reader,
-                        watermarks: head.watermark.clone().map(|strategy| Watermarks::new(strategy, Instant::now())),
+                        watermarks: head
+                            .watermark
+                            .clone()
+                            .map(|strategy| Watermarks::new(strategy, silent, Instant::now())),
                         bounded: head.source.bounded(),
-                        starts_idle: discovers && has_splits,
                         alignment: alignment.map(|alignment| alignments.join(alignment, reports.task)),
                     };
                     sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
@@ -155,9 +161,9 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                     })));
                 }
                 _ => {
-                    let (inbox, inputs) = wiring.inbox(StageId(id), shard);
+                    let (inbox, lanes) = wiring.inbox(StageId(id), shard);
                     tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
-                        run_inputs(inbox, inputs, chain, tail, reports).await
+                        run_inputs(inbox, lanes, chain, tail, reports).await
                     }));
                 }
             }
@@ -349,14 +355,17 @@ async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
 
 /// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
 struct Wiring {
-    inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<Input>)>,
+    /// With the shard at the other end of each lane.
+    inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<(Input, StageId, u16)>)>,
     /// By sending shard and the place of the edge in the graph.
     outputs: BTreeMap<(StageId, u16, usize), Outgoing>,
+    /// Shards that have nothing to read for now, and those that only hear of such.
+    silent: BTreeSet<(StageId, u16)>,
 }
 
 impl Wiring {
     fn new(graph: &JobGraph) -> Wiring {
-        let mut wiring = Wiring { inboxes: BTreeMap::new(), outputs: BTreeMap::new() };
+        let mut wiring = Wiring { inboxes: BTreeMap::new(), outputs: BTreeMap::new(), silent: BTreeSet::new() };
         let shards = |stage: StageId| graph.stages[stage.0].parallelism;
         for (id, _) in graph.stages.iter().enumerate() {
             let to = StageId(id);
@@ -373,7 +382,10 @@ impl Wiring {
                     }
                 }
                 let (senders, inbox) = inbox(lanes.len());
-                wiring.inboxes.insert((to, shard), (inbox, lanes.iter().map(|(edge, ..)| edge.input).collect()));
+                wiring.inboxes.insert(
+                    (to, shard),
+                    (inbox, lanes.iter().map(|(edge, _, from)| (edge.input, edge.from, *from)).collect()),
+                );
                 for ((edge, place, from_shard), sender) in lanes.into_iter().zip(senders) {
                     let outgoing = wiring.outputs.entry((edge.from, from_shard, place)).or_insert_with(|| Outgoing {
                         router: Router::new(edge.exchange.clone(), from_shard, shards(to)),
@@ -386,8 +398,16 @@ impl Wiring {
         wiring
     }
 
-    fn inbox(&mut self, stage: StageId, shard: u16) -> (Inbox, Vec<Input>) {
-        self.inboxes.remove(&(stage, shard)).expect("every shard has one inbox, asked for once")
+    /// Stages are asked for in order, so it is known by then which shards before this one are silent.
+    fn inbox(&mut self, stage: StageId, shard: u16) -> (Inbox, Vec<LaneStart>) {
+        let (inbox, lanes) = self.inboxes.remove(&(stage, shard)).expect("every shard has one inbox, asked for once");
+        let silent = |from: &StageId, shard: &u16| self.silent.contains(&(*from, *shard));
+        let lanes: Vec<LaneStart> =
+            lanes.iter().map(|(input, from, shard)| LaneStart { input: *input, silent: silent(from, shard) }).collect();
+        if lanes.iter().all(|lane| lane.silent) {
+            self.silent.insert((stage, shard));
+        }
+        (inbox, lanes)
     }
 
     fn tail(&mut self, stage: StageId, shard: u16) -> Tail {

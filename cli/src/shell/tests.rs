@@ -188,15 +188,15 @@ mod pseudo_terminal {
         std::fs::create_dir(&files).unwrap();
         std::fs::write(directory.path().join("bids.csv"), "1,2020-01-01 00:00:01\n2,2020-01-01 00:00:30\n").unwrap();
         let mut typist = Typist::start(&directory.path().join("history"), A_SESSION);
-        let table = |name: &str, path: &std::path::Path| {
+        let table = |name: &str, path: &std::path::Path, how: &str| {
             format!(
                 "CREATE TABLE {name} (v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', \
-                 'path' = '{}', 'format' = 'csv', 'source.monitor-interval' = '1 s');",
+                 'path' = '{}', 'format' = 'csv', {how});",
                 path.display()
             )
         };
-        typist.enter(&table("bids", &directory.path().join("bids.csv")));
-        typist.enter(&table("silent", &files));
+        typist.enter(&table("bids", &directory.path().join("bids.csv"), "'source.follow' = 'true'"));
+        typist.enter(&table("silent", &files, "'source.monitor-interval' = '1 s'"));
         typist.enter(
             "SELECT window_start, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
              GROUP BY window_start, window_end;",

@@ -16,6 +16,14 @@ use crate::operator::Input;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneId(pub usize);
 
+/// How a lane begins.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneStart {
+    pub input: Input,
+    /// Nothing is known to come from it: it does not hold event time back before it says something.
+    pub silent: bool,
+}
+
 /// What the task is to process next.
 #[derive(Debug)]
 pub enum Aligned {
@@ -44,17 +52,24 @@ struct Lane<H> {
     ended: bool,
 }
 
+impl<H> Lane<H> {
+    /// Whether it takes part in the minimum. One that has come to its end says so with the last watermark of all.
+    fn holds_time(&self) -> bool {
+        !self.ended && !self.idle && self.watermark < EventTime::MAX
+    }
+}
+
 impl<H> Align<H> {
-    /// A task whose lane `n` belongs to input `inputs[n]`.
-    pub fn new(inputs: Vec<Input>) -> Align<H> {
-        let lanes = inputs
+    /// A task with these lanes.
+    pub fn new(lanes: Vec<LaneStart>) -> Align<H> {
+        let lanes = lanes
             .into_iter()
-            .map(|input| Lane {
+            .map(|LaneStart { input, silent }| Lane {
                 input,
                 blocked: None,
                 held: VecDeque::new(),
                 watermark: EventTime::MIN,
-                idle: false,
+                idle: silent,
                 ended: false,
             })
             .collect();
@@ -136,7 +151,7 @@ impl<H> Align<H> {
         if batch.marks().is_empty() {
             return batch;
         }
-        let others = self.lanes.iter().enumerate().filter(|(n, lane)| *n != id.0 && !lane.ended && !lane.idle);
+        let others = self.lanes.iter().enumerate().filter(|(n, lane)| *n != id.0 && lane.holds_time());
         let floor = others.map(|(_, lane)| lane.watermark).min().unwrap_or(EventTime::MAX);
         let mut marks = Vec::with_capacity(batch.marks().len());
         for mark in batch.marks() {
@@ -152,11 +167,10 @@ impl<H> Align<H> {
     }
 
     fn merge_watermarks<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
-        let running = || self.lanes.iter().filter(|lane| !lane.ended);
-        if running().next().is_none() {
+        if !self.lanes.iter().any(|lane| !lane.ended && lane.watermark < EventTime::MAX) {
             return Ok(()); // End follows, and with it the watermark that closes everything.
         }
-        match running().filter(|lane| !lane.idle).map(|lane| lane.watermark).min() {
+        match self.lanes.iter().filter(|lane| lane.holds_time()).map(|lane| lane.watermark).min() {
             Some(time) => {
                 self.idle = false;
                 if time > self.watermark {
@@ -183,7 +197,8 @@ mod tests {
 
     /// Feeds lines such as `0 | 1` (lane, then a barrier, watermark `~ 5`, `idle`, end `$`, or a row) and prints what is released.
     fn check(lanes: usize, script: &str, expected: Expect) {
-        let mut align = Align::new((0..lanes).map(|lane| Input(lane as u8)).collect());
+        let lane = |lane: usize| LaneStart { input: Input(lane as u8), silent: false };
+        let mut align = Align::new((0..lanes).map(lane).collect());
         let mut printed = String::new();
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (lane, what) = line.split_once(' ').expect("a lane and a message");
@@ -278,6 +293,34 @@ mod tests {
                 0 | 2
                     => | 2
                 0 $
+                    => $
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_lane_at_its_end_does_not_close_what_an_idle_one_may_still_add_to() {
+        check(
+            2,
+            "1 idle
+             0 ~ 10
+             0 ~ 9223372036854775807
+             0 $
+             1 x
+             1 ~ 20
+             1 $",
+            expect![[r#"
+                1 idle
+                0 ~ 10
+                    => ~ 10
+                0 ~ 9223372036854775807
+                    => idle
+                0 $
+                1 x
+                    => x from input 1
+                1 ~ 20
+                    => ~ 20
+                1 $
                     => $
             "#]],
         );

@@ -4,6 +4,6 @@ pub mod align;
 pub mod channel;
 pub mod partition;
 
-pub use align::{Align, Aligned, LaneId};
+pub use align::{Align, Aligned, LaneId, LaneStart};
 pub use channel::{Closed, Inbox, Sender, inbox};
 pub use partition::Router;

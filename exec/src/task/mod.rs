@@ -23,9 +23,9 @@ pub use watermarks::Watermarks;
 
 use crate::coordinator::{Signal, TaskId};
 use crate::error::{Error, Result};
-use crate::exchange::{Align, Inbox};
+use crate::exchange::{Align, Inbox, LaneStart};
 use crate::message::Barrier;
-use crate::operator::{Input, Output};
+use crate::operator::Output;
 use crate::runtime::Metrics;
 use tidemill_state::Epoch;
 
@@ -62,12 +62,12 @@ impl Reports {
 /// Runs a task that reads from other tasks, until its inputs end, its chain has all it needs, or nobody wants its rows.
 pub async fn run_inputs(
     mut inbox: Inbox,
-    inputs: Vec<Input>,
+    lanes: Vec<LaneStart>,
     mut chain: Chain,
     mut tail: Tail,
     reports: &Reports,
 ) -> Result<()> {
-    let mut align = Align::new(inputs);
+    let mut align = Align::new(lanes);
     let mut output = Output::default();
     let mut open = Barrier::at_end(Epoch(1));
     while let Some(delivery) = inbox.receive().await {

@@ -25,8 +25,6 @@ pub struct SourceTask {
     pub watermarks: Option<Watermarks>,
     /// The source ends by itself. Then no watermark depends on when a barrier came: the same input gives the same output.
     pub bounded: bool,
-    /// Has nothing to read before others find something: does not hold event time back until then.
-    pub starts_idle: bool,
     pub alignment: Option<Member>,
 }
 
@@ -38,7 +36,7 @@ pub async fn run_source(
     mut tail: Tail,
     reports: &Reports,
 ) -> Result<()> {
-    let SourceTask { table, mut reader, mut watermarks, bounded, starts_idle, mut alignment } = source;
+    let SourceTask { table, mut reader, mut watermarks, bounded, mut alignment } = source;
     let tell_time = |watermarks: &Option<Watermarks>, chain: &Chain| {
         let progress = &reports.metrics.progress;
         if let Some(watermarks) = watermarks {
@@ -48,10 +46,6 @@ pub async fn run_source(
     };
     let mut skips = Skips::new(&table, |note| reports.note(note));
     let mut output = Output::default();
-    if starts_idle {
-        chain.feed(Aligned::Idle, Barrier::at_end(Epoch(1)), &mut output)?;
-        tail.deliver(&mut output).await?;
-    }
     tell_time(&watermarks, &chain);
     let mut open = Barrier::at_end(Epoch(1));
     let mut active = false;

@@ -49,8 +49,9 @@ pub enum TimeNews {
 }
 
 impl Watermarks {
-    pub fn new(strategy: WatermarkStrategy, now: Instant) -> Watermarks {
-        Watermarks { strategy, splits: BTreeMap::new(), sent: EventTime::MIN, idle: false, active: now }
+    /// `idle`: begins without anything to read, and does not hold time back until it has.
+    pub fn new(strategy: WatermarkStrategy, idle: bool, now: Instant) -> Watermarks {
+        Watermarks { strategy, splits: BTreeMap::new(), sent: EventTime::MIN, idle, active: now }
     }
 
     /// Marks in the rows of a split where the watermark rises behind them. `ended`: no more rows come from it.
@@ -200,11 +201,11 @@ mod tests {
     #[test]
     fn a_mark_stands_behind_the_row_that_raises_time_by_more_than_the_interval() {
         let now = Instant::now();
-        let mut watermarks = Watermarks::new(strategy(200, None), now);
+        let mut watermarks = Watermarks::new(strategy(200, None), false, now);
         assert_eq!(observe(&mut watermarks, "a", &[1000, 1200, 1100, 1201, 1300], now), [(1, 1000), (4, 1201)]);
         assert_eq!(watermarks.flush(), Some(EventTime(1300)));
         assert_eq!(watermarks.flush(), None);
-        let mut each = Watermarks::new(strategy(0, None), now);
+        let mut each = Watermarks::new(strategy(0, None), false, now);
         assert_eq!(observe(&mut each, "a", &[1, 3, 2, 3, 4], now), [(1, 1), (2, 3), (5, 4)]);
     }
 
@@ -212,7 +213,7 @@ mod tests {
     fn an_idle_split_beside_a_busy_one_holds_time_back_until_its_timeout() {
         let begin = Instant::now();
         let second = Duration::from_secs(1);
-        let mut watermarks = Watermarks::new(strategy(0, Some(10 * second)), begin);
+        let mut watermarks = Watermarks::new(strategy(0, Some(10 * second)), false, begin);
         assert_eq!(observe(&mut watermarks, "a", &[10], begin), [(1, 10)]);
         assert_eq!(observe(&mut watermarks, "b", &[5], begin), []);
         assert_eq!(observe(&mut watermarks, "a", &[20], begin + 9 * second), []);
@@ -228,7 +229,7 @@ mod tests {
     #[test]
     fn a_split_that_ends_beside_one_that_does_not_leaves_the_minimum() {
         let now = Instant::now();
-        let mut watermarks = Watermarks::new(strategy(0, None), now);
+        let mut watermarks = Watermarks::new(strategy(0, None), false, now);
         observe(&mut watermarks, "a", &[10], now);
         observe(&mut watermarks, "b", &[50], now);
         watermarks.observe(&SplitId::new("a"), times(&[]), true, now).expect("no rows");
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn a_row_without_time_fails_behind_the_rows_before_it() {
         let now = Instant::now();
-        let mut watermarks = Watermarks::new(strategy(0, None), now);
+        let mut watermarks = Watermarks::new(strategy(0, None), false, now);
         let observed = watermarks.observe(&SplitId::new("a"), times(&[Some(1), None, Some(3)]), false, now);
         let observed = observed.expect("the expression can be evaluated");
         assert_eq!(observed.rows.len(), 1);
