@@ -297,7 +297,7 @@ impl Aggregating {
 }
 
 /// How many changed rows go out in one batch: what follows works on them while they are in the cache.
-const PIECE_ROWS: usize = 8192;
+pub(in crate::operators) const PIECE_ROWS: usize = 8192;
 
 pub(in crate::operators) fn send_in_pieces(changes: Batch, out: &mut Output) {
     for start in (0..changes.len()).step_by(PIECE_ROWS) {

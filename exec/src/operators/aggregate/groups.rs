@@ -31,7 +31,7 @@ impl Groups {
     /// The group of each row, with room made for new ones.
     pub(in crate::operators) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
         self.keys.intern(keys, rows, groups)?;
-        self.make_room();
+        self.make_room(self.keys.groups());
         Ok(())
     }
 
@@ -39,12 +39,12 @@ impl Groups {
     fn intern_from(&mut self, other: &Groups, of_other: &[u32]) -> Vec<u32> {
         let mut groups = Vec::new();
         self.keys.intern_from(&other.keys, of_other, &mut groups);
-        self.make_room();
+        self.make_room(self.keys.groups());
         groups
     }
 
-    fn make_room(&mut self) {
-        let groups = self.keys.groups();
+    /// Makes room for groups `0..groups`. For callers with numbers of their own, whose groups have no keys here.
+    pub(in crate::operators) fn make_room(&mut self, groups: usize) {
         if groups > self.rows.len() {
             self.rows.resize(groups, 0);
             self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.resize(groups));
@@ -147,7 +147,8 @@ impl Groups {
         Ok((self.keys.columns(groups)?, self.partials_of(groups)?))
     }
 
-    fn partials_of(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+    /// What [`merge`](Self::merge) takes of `groups`.
+    pub(in crate::operators) fn partials_of(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let counts = groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>();
         let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
         for (_, accumulator) in &self.accumulators {
@@ -172,8 +173,9 @@ impl Groups {
         self.keys.clear();
     }
 
-    /// Back to how groups begin, for those that have no rows any more; they stay known.
+    /// Back to how groups begin; they stay known.
     pub(in crate::operators) fn reset(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|&group| self.rows[group as usize] = 0);
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-pub(super) use self::global::{Aggregating, run_of_distinct, send_in_pieces};
+pub(super) use self::global::{Aggregating, PIECE_ROWS, run_of_distinct, send_in_pieces};
 pub(super) use self::groups::{Groups, take_all};
 use self::local::LocalAggregating;
 pub(super) use self::local::{LOCAL_BYTES, LOCAL_GROUPS};

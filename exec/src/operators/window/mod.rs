@@ -10,6 +10,8 @@ mod combine;
 mod current;
 mod late;
 mod local;
+#[cfg(test)]
+mod random;
 mod rank;
 mod session;
 mod slices;

@@ -1,0 +1,156 @@
+//! Sessions that hold their rows.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+
+use super::open::{Closed, Merged, OpenSessions};
+use super::running::Contents;
+use crate::error::Result;
+use crate::message::Batch;
+use crate::operator::{Output, TableSnapshot};
+use crate::operators::aggregate::PIECE_ROWS;
+use crate::operators::window::assign::window_columns;
+
+/// Batches as they came, and per slot which of their rows it has. A batch goes when no slot has any.
+pub(super) struct Rows {
+    blocks: Vec<Block>,
+    free: Vec<u32>,
+    /// Block and row, in the order in which they came; those of a session that joined another follow its own.
+    slots: Vec<Vec<(u32, u32)>>,
+    /// Of what comes out: the rows' columns, and the window's.
+    schema: SchemaRef,
+}
+
+struct Block {
+    rows: RecordBatch,
+    /// Rows that some slot has.
+    held: usize,
+}
+
+impl Rows {
+    pub fn new(schema: SchemaRef) -> Rows {
+        Rows { blocks: Vec::new(), free: Vec::new(), slots: Vec::new(), schema }
+    }
+
+    /// The rows at these places.
+    fn gather(&self, places: &[(u32, u32)]) -> Result<RecordBatch> {
+        let blocks: Vec<&RecordBatch> = self.blocks.iter().map(|block| &block.rows).collect();
+        let places: Vec<(usize, usize)> = places.iter().map(|&(block, row)| (block as usize, row as usize)).collect();
+        Ok(interleave_record_batch(&blocks, &places)?)
+    }
+
+    fn release(&mut self, block: u32, rows: usize) {
+        let held = &mut self.blocks[block as usize];
+        held.held -= rows;
+        if held.held == 0 {
+            held.rows = held.rows.slice(0, 0);
+            self.free.push(block);
+        }
+    }
+
+    /// Takes out of a slot one row that is equal to row `row` of `rows`.
+    fn take_back(&mut self, slot: u32, rows: &RecordBatch, row: usize) -> Result<()> {
+        let fields = rows.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let converter = RowConverter::new(fields)?;
+        let wanted = converter.convert_columns(rows.slice(row, 1).columns())?;
+        let held = self.gather(&self.slots[slot as usize])?;
+        let held = converter.convert_columns(held.columns())?;
+        let found = (0..held.num_rows()).rev().find(|&n| held.row(n) == wanted.row(0));
+        if let Some(place) = found {
+            let (block, _) = self.slots[slot as usize].remove(place);
+            self.release(block, 1);
+        }
+        Ok(())
+    }
+}
+
+impl Contents for Rows {
+    const NAME: &'static str = "session-assign";
+
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
+    fn add(&mut self, slots: &[u32], room: usize, batch: &Batch) -> Result<()> {
+        self.slots.resize(room.max(self.slots.len()), Vec::new());
+        let block = match self.free.pop() {
+            Some(block) => block,
+            None => {
+                self.blocks.push(Block { rows: batch.rows().slice(0, 0), held: 0 });
+                (self.blocks.len() - 1) as u32
+            }
+        };
+        let (mut held, mut taken_back) = (0, Vec::new());
+        for (row, &slot) in (0u32..).zip(slots) {
+            match batch.weight(row as usize) {
+                weight @ 0.. => {
+                    self.slots[slot as usize].extend((0..weight).map(|_| (block, row)));
+                    held += weight as usize;
+                }
+                weight => taken_back.extend((weight..0).map(|_| (slot, row as usize))),
+            }
+        }
+        // Held once more while the batch is looked through, so that it stays.
+        self.blocks[block as usize] = Block { rows: batch.rows().clone(), held: held + 1 };
+        for (slot, row) in taken_back {
+            self.take_back(slot, batch.rows(), row)?;
+        }
+        self.release(block, 1);
+        Ok(())
+    }
+
+    fn merge(&mut self, Merged { from, into }: &Merged) -> Result<()> {
+        for (&from, &into) in from.iter().zip(into) {
+            let moved = std::mem::take(&mut self.slots[from as usize]);
+            self.slots[into as usize].extend(moved);
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, closed: &[Closed], open: &OpenSessions, out: &mut Output) -> Result<()> {
+        let (mut places, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        for session in closed {
+            let rows = std::mem::take(&mut self.slots[session.slot as usize]);
+            starts.extend(std::iter::repeat_n(session.window.start, rows.len()));
+            ends.extend(std::iter::repeat_n(session.window.end, rows.len()));
+            places.extend(rows);
+        }
+        let clock = open.clock();
+        let pieces = places.chunks(PIECE_ROWS).zip(starts.chunks(PIECE_ROWS).zip(ends.chunks(PIECE_ROWS)));
+        for (places, (starts, ends)) in pieces {
+            let mut columns: Vec<ArrayRef> = self.gather(places)?.columns().to_vec();
+            let time_type = self.schema.field(columns.len() + 2).data_type().clone();
+            columns.extend(window_columns(starts, ends, |end| clock.closes_at(end), &time_type));
+            out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+        }
+        for (block, _) in places {
+            self.release(block, 1);
+        }
+        Ok(())
+    }
+
+    /// The rows themselves: adding them again makes the same sessions.
+    fn snapshot(&mut self, open: &OpenSessions) -> Result<TableSnapshot> {
+        let places: Vec<(u32, u32)> =
+            open.all().iter().flat_map(|session| self.slots[session.slot as usize].clone()).collect();
+        let rows = match self.blocks.is_empty() {
+            true => RecordBatch::new_empty(Arc::new(self.schema.project(&self.input_columns())?)),
+            false => self.gather(&places)?,
+        };
+        Ok(TableSnapshot { table: "rows", rows })
+    }
+
+    fn restore(&mut self, rows: RecordBatch, _: &mut OpenSessions) -> Result<Option<Batch>> {
+        Ok((rows.num_rows() > 0).then(|| Batch::append(rows)))
+    }
+}
+
+impl Rows {
+    fn input_columns(&self) -> Vec<usize> {
+        (0..self.schema.fields().len() - 3).collect()
+    }
+}
