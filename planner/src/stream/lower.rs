@@ -163,11 +163,14 @@ impl Lowering<'_> {
     }
 
     fn filter(&self, node: &logical::Filter) -> Result<StreamPlan> {
+        if let Some(ranked) = self.window_rank(node)? {
+            return Ok(ranked);
+        }
         let plan = self.plan(&node.input)?;
         self.filtered(plan, &node.predicate, node.input.schema())
     }
 
-    fn filtered(&self, plan: StreamPlan, condition: &Expr, input: &DFSchema) -> Result<StreamPlan> {
+    pub(super) fn filtered(&self, plan: StreamPlan, condition: &Expr, input: &DFSchema) -> Result<StreamPlan> {
         let filter = Filter { condition: self.expression(condition, input)?, schema: Arc::clone(&plan.props.schema) };
         let Props { changes, distribution, times, .. } = plan.props.clone();
         Ok(StreamPlan::operator(filter, plan, changes, distribution).with_times(times))

@@ -3,6 +3,7 @@
 mod aggregate;
 mod lower;
 mod plan;
+mod rank;
 mod watermark;
 mod window;
 

@@ -146,8 +146,11 @@ fn changelog(case: &Case, what: &str, mut ours: Vec<String>, mut flink: Vec<Stri
 /// The keys of a window come in the order of Flink's hash table: rows next to each other with the same times are sorted.
 fn sort_within_windows(case: &Case, lines: &mut [String]) {
     let schema = case.expected("schema").unwrap_or_default();
-    let times: Vec<usize> =
-        (0..).zip(schema.lines()).filter(|(_, line)| line.contains("TIMESTAMP")).map(|(n, _)| n).collect();
+    let columns = |is_one: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..).zip(schema.lines()).filter(|(_, line)| is_one(line)).map(|(n, _)| n).collect()
+    };
+    let named = columns(&|line| line.starts_with("window_"));
+    let times = if named.is_empty() { columns(&|line| line.contains("TIMESTAMP")) } else { named };
     let window = |line: &String| -> Option<Vec<String>> {
         let row = line.strip_prefix("+I")?.trim_matches(['[', ']', '\t']);
         let cells: Vec<&str> = if line.contains('\t') { row.split('\t').collect() } else { row.split(", ").collect() };
