@@ -353,10 +353,12 @@ async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
     }
 }
 
+/// Which input a lane belongs to, and the shard at its other end.
+type LaneFrom = (Input, StageId, u16);
+
 /// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
 struct Wiring {
-    /// With the shard at the other end of each lane.
-    inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<(Input, StageId, u16)>)>,
+    inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<LaneFrom>)>,
     /// By sending shard and the place of the edge in the graph.
     outputs: BTreeMap<(StageId, u16, usize), Outgoing>,
     /// Shards that have nothing to read for now, and those that only hear of such.

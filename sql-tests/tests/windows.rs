@@ -137,10 +137,13 @@ impl Kind {
     }
 }
 
+/// Values by key, window start, window end.
+type Results = BTreeMap<(i64, i64, i64), Vec<i64>>;
+
 /// The rows of each window and key, by the definition, when the watermark follows each row by `delay` and is sent when it has risen by more
 /// than `interval`; and how many rows are late.
-fn model(rows: &[Row], kind: Kind, delay: i64, interval: i64) -> (BTreeMap<(i64, i64, i64), Vec<i64>>, usize) {
-    let mut results: BTreeMap<(i64, i64, i64), Vec<i64>> = BTreeMap::new();
+fn model(rows: &[Row], kind: Kind, delay: i64, interval: i64) -> (Results, usize) {
+    let mut results = Results::new();
     // Open sessions: key, first time, end, values.
     let mut open: Vec<(i64, i64, i64, Vec<i64>)> = Vec::new();
     let (mut watermark, mut highest, mut late) = (i64::MIN, i64::MIN, 0);
@@ -183,7 +186,7 @@ fn model(rows: &[Row], kind: Kind, delay: i64, interval: i64) -> (BTreeMap<(i64,
 }
 
 /// Sorted lines of `k, window_start, window_end` and the aggregates of [`AGGREGATES`].
-fn lines(results: &BTreeMap<(i64, i64, i64), Vec<i64>>) -> Vec<String> {
+fn lines(results: &Results) -> Vec<String> {
     let mut lines: Vec<String> = results
         .iter()
         .map(|((key, start, end), values)| {

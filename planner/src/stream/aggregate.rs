@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan, lit};
+use tidemill_exec::aggregate::AggregateCall;
 use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Expand, LocalAggregate};
 use tidemill_exec::{Changes, Error, Result};
 
@@ -36,11 +37,12 @@ impl Lowering<'_> {
                 columns.len() - 1
             }
         };
-        let places: Vec<(Vec<usize>, Option<usize>)> = calls
-            .iter()
-            .map(|call| {
-                let arguments = call.arguments.iter().map(|argument| position(argument.clone())).collect();
-                (arguments, call.filter.clone().map(&mut position))
+        let aggregates: Vec<AggregateColumn> = calls
+            .into_iter()
+            .map(|call| AggregateColumn {
+                arguments: call.arguments.into_iter().map(&mut position).collect(),
+                filter: call.filter.map(&mut position),
+                call: call.call,
             })
             .collect();
 
@@ -52,7 +54,7 @@ impl Lowering<'_> {
             None => self.attached(&plan, &schema, &sets.keys)?,
         };
         if let Some(grouping) = grouping {
-            return self.by_windows(node, plan, &schema, &sets, (calls, places), (&columns, &grouping));
+            return self.by_windows(node, plan, &schema, &sets, aggregates, (&columns, &grouping));
         }
         let fields =
             columns.iter().enumerate().map(|(n, expr)| Ok(Field::new(name_of(expr, n), expr.get_type(&schema)?, true)));
@@ -70,16 +72,7 @@ impl Lowering<'_> {
         };
 
         let retracting = !plan.props.changes.is_append();
-        let aggregates: Vec<AggregateColumn> = calls
-            .into_iter()
-            .zip(places)
-            .map(|(call, (arguments, filter))| AggregateColumn {
-                call: tidemill_exec::aggregate::AggregateCall { retracting, ..call.call },
-                arguments: arguments.into_iter().map(|column| column + shift).collect(),
-                filter: filter.map(|column| column + shift),
-            })
-            .collect();
-        self.grouped(plan, keys, aggregates, output)
+        self.grouped(plan, keys, shifted(aggregates, shift, retracting), output)
     }
 
     /// The same with windows among the keys: only the other keys are grouped by, in each window.
@@ -89,7 +82,7 @@ impl Lowering<'_> {
         plan: StreamPlan,
         schema: &DFSchema,
         sets: &GroupingSets,
-        (calls, places): (Vec<aggregates::PlannedAggregate>, Vec<(Vec<usize>, Option<usize>)>),
+        aggregates: Vec<AggregateColumn>,
         (columns, grouping): (&[Expr], &Grouping),
     ) -> Result<StreamPlan> {
         let others: Vec<usize> = (0..sets.keys.len()).filter(|&key| grouping.columns[key].is_none()).collect();
@@ -111,12 +104,7 @@ impl Lowering<'_> {
                 (plan, others.len() + 1, before + 1)
             }
         };
-        let aggregates = calls.into_iter().zip(places).map(|(call, (arguments, filter))| AggregateColumn {
-            call: tidemill_exec::aggregate::AggregateCall { retracting, ..call.call },
-            arguments: arguments.into_iter().map(|column| column + shift).collect(),
-            filter: filter.map(|column| column + shift),
-        });
-        let plan = self.windowed(plan, keys, aggregates.collect(), grouping)?;
+        let plan = self.windowed(plan, keys, shifted(aggregates, shift, retracting), grouping)?;
         // Back to the order of the query: its keys, the number of the set, the aggregates.
         let mut order: Vec<usize> = Vec::with_capacity(output.fields().len());
         let mut next = 0;
@@ -224,6 +212,16 @@ impl Lowering<'_> {
         let expand = Expand { projections, schema: Arc::new(Schema::new(fields)) };
         Ok(StreamPlan::operator(expand, plan, changes, Distribution::Any))
     }
+}
+
+/// The aggregates over columns that lie further behind, and over rows that may disappear or not.
+fn shifted(aggregates: Vec<AggregateColumn>, by: usize, retracting: bool) -> Vec<AggregateColumn> {
+    let shifted = |aggregate: AggregateColumn| AggregateColumn {
+        call: AggregateCall { retracting, ..aggregate.call },
+        arguments: aggregate.arguments.into_iter().map(|column| column + by).collect(),
+        filter: aggregate.filter.map(|column| column + by),
+    };
+    aggregates.into_iter().map(shifted).collect()
 }
 
 fn name_of(expr: &Expr, position: usize) -> String {

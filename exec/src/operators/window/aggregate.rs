@@ -111,6 +111,9 @@ impl OperatorSpec for WindowAggregate {
     }
 }
 
+/// A slice; when the last window with it closes, if there is one; and which rows are in it, if not all.
+type SliceRows = (Window, Option<EventTime>, Option<UInt32Array>);
+
 struct WindowAggregating {
     slices: Slices,
     combine: Combine,
@@ -245,7 +248,7 @@ impl WindowAggregating {
     }
 
     /// The slices that rows are in, in order; when each closes; and which rows, if not all.
-    fn parts(&self, batch: &Batch) -> Result<Vec<(Window, Option<EventTime>, Option<UInt32Array>)>> {
+    fn parts(&self, batch: &Batch) -> Result<Vec<SliceRows>> {
         match &self.window {
             RowWindow::Slice { windows, time } => {
                 let closes = |slice: Window| windows.last_of_slice(slice).map(|last| self.clock.closes_at(last.end));
