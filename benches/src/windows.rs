@@ -67,7 +67,7 @@ impl Windows {
         out.flush()?;
         let parquet = directory.join("rows.parquet");
         self.runs.once(&format!(
-            "SET 'table.dml-sync' = 'true'; SET 'execution.runtime-mode' = 'batch';
+            "SET 'table.dml-sync' = 'true'; SET 'execution.runtime-mode' = 'batch'; SET 'parallelism.default' = '1';
              CREATE TABLE texts (k BIGINT, v BIGINT, millis BIGINT)
                WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
              CREATE TABLE events (k BIGINT, v BIGINT, ts TIMESTAMP(3))

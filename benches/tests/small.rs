@@ -46,6 +46,17 @@ fn the_queries_of_nexmark_give_as_many_rows_at_any_parallelism() {
 }
 
 #[test]
+fn windows_give_the_same_rows_as_a_stream_and_in_batch() {
+    for parallelism in ["1", "3"] {
+        let printed =
+            bench(&["windows", "tumble", "--rows", "20000", "--seconds", "100", "--parallelism", parallelism]);
+        assert!(printed.contains("in both"), "{printed}");
+    }
+    let printed = bench(&["windows", "sweep", "--rows", "2000"]);
+    assert_eq!(printed.lines().filter(|line| line.contains("result: ")).count(), 2, "{printed}");
+}
+
+#[test]
 fn totals_per_key_are_as_by_hand() {
     bench(&["keys", "--rows", "20000", "--keys", "5000"]);
 }

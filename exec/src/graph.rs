@@ -8,6 +8,7 @@ use datafusion_physical_expr::PhysicalExpr;
 
 use crate::connect::{Sink, Source};
 use crate::operator::{ExplainLine, Input, OperatorSpec};
+use crate::window::Length;
 
 /// A complete, checked description of a running job. Contains no SQL and no plan. Building one performs no I/O.
 #[derive(Default)]
@@ -47,6 +48,8 @@ pub struct SourceHead {
 pub struct WatermarkStrategy {
     /// The column that holds a row's event time, for messages.
     pub column: String,
+    /// The expression as the user wrote it, for `EXPLAIN`.
+    pub text: String,
     /// Gives a row's event time: milliseconds since 1970. Null fails the job.
     pub time: Arc<dyn PhysicalExpr>,
     /// Gives, per row as the source reads it, the watermark that may follow it: milliseconds since 1970, null for none.
@@ -65,12 +68,30 @@ impl WatermarkStrategy {
     /// Sent whenever it rises; nobody is ever idle.
     pub fn new(
         column: impl Into<String>,
+        text: impl Into<String>,
         time: Arc<dyn PhysicalExpr>,
         expression: Arc<dyn PhysicalExpr>,
     ) -> WatermarkStrategy {
-        let column = column.into();
+        let (column, text) = (column.into(), text.into());
         let (interval, idle_timeout, share_in_time, alignment) = (0, None, None, None);
-        WatermarkStrategy { column, time, expression, interval, idle_timeout, share_in_time, alignment }
+        WatermarkStrategy { column, text, time, expression, interval, idle_timeout, share_in_time, alignment }
+    }
+}
+
+impl Display for WatermarkStrategy {
+    /// `ts AS ts - INTERVAL '5' SECOND, idle-timeout=10 s`: the column, what the watermark follows it by, and what is configured.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.share_in_time {
+            None => write!(f, "{} AS {}", self.column, self.text)?,
+            Some(share) => write!(f, "{} with {} in time", self.column, share)?,
+        }
+        if let Some(timeout) = self.idle_timeout {
+            write!(f, ", idle-timeout={}", Length(timeout.as_millis() as i64))?;
+        }
+        match &self.alignment {
+            None => Ok(()),
+            Some(Alignment { group, .. }) => write!(f, ", alignment={group}"),
+        }
     }
 }
 

@@ -100,6 +100,7 @@ impl<'a> Analyzer<'a> {
         let watermark = match &table.watermark {
             Some(watermark) => Some(ScanWatermark {
                 column: watermark.column.clone(),
+                text: watermark.expression.text.clone(),
                 time: self.millis(self.event_time(&watermark.column, &stored, &computed), &stored)?,
                 expression: self.watermark(table, &watermark.expression, &stored, &computed)?,
             }),

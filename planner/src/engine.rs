@@ -154,7 +154,7 @@ impl ExtensionPlanner for Extensions {
 
 /// Rows with their windows, by the operators that streams use. Sessions need all rows of a key in one place.
 fn windowed(node: &WindowNode, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let (schema, time) = (nullable(UserDefinedLogicalNode::schema(node).inner()), node.time()?);
+    let (schema, time) = (Arc::clone(UserDefinedLogicalNode::schema(node).inner()), node.time()?);
     Ok(match node.windows {
         Windowing::Aligned(windows) => {
             Arc::new(OperatorExec::new(Arc::new(WindowAssign { windows, time, schema }), input))

@@ -23,6 +23,8 @@ pub struct Scan {
 pub struct ScanWatermark {
     /// The column it speaks about; it may be a computed one.
     pub column: String,
+    /// The expression as the user wrote it.
+    pub text: String,
     /// What it holds, as milliseconds since 1970 (BIGINT), over the columns of the definition.
     pub time: Expr,
     /// Milliseconds since 1970 (BIGINT), over the columns of the definition.

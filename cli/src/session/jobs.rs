@@ -146,12 +146,10 @@ impl Jobs {
         let _ = entry.status.wait_for(|status| !matches!(status, JobStatus::Running)).await;
         let status = entry.status.borrow().clone();
         let rows = entry.metrics.rows_written.load(Ordering::Relaxed);
-        while let Ok(report) = self.heard.try_recv() {
+        let heard: Vec<Report> = std::iter::from_fn(|| self.heard.try_recv().ok()).collect();
+        for report in heard {
             if report.job != id || matches!(report.news, News::Note(_)) {
                 let _ = self.reports.send(report);
-                if self.heard.len() <= 1 {
-                    break;
-                }
             }
         }
         match status {

@@ -183,7 +183,7 @@ mod tests {
 
     fn strategy(interval: i64, idle: Option<Duration>) -> WatermarkStrategy {
         let time = || Arc::new(Column::new("t", 0)) as Arc<dyn datafusion_physical_expr::PhysicalExpr>;
-        WatermarkStrategy { interval, idle_timeout: idle, ..WatermarkStrategy::new("t", time(), time()) }
+        WatermarkStrategy { interval, idle_timeout: idle, ..WatermarkStrategy::new("t", "t", time(), time()) }
     }
 
     fn times(times: &[Option<i64>]) -> Batch {

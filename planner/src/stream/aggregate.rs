@@ -82,15 +82,23 @@ impl Lowering<'_> {
         plan: StreamPlan,
         schema: &DFSchema,
         sets: &GroupingSets,
-        aggregates: Vec<AggregateColumn>,
+        mut aggregates: Vec<AggregateColumn>,
         (columns, grouping): (&[Expr], &Grouping),
     ) -> Result<StreamPlan> {
         let others: Vec<usize> = (0..sets.keys.len()).filter(|&key| grouping.columns[key].is_none()).collect();
-        // Other keys, the window's columns, then arguments and filters, which may be any of the columns.
+        // Other keys, the window's columns, then arguments and filters.
         let mut exprs: Vec<Expr> = others.iter().map(|&key| sets.keys[key].clone()).collect();
         exprs.extend(grouping.exprs.iter().cloned());
         let before = exprs.len();
-        exprs.extend(columns.iter().cloned());
+        let used = |aggregate: &AggregateColumn| [&aggregate.arguments[..], aggregate.filter.as_slice()].concat();
+        let mut used: Vec<usize> = aggregates.iter().flat_map(used).collect();
+        used.sort_unstable();
+        used.dedup();
+        exprs.extend(used.iter().map(|&column| columns[column].clone()));
+        let place = |column: usize| used.binary_search(&column).expect("every column in use is among them");
+        for aggregate in &mut aggregates {
+            aggregate.arguments.iter_mut().chain(&mut aggregate.filter).for_each(|column| *column = place(*column));
+        }
         let fields =
             exprs.iter().enumerate().map(|(n, expr)| Ok(Field::new(name_of(expr, n), expr.get_type(schema)?, true)));
         let projected: SchemaRef = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));

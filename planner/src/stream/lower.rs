@@ -92,7 +92,7 @@ impl Lowering<'_> {
                 let read = DFSchema::try_from(schema.as_ref().clone())?;
                 let over_read = |expr: &Expr| self.expression(&unqualified(expr)?, &read);
                 let (time, expression) = (over_read(&watermark.time)?, over_read(&watermark.expression)?);
-                let strategy = WatermarkStrategy::new(&watermark.column, time, expression);
+                let strategy = WatermarkStrategy::new(&watermark.column, &watermark.text, time, expression);
                 Some(watermark::configured(strategy, &scan.definition, self.settings)?)
             }
             None => None,

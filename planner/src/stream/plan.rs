@@ -196,7 +196,7 @@ impl StreamPlan {
             PlanOp::Source { table, watermark, .. } => {
                 write!(f, "source(table={table}, columns=[{}]", columns())?;
                 if let Some(watermark) = watermark {
-                    write!(f, ", watermark={}", watermark.expression)?;
+                    write!(f, ", watermark={watermark}")?;
                 }
                 f.write_str(if self.props.bounded { ", bounded)" } else { ", endless)" })?;
             }

@@ -1,0 +1,2 @@
+CREATE TABLE bids (item STRING, price INT, at_ TIMESTAMP(3), WATERMARK FOR at_ AS at_ - INTERVAL '1' SECOND) WITH ('connector' = 'filesystem', 'path' = '{data}/bids.csv', 'format' = 'csv');
+EXPLAIN SELECT window_start, window_end, MAX(n) AS m FROM (SELECT item, window_start, window_end, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(at_), INTERVAL '10' SECOND)) GROUP BY item, window_start, window_end) GROUP BY window_start, window_end;

@@ -1,0 +1,2 @@
+CREATE TABLE bids (item STRING, price INT, at_ TIMESTAMP(3), WATERMARK FOR at_ AS at_ - INTERVAL '1' SECOND) WITH ('connector' = 'filesystem', 'path' = '{data}/bids.csv', 'format' = 'csv');
+EXPLAIN SELECT window_start, MAX(price) AS m FROM TABLE(HOP(DATA => TABLE bids, TIMECOL => DESCRIPTOR(at_), SLIDE => INTERVAL '5' SECOND, SIZE => INTERVAL '12' SECOND, `OFFSET` => INTERVAL '-1' SECOND)) GROUP BY window_start, window_end HAVING MAX(price) > 2;

@@ -1,0 +1,2 @@
+CREATE TABLE bids (item STRING, price INT, at_ TIMESTAMP(3), WATERMARK FOR at_ AS at_ - INTERVAL '1' SECOND) WITH ('connector' = 'filesystem', 'path' = '{data}/bids.csv', 'format' = 'csv');
+EXPLAIN SELECT item, price, window_end FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY item, window_start, window_end ORDER BY price DESC) AS rn FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(at_), INTERVAL '10' SECOND))) WHERE rn <= 2 AND price > 1;
