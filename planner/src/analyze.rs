@@ -7,12 +7,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column as DataFusionColumn, DFSchema, TableReference};
+use datafusion::common::{Column as DataFusionColumn, DFSchema, ScalarValue, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
-    WindowUDF, cast,
+    AggregateUDF, BinaryExpr, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, Operator,
+    ScalarUDF, TableSource, WindowUDF, cast, lit,
 };
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
@@ -190,6 +190,9 @@ impl<'a> Analyzer<'a> {
     ) -> Result<Expr> {
         let expr = self.over_computed(expression, stored, computed)?;
         let expr = self.coerced(expr, stored)?;
+        if let Some(fast) = self.fixed_delay(&expr, stored)? {
+            return Ok(fast);
+        }
         match expr.get_type(stored).map_err(explained)? {
             DataType::Timestamp(_, zone) => {
                 let millis = cast(expr, DataType::Timestamp(TimeUnit::Millisecond, zone));
@@ -199,6 +202,24 @@ impl<'a> Analyzer<'a> {
                 .why(format!("{} is of type {other}", expression.text))
                 .fix("give it type TIMESTAMP(3) or TIMESTAMP_LTZ(3), such as ts - INTERVAL '5' SECOND")),
         }
+    }
+
+    /// `ts - INTERVAL '5' SECOND`, the common case, in whole milliseconds: calendars are slow, and every row asks.
+    fn fixed_delay(&self, expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(None) };
+        let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(delay)), _) = right.as_ref() else { return Ok(None) };
+        let nanos_of_days = i64::from(delay.days).checked_mul(86_400_000_000_000);
+        let Some(nanos) = nanos_of_days.and_then(|days| days.checked_add(delay.nanoseconds)) else { return Ok(None) };
+        let is_time = matches!(left.get_type(schema), Ok(DataType::Timestamp(TimeUnit::Millisecond, None)));
+        if delay.months != 0 || nanos % 1_000_000 != 0 || !is_time {
+            return Ok(None);
+        }
+        let (millis, delay) = (self.millis(left.as_ref().clone(), schema)?, lit(nanos / 1_000_000));
+        Ok(match op {
+            Operator::Minus => Some(millis - delay),
+            Operator::Plus => Some(millis + delay),
+            _ => None,
+        })
     }
 
     /// With the casts that types demand.

@@ -24,7 +24,7 @@ use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::stream::nullable;
 use crate::unnest::UnnestNode;
-use crate::window::{WindowNode, Windowing};
+use crate::window::{Purpose, WindowNode, Windowing};
 use crate::{aggregates, functions};
 
 /// What DataFusion needs to know for one statement.
@@ -166,7 +166,7 @@ fn windowed(node: &WindowNode, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
     })
 }
 
-/// Whether every table of the plan ends by itself.
+/// Whether every table of the plan ends by itself, so that it can run in batch.
 pub fn is_bounded(plan: &LogicalPlan) -> bool {
     use datafusion::common::tree_node::TreeNodeRecursion;
     let mut bounded = true;
@@ -175,6 +175,12 @@ pub fn is_bounded(plan: &LogicalPlan) -> bool {
             && let Ok(scan) = Scan::of(&scan.source)
         {
             bounded &= scan.bounded;
+        }
+        // No row is late in batch: what asks for late rows is a stream, although it ends.
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(window) = extension.node.as_any().downcast_ref::<WindowNode>()
+        {
+            bounded &= window.purpose != Purpose::Late;
         }
         Ok(TreeNodeRecursion::Continue)
     });

@@ -14,16 +14,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ExprSchema, TableReference};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore, cast};
-use datafusion::sql::sqlparser::ast::{FunctionArg, Ident, TableAlias, TableFactor};
-use tidemill_exec::operators::window_fields;
+use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor};
+use tidemill_exec::operators::{late_fields, window_fields};
 use tidemill_exec::window::{LocalClock, Session, Shape, Windows};
 use tidemill_exec::{Error, Result};
 
-use crate::dialect::marker;
+use crate::dialect::{self, ParsedStatement, Statement, marker};
 use crate::types;
 use arguments::{Arguments, Function};
 
@@ -36,11 +37,21 @@ pub struct WindowNode {
     time: Expr,
     /// Columns of the input; each key has sessions of its own.
     keys: Vec<Expr>,
-    /// Names of the three columns that are added: `window_start`, `window_end`, `window_time` unless the input has such.
-    names: [String; 3],
-    /// The GROUP BY above slices rows by itself: `window_end` (and `window_start`, `window_time`) only stand for the time of each row.
-    pub sliced: bool,
+    /// Names of the columns that are added: `window_start`, `window_end`, `window_time` unless the input has such.
+    names: Vec<String>,
+    pub purpose: Purpose,
     schema: DFSchemaRef,
+}
+
+/// What comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Rows with their windows.
+    Assign,
+    /// Rows with their time in place of the window: the GROUP BY above slices them by itself.
+    Slice,
+    /// The rows that come too late for their windows, with the watermark and the reason.
+    Late,
 }
 
 /// Into which windows rows are put.
@@ -111,8 +122,8 @@ impl WindowNode {
                 LogicalPlanBuilder::from(input).project(all.collect::<Vec<_>>())?.build()?
             }
         };
-        let names = free_names(input.schema());
-        let node = WindowNode::new(input, windows.by(clock), time, keys, names)?;
+        let names = free_names(input.schema(), &["window_start", "window_end", "window_time"]);
+        let node = WindowNode::new(input, windows.by(clock), time, keys, names, Purpose::Assign)?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
@@ -121,7 +132,8 @@ impl WindowNode {
         windows: Windowing,
         time: Expr,
         keys: Vec<Expr>,
-        names: [String; 3],
+        names: Vec<String>,
+        purpose: Purpose,
     ) -> DataFusionResult<WindowNode> {
         let zone = match column_field(&input, &time)?.data_type() {
             DataType::Timestamp(_, zone) => zone.clone(),
@@ -129,17 +141,25 @@ impl WindowNode {
         };
         let mut fields: Vec<(Option<TableReference>, FieldRef)> =
             input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
-        fields.extend(window_fields(zone).into_iter().zip(&names).map(|(field, name)| {
-            let field = field.as_ref().clone().with_name(name).with_nullable(false);
-            (None, Arc::new(field))
-        }));
+        let added = match purpose {
+            Purpose::Late => late_fields().to_vec(),
+            _ => window_fields(zone).iter().map(|field| field.as_ref().clone().with_nullable(false)).collect(),
+        };
+        fields.extend(added.into_iter().zip(&names).map(|(field, name)| (None, Arc::new(field.with_name(name)))));
         let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
-        Ok(WindowNode { input, windows, time, keys, names, sliced: false, schema })
+        Ok(WindowNode { input, windows, time, keys, names, purpose, schema })
     }
 
     /// The same, for a GROUP BY that slices rows by itself.
     pub fn as_slices(&self) -> WindowNode {
-        WindowNode { sliced: true, ..self.clone() }
+        WindowNode { purpose: Purpose::Slice, ..self.clone() }
+    }
+
+    /// The rows of its input that come too late.
+    fn as_late(&self) -> DataFusionResult<WindowNode> {
+        let names = free_names(self.input.schema(), &["watermark", "reason"]);
+        let (input, time, keys) = (self.input.clone(), self.time.clone(), self.keys.clone());
+        WindowNode::new(input, self.windows, time, keys, names, Purpose::Late)
     }
 
     /// Which column of the input the windows are over.
@@ -165,7 +185,7 @@ impl WindowNode {
     }
 
     /// Names of the columns that are added: start, end, time.
-    pub fn names(&self) -> &[String; 3] {
+    pub fn names(&self) -> &[String] {
         &self.names
     }
 
@@ -189,12 +209,14 @@ fn column_field(input: &LogicalPlan, column: &Expr) -> DataFusionResult<FieldRef
     }
 }
 
-fn free_names(schema: &DFSchema) -> [String; 3] {
-    ["window_start", "window_end", "window_time"].map(|name| {
+/// These names, with a number behind those that the schema has already.
+fn free_names(schema: &DFSchema, wanted: &[&str]) -> Vec<String> {
+    let free = |name: &&str| {
         let is_free = |name: &String| !schema.fields().iter().any(|field| field.name() == name);
         let mut names = std::iter::once(name.to_string()).chain((0..).map(|n| format!("{name}{n}")));
         names.find(is_free).expect("there are more numbers than columns")
-    })
+    };
+    wanted.iter().map(free).collect()
 }
 
 fn no_time(field: &FieldRef) -> Error {
@@ -248,9 +270,14 @@ impl UserDefinedLogicalNodeCore for WindowNode {
 
     fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
         let keys = exprs.split_off(1);
-        let node =
-            WindowNode::new(inputs.swap_remove(0), self.windows, exprs.swap_remove(0), keys, self.names.clone())?;
-        Ok(WindowNode { sliced: self.sliced, ..node })
+        WindowNode::new(
+            inputs.swap_remove(0),
+            self.windows,
+            exprs.swap_remove(0),
+            keys,
+            self.names.clone(),
+            self.purpose,
+        )
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -276,6 +303,10 @@ impl RelationPlanner for WindowPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> DataFusionResult<RelationPlanning> {
+        let relation = match late_call(relation) {
+            Ok((query, alias)) => return Ok(RelationPlanning::Planned(Box::new(late_rows(&query, alias, context)?))),
+            Err(other) => *other,
+        };
         let (function, arguments, alias) = match call_of(relation) {
             Ok(call) => call,
             Err(other) => return Ok(RelationPlanning::Original(other)),
@@ -315,6 +346,70 @@ fn without_extra(plan: LogicalPlan, visible: usize) -> DataFusionResult<LogicalP
     let kept = columns[..visible].iter().chain(&columns[columns.len() - 3..]);
     let kept: Vec<Expr> = kept.cloned().map(Expr::Column).collect();
     LogicalPlanBuilder::from(plan).project(kept)?.build()
+}
+
+/// The text of the query in `late('SELECT ...')`, and the alias; otherwise the relation.
+fn late_call(relation: TableFactor) -> std::result::Result<(String, Option<TableAlias>), Box<TableFactor>> {
+    let text = |name: &ObjectName, arguments: &[FunctionArg]| match arguments {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))]
+            if marker::last_name(name)?.eq_ignore_ascii_case("late") =>
+        {
+            marker::as_text(expr).map(str::to_string)
+        }
+        _ => None,
+    };
+    match &relation {
+        TableFactor::Function { name, args, alias, .. } => text(name, args).map(|text| (text, alias.clone())),
+        TableFactor::Table { name, args: Some(arguments), alias, .. } => {
+            text(name, &arguments.args).map(|text| (text, alias.clone()))
+        }
+        TableFactor::TableFunction { expr: ast::Expr::Function(call), alias } => match &call.args {
+            ast::FunctionArguments::List(list) => text(&call.name, &list.args).map(|text| (text, alias.clone())),
+            _ => None,
+        },
+        _ => None,
+    }
+    .ok_or_else(|| Box::new(relation))
+}
+
+/// The rows that a query leaves out because they come too late for its windows.
+fn late_rows(
+    query: &str,
+    alias: Option<TableAlias>,
+    context: &mut dyn RelationPlannerContext,
+) -> DataFusionResult<PlannedRelation> {
+    let misused = |why: &str| {
+        Error::new(format!("late('{query}') names no query with windows"))
+            .why(why)
+            .fix("write late('SELECT ... FROM TABLE(TUMBLE(...)) GROUP BY window_start, window_end'), with quotes inside doubled")
+    };
+    let statements = dialect::parse(query, &|_| None)?;
+    let [ParsedStatement { statement: Statement::Query(query), .. }] = &statements[..] else {
+        return Err(misused("it must be one SELECT").into());
+    };
+    let mut query = query.as_ref().clone();
+    legacy::rewrite(&mut query)?;
+    let subquery = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: None, sample: None };
+    let plan = context.plan(subquery)?;
+    let mut found: Option<WindowNode> = None;
+    plan.apply(|node| {
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(window) = extension.node.as_any().downcast_ref::<WindowNode>()
+        {
+            found = Some(window.clone());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let window = found.ok_or_else(|| misused("there is no window in it"))?;
+    if let Windowing::Sessions(_) = window.windows {
+        return Err(Error::new("cannot read the late rows of sessions yet")
+            .why("whether a row is late depends on the sessions of its key that are open")
+            .fix("leave it out; how many rows are late is told while the query runs")
+            .into());
+    }
+    let plan = LogicalPlan::Extension(Extension { node: Arc::new(window.as_late()?) });
+    Ok(PlannedRelation::new(plan, alias))
 }
 
 type Call = (Function, Vec<FunctionArg>, Option<TableAlias>);

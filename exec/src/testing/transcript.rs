@@ -353,7 +353,12 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
         for message in out.drain() {
             match message {
                 Message::Batch(batch) => {
+                    let mut marks = batch.marks().iter().peekable();
+                    let watermark = |mark: &Mark| format!("    => ~ {}\n", print_time(mark.time.0));
                     for (row, text) in print_rows(batch.rows()).into_iter().enumerate() {
+                        while let Some(mark) = marks.next_if(|mark| mark.row <= row) {
+                            printed.push_str(&watermark(mark));
+                        }
                         let weight = batch.weight(row);
                         let sign = if weight > 0 { '+' } else { '-' };
                         let times = if weight.abs() == 1 { String::new() } else { weight.abs().to_string() };
@@ -361,6 +366,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                         let open = self.outcome.last_mut().expect("there is an open interval");
                         *open.changes.entry(text).or_default() += weight;
                     }
+                    marks.for_each(|mark| printed.push_str(&watermark(mark)));
                 }
                 Message::Watermark(EventTime::MAX) => {}
                 Message::Watermark(time) => printed.push_str(&format!("    => ~ {}\n", print_time(time.0))),

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, TimestampMillisecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMillisecondArray, new_null_array};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use tidemill_exec::text::Zone as Clock;
@@ -21,9 +22,35 @@ pub const EVENT_TIME: &str = "__event_time";
 pub fn all() -> Vec<Function> {
     vec![
         Function::new(EVENT_TIME, 1, 1, |call| Ok(SqlType::of(&call.fields[0])), |rows| rows.array(0)),
+        Function::new(CURRENT_WATERMARK, 1, 1, current_watermark, |rows| {
+            Ok(new_null_array(rows.result.data_type(), rows.array(0)?.len()))
+        }),
         window_time_function(),
         local_window_time_function(),
     ]
+}
+
+/// The watermark that a row meets. A stream puts a column in its place; in batch there is none.
+const CURRENT_WATERMARK: &str = "current_watermark";
+
+fn current_watermark(call: &Call<'_>) -> Result<SqlType> {
+    match call.data_type(0) {
+        time @ DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(SqlType::new(time.clone(), true)),
+        _ => Err(call.wrong(0, "the event time of a table")),
+    }
+}
+
+/// What `CURRENT_WATERMARK` is given.
+pub fn current_watermark_of(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(call) if call.func.name() == CURRENT_WATERMARK => call.args.first(),
+        _ => None,
+    }
+}
+
+/// Whether `CURRENT_WATERMARK` is in it.
+pub fn uses_watermark(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(current_watermark_of(expr).is_some())).unwrap_or(false)
 }
 
 /// `expr`, marked as event time.

@@ -20,7 +20,7 @@ use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
 use super::watermark;
-use crate::functions::window::as_event_time;
+use crate::functions::window::{as_event_time, uses_watermark};
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::unnest::UnnestNode;
@@ -150,6 +150,10 @@ impl Lowering<'_> {
         expressions: &[Expr],
         output: SchemaRef,
     ) -> Result<StreamPlan> {
+        if expressions.iter().any(uses_watermark) {
+            let (plan, input, expressions) = self.with_watermark(plan, input, expressions)?;
+            return self.projected(plan, &input, &expressions, output);
+        }
         let physical = expressions.iter().map(|expr| self.expression(expr, input)).collect::<Result<Vec<_>>>()?;
         let mut plan = projected(plan, physical, output)?;
         for (n, expr) in expressions.iter().enumerate() {
@@ -171,6 +175,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn filtered(&self, plan: StreamPlan, condition: &Expr, input: &DFSchema) -> Result<StreamPlan> {
+        if uses_watermark(condition) {
+            let schema = Arc::clone(&plan.props.schema);
+            let (plan, input, told) = self.with_watermark(plan, input, std::slice::from_ref(condition))?;
+            let filtered = self.filtered(plan, &told[0], &input)?;
+            return reordered(filtered, &(0..schema.fields().len()).collect::<Vec<_>>(), schema);
+        }
         let filter = Filter { condition: self.expression(condition, input)?, schema: Arc::clone(&plan.props.schema) };
         let Props { changes, distribution, times, .. } = plan.props.clone();
         Ok(StreamPlan::operator(filter, plan, changes, distribution).with_times(times))

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{self as logical, Expr, Extension, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use tidemill_exec::operators::{
-    AggregateColumn, LocalWindowAggregate, Project, RowWindow, SessionAggregate, SessionAssign, TimeKind,
-    UpdatingWindowAggregate, WindowAggregate, WindowAssign, window_fields,
+    AggregateColumn, CurrentWatermark, LateRows, LocalWindowAggregate, Project, RowWindow, SessionAggregate,
+    SessionAssign, TimeKind, UpdatingWindowAggregate, WindowAggregate, WindowAssign, late_fields, window_fields,
 };
 use tidemill_exec::window::Windows;
 use tidemill_exec::{Changes, Error, Result};
 
 use super::lower::{Lowering, nullable};
-use super::plan::{Distribution, StreamPlan, Times, WindowColumns};
-use crate::functions::window::window_time;
-use crate::window::{WindowNode, Windowing};
+use super::plan::{Distribution, Props, StreamPlan, Times, WindowColumns};
+use crate::functions::window::{current_watermark_of, window_time};
+use crate::window::{Purpose, WindowNode, Windowing};
 
 /// How a GROUP BY gets its windows.
 pub(super) enum GroupWindow {
@@ -47,7 +48,18 @@ impl Lowering<'_> {
         let zone = zone_of(plan.props.schema.field(time).data_type());
         let width = plan.props.schema.fields().len();
         let mut fields: Vec<_> = plan.props.schema.fields().to_vec();
-        if node.sliced {
+        if node.purpose == Purpose::Late {
+            let Windowing::Aligned(windows) = node.windows else {
+                return Err(Error::new("cannot read the late rows of sessions yet"));
+            };
+            fields.extend(
+                late_fields().into_iter().zip(node.names()).map(|(field, name)| Arc::new(field.with_name(name))),
+            );
+            let (schema, changes) = (Arc::new(Schema::new(fields)), plan.props.changes.clone());
+            let distribution = plan.props.distribution.clone();
+            return Ok(StreamPlan::operator(LateRows { windows, time, schema }, plan, changes, distribution));
+        }
+        if node.purpose == Purpose::Slice {
             fields.extend(node.names().iter().map(|name| {
                 Arc::new(plan.props.schema.field(time).clone().with_name(name)) // The time stands for the window.
             }));
@@ -194,6 +206,48 @@ impl Lowering<'_> {
         // What may still change has no time.
         let times = if aggregated.props.changes.is_append() { times } else { Times::default() };
         Ok(aggregated.with_times(times).requires(distribution))
+    }
+
+    /// `plan` with the watermark as one more column, its schema, and `expressions` over it in place of `CURRENT_WATERMARK(ts)`.
+    pub(super) fn with_watermark(
+        &self,
+        plan: StreamPlan,
+        schema: &DFSchema,
+        expressions: &[Expr],
+    ) -> Result<(StreamPlan, DFSchema, Vec<Expr>)> {
+        let name = "$watermark";
+        let mut time: Option<Expr> = None;
+        let told = |expr: &Expr, time: &mut Option<Expr>| -> Result<Expr> {
+            let replaced = expr.clone().transform_down(|expr| {
+                Ok(match current_watermark_of(&expr) {
+                    Some(column) => {
+                        *time = Some(column.clone());
+                        Transformed::yes(Expr::Column(Column::new_unqualified(name)))
+                    }
+                    None => Transformed::no(expr),
+                })
+            });
+            Ok(replaced?.data)
+        };
+        let expressions = expressions.iter().map(|expr| told(expr, &mut time)).collect::<Result<Vec<_>>>()?;
+        let index = match &time {
+            Some(Expr::Column(column)) => Some(schema.index_of_column(column)?),
+            _ => None,
+        };
+        let index = index.filter(|&index| plan.props.times.kind(index) == Some(TimeKind::Event)).ok_or_else(|| {
+            Error::new("CURRENT_WATERMARK is of no event time")
+                .why("it must be given the column that the table's watermark is for, as it is")
+                .fix("write CURRENT_WATERMARK(ts) where the table has WATERMARK FOR ts")
+        })?;
+        let field = Field::new(name, plan.props.schema.field(index).data_type().clone(), true);
+        let mut fields = plan.props.schema.fields().to_vec();
+        fields.push(Arc::new(field.clone()));
+        let mut qualified: Vec<_> = schema.iter().map(|(of, field)| (of.cloned(), Arc::clone(field))).collect();
+        qualified.push((None, Arc::new(field)));
+        let Props { changes, distribution, times, .. } = plan.props.clone();
+        let operator = CurrentWatermark { schema: Arc::new(Schema::new(fields)) };
+        let plan = StreamPlan::operator(operator, plan, changes, distribution).with_times(times);
+        Ok((plan, DFSchema::new_with_metadata(qualified, Default::default())?, expressions))
     }
 
     /// A local phase where it pays, as for other aggregations; whether there is one.

@@ -11,11 +11,12 @@ use super::TimeKind;
 use super::assign::{null_time, window_columns};
 use super::combine::{Combine, Combined, Kept};
 use super::slices::{Part, Pool, Slices};
+use super::timed::Timed;
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 use crate::operators::AggregateColumn;
-use crate::operators::aggregate::{Groups, key_types, send_in_pieces};
+use crate::operators::aggregate::{Groups, key_types};
 use crate::progress::Waiting;
 use crate::window::{LocalClock, Shape, Window, Windows};
 
@@ -138,9 +139,9 @@ impl Operator for WindowAggregating {
     }
 
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
-        let last = batch.last_mark();
+        let schema = Arc::clone(&self.schema);
+        let mut timed = Timed::new(&schema);
         let mut from = 0;
-        let mut passed = None;
         if self.kind == TimeKind::Event {
             for mark in batch.marks() {
                 if mark.time < self.boundary || mark.time <= self.watermark {
@@ -148,31 +149,31 @@ impl Operator for WindowAggregating {
                 }
                 self.add(&batch.slice(from, mark.row - from).without_marks())?;
                 from = mark.row;
-                self.on_watermark(mark.time, out)?;
-                passed = Some(mark.time);
+                self.pass(mark.time, &mut timed)?;
             }
         }
         self.add(&batch.slice(from, batch.len() - from).without_marks())?;
-        match last.filter(|_| last != passed) {
-            Some(time) => self.on_watermark(time, out),
-            None => Ok(()),
+        if let Some(time) = batch.last_mark() {
+            self.pass(time, &mut timed)?;
         }
+        timed.send(out)
     }
 
     fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
-        // The end of input is the end of processing time too.
-        if self.kind == TimeKind::Event || time == EventTime::MAX {
-            self.advance(time, out)?;
-        }
-        out.watermark(time);
-        Ok(())
+        let schema = Arc::clone(&self.schema);
+        let mut timed = Timed::new(&schema);
+        self.pass(time, &mut timed)?;
+        timed.send(out)
     }
 
     fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
-        match self.kind {
-            TimeKind::Processing => self.advance(EventTime(barrier.time.0.saturating_sub(1)), out),
-            TimeKind::Event => Ok(()),
+        if self.kind == TimeKind::Event {
+            return Ok(());
         }
+        let schema = Arc::clone(&self.schema);
+        let mut timed = Timed::new(&schema);
+        self.advance(EventTime(barrier.time.0.saturating_sub(1)), &mut timed)?;
+        timed.send(out)
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -291,8 +292,18 @@ impl WindowAggregating {
         }
     }
 
+    /// A watermark: what it closes comes out before it.
+    fn pass(&mut self, time: EventTime, timed: &mut Timed<'_>) -> Result<()> {
+        // The end of input is the end of processing time too.
+        if self.kind == TimeKind::Event || time == EventTime::MAX {
+            self.advance(time, timed)?;
+        }
+        timed.watermark(time);
+        Ok(())
+    }
+
     /// Closes what is due.
-    fn advance(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
+    fn advance(&mut self, time: EventTime, timed: &mut Timed<'_>) -> Result<()> {
         if time <= self.watermark {
             return Ok(());
         }
@@ -302,7 +313,7 @@ impl WindowAggregating {
                 match self.next_window(closed) {
                     Some((window, closes)) if closes <= time => {
                         self.watermark = self.watermark.max(EventTime(closes.0.saturating_sub(1)));
-                        self.close(window, closes, out)?;
+                        self.close(window, closes, timed)?;
                         closed = window.end;
                     }
                     Some(_) => break,
@@ -345,11 +356,11 @@ impl WindowAggregating {
         }
     }
 
-    fn close(&mut self, window: Window, closes: EventTime, out: &mut Output) -> Result<()> {
+    fn close(&mut self, window: Window, closes: EventTime, timed: &mut Timed<'_>) -> Result<()> {
         match self.combine.combine(window, &mut self.slices, &mut self.pool)? {
-            Combined::Ready(groups) => send_results(groups, window, closes, &self.schema, out)?,
+            Combined::Ready(groups) => results(groups, window, closes, &self.schema, timed)?,
             Combined::Made(groups) => {
-                send_results(&groups, window, closes, &self.schema, out)?;
+                results(&groups, window, closes, &self.schema, timed)?;
                 self.pool.give_back(groups);
             }
         }
@@ -358,12 +369,12 @@ impl WindowAggregating {
 }
 
 /// The results of a window, one row per key that has rows.
-pub(super) fn send_results(
+fn results(
     groups: &Groups,
     window: Window,
     closes: EventTime,
     schema: &SchemaRef,
-    out: &mut Output,
+    timed: &mut Timed<'_>,
 ) -> Result<()> {
     let live: Vec<u32> = groups.keys.live().filter(|&group| groups.is_live(group)).collect();
     if live.is_empty() {
@@ -374,7 +385,7 @@ pub(super) fn send_results(
     let (starts, ends) = (vec![window.start; live.len()], vec![window.end; live.len()]);
     columns.extend(window_columns(&starts, &ends, |_| closes, &zone));
     columns.extend(groups.evaluate(&live)?);
-    send_in_pieces(Batch::append(RecordBatch::try_new(Arc::clone(schema), columns)?), out);
+    timed.rows(RecordBatch::try_new(Arc::clone(schema), columns)?);
     Ok(())
 }
 

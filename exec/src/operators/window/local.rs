@@ -9,6 +9,7 @@ use tidemill_state::{EventTime, KeyTable};
 use super::aggregate::{local_times, partition};
 use super::assign::null_time;
 use super::slices::{Part, Pool, Slice, Slices};
+use super::timed::Timed;
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
@@ -96,47 +97,60 @@ impl Operator for LocalAggregating {
     }
 
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
+        let schema = Arc::clone(&self.schema);
+        let mut timed = Timed::new(&schema);
         let mut from = 0;
         for mark in batch.marks() {
             if mark.time >= self.boundary && mark.time > self.watermark {
                 self.add(&batch.slice(from, mark.row - from).without_marks())?;
                 from = mark.row;
-                self.on_watermark(mark.time, out)?;
+                self.pass(mark.time, &mut timed)?;
             }
         }
         self.add(&batch.slice(from, batch.len() - from).without_marks())?;
         if let Some(time) = batch.last_mark().filter(|time| *time > self.watermark) {
-            self.on_watermark(time, out)?;
+            self.pass(time, &mut timed)?;
         }
         let held =
             |of: fn(&KeyTable) -> usize| self.slices.0.values().map(|slice| of(&slice.groups.keys)).sum::<usize>();
         if held(KeyTable::len) >= LOCAL_GROUPS || held(KeyTable::bytes) > LOCAL_BYTES {
-            self.emit(|_| true, out)?;
+            self.emit(|_| true, &mut timed)?;
         }
-        Ok(())
+        timed.send(out)
     }
 
     fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
+        let schema = Arc::clone(&self.schema);
+        let mut timed = Timed::new(&schema);
+        self.pass(time, &mut timed)?;
+        timed.send(out)
+    }
+
+    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+        let schema = Arc::clone(&self.schema);
+        let mut timed = Timed::new(&schema);
+        self.emit(|_| true, &mut timed)?;
+        timed.send(out)
+    }
+}
+
+impl LocalAggregating {
+    /// A watermark: slices that it may close go before it.
+    fn pass(&mut self, time: EventTime, timed: &mut Timed<'_>) -> Result<()> {
         if time >= self.boundary {
             let (windows, watermark) = (self.windows, self.watermark);
             let closes_by_then = |slice: Window| {
                 let next = windows.first_open(slice, watermark, i64::MIN);
                 next.is_none_or(|window| windows.clock.closes_at(window.end) <= time)
             };
-            self.emit(closes_by_then, out)?;
+            self.emit(closes_by_then, timed)?;
             self.boundary = self.windows.next_closing(time);
         }
         self.watermark = time;
-        out.watermark(time);
+        timed.watermark(time);
         Ok(())
     }
 
-    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
-        self.emit(|_| true, out)
-    }
-}
-
-impl LocalAggregating {
     fn add(&mut self, batch: &Batch) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
@@ -159,7 +173,7 @@ impl LocalAggregating {
     }
 
     /// Sends on the slices that are `due`.
-    fn emit(&mut self, due: impl Fn(Window) -> bool, out: &mut Output) -> Result<()> {
+    fn emit(&mut self, due: impl Fn(Window) -> bool, timed: &mut Timed<'_>) -> Result<()> {
         let due: Vec<Window> = self.slices.0.keys().copied().filter(|slice| due(*slice)).collect();
         for window in due {
             let Some(Slice { groups, .. }) = self.slices.0.remove(&window) else { continue };
@@ -167,7 +181,7 @@ impl LocalAggregating {
             let (mut columns, partials) = groups.keys_and_partials(&all)?;
             columns.push(Arc::new(Int64Array::from(vec![window.end; all.len()])));
             columns.extend(partials);
-            out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+            timed.rows(RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
             self.pool.give_back(groups);
         }
         Ok(())

@@ -17,6 +17,7 @@ mod session;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod updating;
 
 use std::sync::Arc;

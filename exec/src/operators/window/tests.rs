@@ -459,9 +459,12 @@ fn a_list_over_hopping_windows_has_the_newest_slice_first() {
     operator.on_watermark(EventTime(20_000), &mut out).expect("time passes");
     let lists: Vec<String> = out
         .drain()
-        .filter_map(|message| match message {
-            Message::Batch(batch) => Some(batch.rows().column(5).as_string::<i32>().value(0).to_string()),
-            _ => None,
+        .flat_map(|message| match message {
+            Message::Batch(batch) => {
+                let lists = batch.rows().column(5).as_string::<i32>().clone();
+                lists.iter().flatten().map(str::to_string).collect::<Vec<_>>()
+            }
+            _ => Vec::new(),
         })
         .collect();
     assert_eq!(lists, ["1", "1", "2,1", "3,2,4"]);
