@@ -325,12 +325,12 @@ impl TimeNews {
     fn late_rows(&mut self) -> Vec<String> {
         let late = self.metrics.progress.late_rows();
         let new = late - std::mem::replace(&mut self.late_told, late);
-        let rows = if new == 1 { "1 row" } else { "rows" };
-        match new {
-            0 => vec![],
-            1 => vec![format!("{rows} came too late for its window and was left out")],
-            _ => vec![format!("{new} {rows} came too late for their windows and were left out")],
-        }
+        let what = match new {
+            0 => return vec![],
+            1 => "1 row came too late for its window and was left out".to_string(),
+            _ => format!("{new} rows came too late for their windows and were left out"),
+        };
+        vec![format!("{what}; SELECT * FROM late('the query') shows such rows")]
     }
 }
 
