@@ -254,9 +254,10 @@ impl WindowAggregating {
             RowWindow::Slice { windows, time } => {
                 let closes = |slice: Window| windows.last_of_slice(slice).map(|last| self.clock.closes_at(last.end));
                 let parts = if self.partial {
+                    // What is one millisecond before its end is in the slice.
                     let ends = batch.rows().column(self.keys.len()).as_primitive::<Int64Type>();
-                    let length = windows.slice_length();
-                    partition(ends.values(), |end| Window { start: end - length, end })
+                    let within: Vec<i64> = ends.values().iter().map(|end| end - 1).collect();
+                    partition(&within, |time| windows.slice_of(time))
                 } else {
                     let times = self.times(batch, *time)?;
                     let local = local_times(times, &self.clock);
@@ -398,6 +399,8 @@ pub(super) fn local_times<'a>(times: &'a TimestampMillisecondArray, clock: &Loca
 }
 
 /// Rows by the slice that `slice_of` puts them in, slices in the order of their ends; `None` for all rows.
+///
+/// `slice_of` gives the slice that holds the value.
 pub(super) fn partition(values: &[i64], slice_of: impl Fn(i64) -> Window) -> Vec<(Window, Option<UInt32Array>)> {
     let (Some(&least), Some(&greatest)) = (values.iter().min(), values.iter().max()) else { return Vec::new() };
     let first = slice_of(least);
@@ -408,15 +411,19 @@ pub(super) fn partition(values: &[i64], slice_of: impl Fn(i64) -> Window) -> Vec
     let mut places: HashMap<Window, usize> = HashMap::new();
     let mut current: Option<(Window, usize)> = None;
     for (row, &value) in (0u32..).zip(values) {
-        let slice = slice_of(value);
+        // Nearly always the slice of the row before, which is told without a division.
         let place = match current {
-            Some((last, place)) if last == slice => place,
-            _ => *places.entry(slice).or_insert_with(|| {
-                parts.push((slice, Vec::new()));
-                parts.len() - 1
-            }),
+            Some((last, place)) if last.holds(value) => place,
+            _ => {
+                let slice = slice_of(value);
+                let place = *places.entry(slice).or_insert_with(|| {
+                    parts.push((slice, Vec::new()));
+                    parts.len() - 1
+                });
+                current = Some((slice, place));
+                place
+            }
         };
-        current = Some((slice, place));
         parts[place].1.push(row);
     }
     parts.sort_unstable_by_key(|(slice, _)| *slice);

@@ -114,10 +114,8 @@ impl Combine {
                 let former = former.replace(window).filter(|former| former.end > window.start);
                 let reached = match former {
                     Some(former) => {
-                        for (slice, leaving) in slices.within(former) {
-                            if slice.start < window.start {
-                                groups.take_out(leaving)?;
-                            }
+                        for (_, leaving) in slices.within(former).take_while(|(slice, _)| slice.start < window.start) {
+                            groups.take_out(leaving)?;
                         }
                         former.end
                     }
@@ -126,10 +124,8 @@ impl Combine {
                         i64::MIN
                     }
                 };
-                for (slice, entering) in slices.within(window) {
-                    if slice.end > reached {
-                        groups.absorb(entering)?;
-                    }
+                for (_, entering) in slices.within_after(reached, window) {
+                    groups.absorb(entering)?;
                 }
                 slices.drop_before(window.start, pool);
                 Ok(Combined::Ready(sum.insert(groups)))
@@ -225,10 +221,8 @@ impl Stacks {
                 Some(back) => back,
                 None => pool.take()?,
             };
-            for (slice, entering) in slices.within(window) {
-                if slice.end > reached.max(self.turned_at) {
-                    back.absorb(entering)?;
-                }
+            for (_, entering) in slices.within_after(reached.max(self.turned_at), window) {
+                back.absorb(entering)?;
             }
             self.back = Some(back);
         }

@@ -103,8 +103,12 @@ impl Slices {
 
     /// Those within a window, in the order of their ends.
     pub fn within(&self, window: Window) -> impl DoubleEndedIterator<Item = (&Window, &Groups)> {
-        // Ends first: everything that ends after the window begins.
-        let from = Window { end: window.start.saturating_add(1), start: i64::MIN };
+        self.within_after(window.start, window)
+    }
+
+    /// The same, of those that end after `after`.
+    pub fn within_after(&self, after: i64, window: Window) -> impl DoubleEndedIterator<Item = (&Window, &Groups)> {
+        let from = Window { end: after.max(window.start).saturating_add(1), start: i64::MIN };
         let to = Window { end: window.end, start: i64::MAX };
         self.0
             .range(from..=to)
