@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use expect_test::expect_file;
-use tidemill_exec::connect::{OptionKind, OptionSpec, Registry};
+use tidemill_exec::connect::{OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
 use tidemill_planner::functions::{self, Function, Zone};
 use tidemill_planner::settings::{SETTINGS, Settings};
 use tidemill_planner::{engine, functions as f};
@@ -183,6 +183,16 @@ This page is written from the lists the program checks against (`cli/tests/docs.
 
 ";
 
+const WATERMARKS: &str = "\
+## Watermarks
+
+Every table with a `WATERMARK` can have these besides. With strategy `percentile` the delay is a quantile of the lateness observed so far
+(after Ji et al., \"Quality-Driven Continuous Query Execution over Out-of-Order Data Streams\", SIGMOD 2015): the share that
+`scan.watermark.percentile` says, 0.99 if it says nothing, is in time. It follows a stream that changes, gives no watermark before it has seen
+256 rows of a split, and takes no account of the expression in `WATERMARK FOR`.
+
+";
+
 fn connectors() -> String {
     let registry = Registry::default();
     let mut page = CONNECTORS_HEAD.to_string();
@@ -201,6 +211,8 @@ fn connectors() -> String {
             page.push('\n');
         }
     }
+    page.push_str(WATERMARKS);
+    options(&mut page, WATERMARK_OPTIONS);
     page.push_str("## Formats\n\n");
     for format in registry.formats() {
         section(&mut page, FORMATS, format.name());
@@ -252,6 +264,7 @@ fn functions() -> String {
         ),
         ("JSON", udfs(f::json::all())),
         ("Types", udfs(f::cast::all())),
+        ("Event time", udfs(f::window::all())),
     ];
     let mut page = FUNCTIONS_HEAD.to_string();
     let mut known = BTreeSet::new();

@@ -65,6 +65,14 @@ fn csv_becomes_parquet_and_is_read_back() {
 }
 
 #[test]
+fn windows_close_and_what_comes_too_late_can_be_read() {
+    let ran = tidemill(&["run", "examples/windows.sql", "-p", "1"]).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.starts_with("1 row came too late for its window"), "{}: {said}", ran.status);
+    expect_file!["examples/windows.txt"].assert_eq(&String::from_utf8_lossy(&ran.stdout));
+}
+
+#[test]
 fn tables_that_end_are_joined_and_sorted() {
     let printed = output(&["run", "examples/join_batch.sql"]);
     expect_file!["examples/join_batch.txt"].assert_eq(&printed);
@@ -101,7 +109,7 @@ fn words_typed_into_a_socket_are_counted_at_once() {
 }
 
 /// The examples that the tests above run.
-const EXAMPLES: [&str; 5] = ["changelog", "csv_to_parquet", "join_batch", "socket_wordcount", "wordcount"];
+const EXAMPLES: [&str; 5] = ["changelog", "csv_to_parquet", "join_batch", "socket_wordcount", "windows", "wordcount"];
 
 #[test]
 fn no_example_is_left_out() {

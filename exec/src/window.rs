@@ -22,12 +22,6 @@ pub struct Window {
     pub start: i64,
 }
 
-impl Window {
-    pub fn holds(&self, local: i64) -> bool {
-        self.start <= local && local < self.end
-    }
-}
-
 /// Windows that are the same for all keys. (Sessions are not: see [`Session`].)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Windows {

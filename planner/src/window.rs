@@ -157,7 +157,7 @@ impl WindowNode {
 
     /// The rows of its input that come too late.
     fn as_late(&self) -> DataFusionResult<WindowNode> {
-        let names = free_names(self.input.schema(), &["watermark", "reason"]);
+        let names = free_names(self.input.schema(), &["late_at", "reason"]);
         let (input, time, keys) = (self.input.clone(), self.time.clone(), self.keys.clone());
         WindowNode::new(input, self.windows, time, keys, names, Purpose::Late)
     }

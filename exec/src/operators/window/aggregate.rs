@@ -1,5 +1,6 @@
 //! `GROUP BY window_start, window_end, ...`
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array};
@@ -257,11 +258,11 @@ impl WindowAggregating {
                     // What is one millisecond before its end is in the slice.
                     let ends = batch.rows().column(self.keys.len()).as_primitive::<Int64Type>();
                     let within: Vec<i64> = ends.values().iter().map(|end| end - 1).collect();
-                    partition(&within, |time| windows.slice_of(time))
+                    partition(&within, windows)
                 } else {
                     let times = self.times(batch, *time)?;
                     let local = local_times(times, &self.clock);
-                    partition(&local, |time| windows.slice_of(time))
+                    partition(&local, windows)
                 };
                 Ok(parts.into_iter().map(|(slice, rows)| (slice, closes(slice), rows)).collect())
             }
@@ -398,34 +399,38 @@ pub(super) fn local_times<'a>(times: &'a TimestampMillisecondArray, clock: &Loca
     }
 }
 
-/// Rows by the slice that `slice_of` puts them in, slices in the order of their ends; `None` for all rows.
-///
-/// `slice_of` gives the slice that holds the value.
-pub(super) fn partition(values: &[i64], slice_of: impl Fn(i64) -> Window) -> Vec<(Window, Option<UInt32Array>)> {
-    let (Some(&least), Some(&greatest)) = (values.iter().min(), values.iter().max()) else { return Vec::new() };
-    let first = slice_of(least);
-    if first == slice_of(greatest) {
+/// Rows by the slices of their times, in the order of the slices' ends; `None` for all rows.
+pub(super) fn partition(times: &[i64], windows: &Windows) -> Vec<(Window, Option<UInt32Array>)> {
+    let (Some(&least), Some(&greatest)) = (times.iter().min(), times.iter().max()) else { return Vec::new() };
+    let (first, last) = (windows.slice_of(least), windows.slice_of(greatest));
+    if first == last {
         return vec![(first, None)];
     }
-    let mut parts: Vec<(Window, Vec<u32>)> = Vec::new();
-    let mut places: HashMap<Window, usize> = HashMap::new();
-    let mut current: Option<(Window, usize)> = None;
-    for (row, &value) in (0u32..).zip(values) {
-        // Nearly always the slice of the row before, which is told without a division.
-        let place = match current {
-            Some((last, place)) if last.holds(value) => place,
-            _ => {
-                let slice = slice_of(value);
-                let place = *places.entry(slice).or_insert_with(|| {
-                    parts.push((slice, Vec::new()));
-                    parts.len() - 1
-                });
-                current = Some((slice, place));
-                place
-            }
-        };
-        parts[place].1.push(row);
-    }
-    parts.sort_unstable_by_key(|(slice, _)| *slice);
-    parts.into_iter().map(|(slice, rows)| (slice, Some(UInt32Array::from(rows)))).collect()
+    let (base, length) = (first.start, windows.slice_length());
+    let slices = (last.start.saturating_sub(base)) / length + 1;
+    let rows = |(slice, rows): (Window, Vec<u32>)| (slice, Some(UInt32Array::from(rows)));
+    let (Ok(length), true) =
+        (u32::try_from(length), slices <= NEAR && greatest.saturating_sub(base) < i64::from(u32::MAX))
+    else {
+        let mut parts: BTreeMap<Window, Vec<u32>> = BTreeMap::new();
+        for (row, &time) in (0u32..).zip(times) {
+            parts.entry(windows.slice_of(time)).or_default().push(row);
+        }
+        return parts.into_iter().map(rows).collect();
+    };
+    // Slices next to each other have numbers: rows out of order, which go back and forth between two, cost no more than others.
+    let numbers: Vec<u32> = times.iter().map(|&time| (time - base) as u32 / length).collect();
+    let mut counts = vec![0; slices as usize];
+    numbers.iter().for_each(|&number| counts[number as usize] += 1);
+    let mut parts: Vec<Vec<u32>> = counts.iter().map(|&count| Vec::with_capacity(count)).collect();
+    (0u32..).zip(&numbers).for_each(|(row, &number)| parts[number as usize].push(row));
+    let slice = |number: i64| {
+        let start = base + number * i64::from(length);
+        Window { start, end: start + i64::from(length) }
+    };
+    let parts = (0i64..).zip(parts).filter(|(_, rows)| !rows.is_empty());
+    parts.map(|(number, part)| rows((slice(number), part))).collect()
 }
+
+/// How many slices a batch may span to have them numbered.
+const NEAR: i64 = 4096;

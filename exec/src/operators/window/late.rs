@@ -24,10 +24,10 @@ pub struct LateRows {
     pub schema: SchemaRef,
 }
 
-/// `watermark` and `reason`: what is said of a late row.
+/// `late_at`, the watermark that a late row met, and `reason`.
 pub fn late_fields() -> [Field; 2] {
     let time = DataType::Timestamp(TimeUnit::Millisecond, None);
-    [Field::new("watermark", time, true), Field::new("reason", DataType::Utf8, true)]
+    [Field::new("late_at", time, true), Field::new("reason", DataType::Utf8, true)]
 }
 
 impl OperatorSpec for LateRows {

@@ -160,7 +160,7 @@ impl LocalAggregating {
             return Err(null_time(self.input.field(self.time).name()));
         }
         let local = local_times(times, &self.windows.clock);
-        for (slice, rows) in partition(&local, |time| self.windows.slice_of(time)) {
+        for (slice, rows) in partition(&local, &self.windows) {
             let rows = match &rows {
                 None => batch.clone(),
                 Some(rows) => batch.take(rows)?,
