@@ -109,7 +109,7 @@ fn words_typed_into_a_socket_are_counted_at_once() {
 }
 
 /// The examples that the tests above run.
-const EXAMPLES: [&str; 5] = ["changelog", "csv_to_parquet", "join_batch", "socket_wordcount", "windows", "wordcount"];
+const EXAMPLES: [&str; 6] = ["changelog", "csv_to_parquet", "join_batch", "socket_wordcount", "windows", "wordcount"];
 
 #[test]
 fn no_example_is_left_out() {
