@@ -40,7 +40,7 @@ fn the_queries_of_nexmark_give_as_many_rows_at_any_parallelism() {
     };
     let found = results("1");
     assert_eq!(found, results("3"));
-    assert_eq!(found.len(), 9);
+    assert_eq!(found.len(), 13);
     let one = bench(&["nexmark", "--events", "1000", "--query", "q22"]);
     assert!(one.contains("q22") && !one.contains("q0"), "{one}");
 }

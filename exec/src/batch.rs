@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion_common::DataFusionError;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
-use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion_physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion_physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
@@ -136,6 +137,8 @@ impl fmt::Debug for SourceExec {
 pub struct OperatorExec {
     operator: Arc<dyn OperatorSpec>,
     input: Arc<dyn ExecutionPlan>,
+    /// All rows must be in one partition.
+    single: bool,
     properties: Arc<PlanProperties>,
 }
 
@@ -143,7 +146,18 @@ impl OperatorExec {
     /// `operator` must give the same answer for each partition on its own.
     pub fn new(operator: Arc<dyn OperatorSpec>, input: Arc<dyn ExecutionPlan>) -> OperatorExec {
         let properties = properties(operator.schema(), input.output_partitioning().partition_count());
-        OperatorExec { operator, input, properties }
+        OperatorExec { operator, input, single: false, properties }
+    }
+
+    /// With all rows of `input` in one partition.
+    pub fn single(operator: Arc<dyn OperatorSpec>, input: Arc<dyn ExecutionPlan>) -> OperatorExec {
+        let input = Arc::new(CoalescePartitionsExec::new(input));
+        OperatorExec { single: true, ..OperatorExec::new(operator, input) }
+    }
+
+    fn over(&self, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Arc<dyn ExecutionPlan> {
+        let over = OperatorExec::new(Arc::clone(&self.operator), children.swap_remove(0));
+        Arc::new(OperatorExec { single: self.single, ..over })
     }
 }
 
@@ -169,17 +183,21 @@ impl ExecutionPlan for OperatorExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(OperatorExec::new(Arc::clone(&self.operator), children.swap_remove(0))))
+        Ok(self.over(children))
     }
 
     fn with_new_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(OperatorExec::new(Arc::clone(&self.operator), children.swap_remove(0))))
+        Ok(self.over(children))
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        vec![if self.single { Distribution::SinglePartition } else { Distribution::UnspecifiedDistribution }]
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {

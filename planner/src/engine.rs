@@ -13,7 +13,6 @@ use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use tidemill_exec::Result;
@@ -161,7 +160,7 @@ fn windowed(node: &WindowNode, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
         }
         Windowing::Sessions(session) => {
             let assign = SessionAssign { session, kind: TimeKind::Event, time, keys: node.keys()?, schema };
-            Arc::new(OperatorExec::new(Arc::new(assign), Arc::new(CoalescePartitionsExec::new(input))))
+            Arc::new(OperatorExec::single(Arc::new(assign), input))
         }
     })
 }

@@ -32,11 +32,16 @@ async fn run(script: &str, mode: &str, parallelism: &str) -> Transcript {
     Run { settings, ..Run::default() }.script(script).await.expect("the settings exist")
 }
 
-/// The rows that the query of an example ends in, sorted.
-async fn answer(name: &str, mode: &str, parallelism: &str) -> Vec<String> {
+/// The query of an example.
+fn query_of(name: &str) -> String {
     let script = read(name);
     let (_, query) = script.split_once("\nSELECT").expect("the INSERT has its query on the next line");
-    let ran = run(&format!("{}SELECT {query}", tables()), mode, parallelism).await;
+    format!("SELECT {query}")
+}
+
+/// The rows that a query ends in, sorted.
+async fn answer(name: &str, query: &str, mode: &str, parallelism: &str) -> Vec<String> {
+    let ran = run(&format!("{}{query}", tables()), mode, parallelism).await;
     match ran.statements.into_iter().next_back().map(|ran| ran.gave) {
         Some(Gave::Changes(changes)) => {
             folded(changes.into_iter().map(|change| (change.kind.is_positive(), change.client)))
@@ -46,14 +51,19 @@ async fn answer(name: &str, mode: &str, parallelism: &str) -> Vec<String> {
     }
 }
 
-async fn check(name: &str, blessed: Expect) {
-    let expected = answer(name, "batch", "2").await;
+/// Stream and batch agree on a query's rows.
+async fn check_query(name: &str, query: &str, blessed: Expect) {
+    let expected = answer(name, query, "batch", "2").await;
     for parallelism in ["1", "2", "4"] {
-        let found = answer(name, "streaming", parallelism).await;
+        let found = answer(name, query, "streaming", parallelism).await;
         assert!(found == expected, "{name} at parallelism {parallelism}: {} rows, {}", found.len(), expected.len());
     }
     let hash = expected.iter().fold(0u64, |sum, row| sum.wrapping_add(XxHash3_64::oneshot(row.as_bytes())));
     blessed.assert_eq(&format!("{} rows, hash {hash:016x}", expected.len()));
+}
+
+async fn check(name: &str, blessed: Expect) {
+    check_query(name, &query_of(name), blessed).await;
 
     // The whole script, into its sink.
     for mode in ["batch", "streaming"] {
@@ -96,6 +106,55 @@ async fn q1_converts_prices() {
 #[tokio::test]
 async fn q2_selects_auctions() {
     check("q2.sql", expect!["33 rows, hash fd4063e27eb2b462"]).await;
+}
+
+/// q5 joins its halves, which streams cannot yet: each by itself.
+const Q5_COUNTS: &str = "SELECT auction, window_start AS starts, window_end AS ends, COUNT(*) AS num
+    FROM TABLE(HOP(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '0.02' SECOND, INTERVAL '0.1' SECOND))
+    GROUP BY auction, window_start, window_end";
+
+#[tokio::test]
+async fn q5_counts_bids_in_hopping_windows() {
+    check_query("q5, first half", Q5_COUNTS, expect!["6780 rows, hash a3f61e7971d9883d"]).await;
+}
+
+#[tokio::test]
+async fn q5_finds_the_most_of_each_window() {
+    let query = format!("SELECT starts, ends, MAX(num) AS most FROM ({Q5_COUNTS}) AS counts GROUP BY starts, ends");
+    check_query("q5, second half", &query, expect!["54 rows, hash c9baf57655975082"]).await;
+}
+
+#[tokio::test]
+async fn q7_finds_the_highest_price_of_each_window() {
+    let query = "SELECT MAX(price) AS maxprice, window_end FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`),
+        INTERVAL '0.1' SECOND)) GROUP BY window_start, window_end";
+    check_query("q7 without its join", query, expect!["10 rows, hash 36a0da067538d566"]).await;
+}
+
+#[tokio::test]
+async fn q8_finds_the_persons_and_the_sellers_of_each_window() {
+    let persons = "SELECT P.id, P.name, P.window_start FROM TABLE(TUMBLE(TABLE person, DESCRIPTOR(`dateTime`),
+        INTERVAL '0.1' SECOND)) AS P GROUP BY P.id, P.name, P.window_start, P.window_end";
+    check_query("q8, persons", persons, expect!["200 rows, hash 4de1cb26cc31b18a"]).await;
+    let sellers = "SELECT A.seller, A.window_start FROM TABLE(TUMBLE(TABLE auction, DESCRIPTOR(`dateTime`),
+        INTERVAL '0.1' SECOND)) AS A GROUP BY A.seller, A.window_start, A.window_end";
+    check_query("q8, sellers", sellers, expect!["141 rows, hash 0dae68b72be41cfc"]).await;
+}
+
+#[tokio::test]
+async fn q11_counts_bids_in_sessions() {
+    check("q11.sql", expect!["194 rows, hash 2ef5ef7367dd4eec"]).await;
+}
+
+/// Processing time is another in each run: every bid is in some window, and the end of input closes the last.
+#[tokio::test]
+async fn q12_counts_every_bid_in_processing_time() {
+    let script = read("q12.sql");
+    let view = script.split(";\n").find(|part| part.contains("CREATE VIEW")).expect("q12 has a view");
+    let query = query_of("q12.sql");
+    let query =
+        format!("{view}; SELECT SUM(bid_count) AS bids FROM ({}) AS counts", query.trim_end().trim_end_matches(';'));
+    assert_eq!(answer("q12", &query, "streaming", "2").await, ["9200"]);
 }
 
 #[tokio::test]
