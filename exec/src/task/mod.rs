@@ -95,7 +95,7 @@ pub async fn run_inputs(
             return Ok(());
         }
         if chain.is_finished() {
-            return finish(chain, tail, open).await;
+            return finish(chain, tail, open, reports).await;
         }
         if demand == Demand::Nothing {
             return Ok(());
@@ -106,8 +106,9 @@ pub async fn run_inputs(
 }
 
 /// Ends a task of its own accord.
-async fn finish(mut chain: Chain, mut tail: Tail, open: Barrier) -> Result<()> {
+async fn finish(mut chain: Chain, mut tail: Tail, open: Barrier, reports: &Reports) -> Result<()> {
     let mut output = Output::default();
     chain.feed(crate::exchange::Aligned::End, open, &mut output)?;
+    reports.metrics.progress.operators(reports.task, chain.time());
     tail.deliver(&mut output).await.map(drop)
 }

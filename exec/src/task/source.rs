@@ -114,7 +114,7 @@ pub async fn run_source(
                     return Err(error);
                 }
                 if chain.is_finished() {
-                    return finish(chain, tail, open).await;
+                    return finish(chain, tail, open, reports).await;
                 }
                 if demand == Demand::Nothing {
                     return Ok(());
@@ -137,7 +137,7 @@ pub async fn run_source(
                     return Ok(());
                 }
             }
-            Event::End => return finish(chain, tail, open).await,
+            Event::End => return finish(chain, tail, open, reports).await,
         }
     }
 }
