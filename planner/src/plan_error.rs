@@ -3,7 +3,7 @@
 use datafusion::common::{Column, DataFusionError, SchemaError};
 use tidemill_exec::{Error, Place};
 
-use crate::unnest::windowing;
+use crate::window::legacy::is_window_function;
 
 /// Translates an error of name resolution or type checking.
 pub fn explained(error: DataFusionError) -> Error {
@@ -45,12 +45,10 @@ fn plan_error(what: &str) -> Error {
         return error;
     }
     match what.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
-        Some((name, _)) if name.eq_ignore_ascii_case("current_watermark") => {
-            Error::new("cannot run CURRENT_WATERMARK yet")
-        }
-        Some((name, _)) if windowing(name).is_some() => {
-            Error::new(format!("cannot run {} windows yet", name.to_uppercase()))
-                .fix("leave it out, or run the script on a Flink cluster")
+        Some((name, _)) if is_window_function(name) => {
+            Error::new(format!("{} has no window here", name.to_uppercase()))
+                .why("it is known beside GROUP BY with a window, as in GROUP BY TUMBLE(ts, INTERVAL '10' SECOND)")
+                .fix("group by the window, or make windows in FROM: TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND))")
         }
         Some((name, rest)) => {
             let error = Error::new(format!("unknown function {name}"));

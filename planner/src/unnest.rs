@@ -165,15 +165,6 @@ fn to_come(relation: &TableFactor) -> Option<String> {
     }
 }
 
-/// `TUMBLE`, `TUMBLE_START` and the like.
-pub fn windowing(function: &str) -> Option<String> {
-    let name = function.to_uppercase();
-    let (window, part) = name.split_once('_').unwrap_or((&name, ""));
-    let known = ["TUMBLE", "HOP", "CUMULATE", "SESSION"].contains(&window)
-        && ["", "START", "END", "ROWTIME", "PROCTIME"].contains(&part);
-    known.then(|| format!("{name} windows"))
-}
-
 /// The columns an element of this collection becomes.
 fn element_fields(collection: &DataType) -> DataFusionResult<Vec<FieldRef>> {
     let of_entry = |entry: &FieldRef| match entry.data_type() {

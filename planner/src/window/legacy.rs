@@ -164,10 +164,19 @@ fn misused(window: &Window) -> Error {
 /// Which column of the window a call of `TUMBLE_START` or its like is: the function, and START, END, ROWTIME or PROCTIME.
 fn auxiliary_part(expr: &Expr) -> Option<(Function, String)> {
     let Expr::Function(Call { name, args: FunctionArguments::List(_), .. }) = expr else { return None };
-    let name = marker::last_name(name)?.to_uppercase();
+    auxiliary_name(marker::last_name(name)?)
+}
+
+fn auxiliary_name(name: &str) -> Option<(Function, String)> {
+    let name = name.to_uppercase();
     let (window, part) = name.split_once('_')?;
     let known = ["START", "END", "ROWTIME", "PROCTIME"].contains(&part);
     Some((Function::named(window).filter(|_| known)?, part.to_string()))
+}
+
+/// `TUMBLE`, `TUMBLE_START` and the like.
+pub fn is_window_function(name: &str) -> bool {
+    Function::named(name).is_some() || auxiliary_name(name).is_some()
 }
 
 struct Auxiliary<'a> {
