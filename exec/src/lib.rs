@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod formats;
 pub mod graph;
 pub mod message;
+mod news;
 pub mod operator;
 pub mod operators;
 pub mod progress;

@@ -17,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::exchange::{Inbox, LaneStart, Router, inbox};
 use crate::graph::{Edge, Head, JobGraph, StageId, Tail as GraphTail};
 use crate::message::Barrier;
+use crate::news::TimeNews;
 use crate::operator::{Input, ShardContext};
-use crate::progress::{Progress, Waiting};
+use crate::progress::Progress;
 use crate::task::{Alignments, Chain, Outgoing, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
 
 /// What a job has done so far; shared by all its tasks.
@@ -290,49 +291,6 @@ async fn drive(
 
 /// How often the driver looks whether there is something to say of time.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// How long nothing must have come out, and the watermark not moved, before the user is told why.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Tells the user what would otherwise be silent: late rows, and why no window closes.
-struct TimeNews {
-    metrics: Arc<Metrics>,
-    late_told: u64,
-    /// What was seen at the last look: rows written, and what waits.
-    seen: (u64, Option<Waiting>),
-    since: Instant,
-    told: bool,
-}
-
-impl TimeNews {
-    fn new(metrics: Arc<Metrics>) -> TimeNews {
-        TimeNews { metrics, late_told: 0, seen: (0, None), since: Instant::now(), told: false }
-    }
-
-    fn look(&mut self, now: Instant) -> Vec<String> {
-        let mut notes = self.late_rows();
-        let seen = (self.metrics.rows_written.load(Ordering::Relaxed), self.metrics.progress.waiting());
-        if seen != self.seen {
-            (self.seen, self.since, self.told) = (seen, now, false);
-        } else if !self.told && now.saturating_duration_since(self.since) >= PATIENCE {
-            self.told = true;
-            notes.extend(self.metrics.progress.explain(now));
-        }
-        notes
-    }
-
-    /// Rows dropped since the last call.
-    fn late_rows(&mut self) -> Vec<String> {
-        let late = self.metrics.progress.late_rows();
-        let new = late - std::mem::replace(&mut self.late_told, late);
-        let what = match new {
-            0 => return vec![],
-            1 => "1 row came too late for its window and was left out".to_string(),
-            _ => format!("{new} rows came too late for their windows and were left out"),
-        };
-        vec![format!("{what}; SELECT * FROM late('the query') shows such rows")]
-    }
-}
 
 /// Processing time.
 fn wall_clock() -> EventTime {

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod arguments;
+mod late;
 pub mod legacy;
 
 use std::collections::HashSet;
@@ -14,17 +15,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ExprSchema, TableReference};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore, cast};
-use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor};
+use datafusion::sql::sqlparser::ast::{FunctionArg, Ident, TableAlias, TableFactor};
 use tidemill_exec::operators::{late_fields, window_fields};
 use tidemill_exec::window::{LocalClock, Session, Shape, Windows};
 use tidemill_exec::{Error, Result};
 
-use crate::dialect::{self, ParsedStatement, Statement, marker};
+use crate::dialect::marker;
 use crate::types;
 use arguments::{Arguments, Function};
 
@@ -303,8 +303,8 @@ impl RelationPlanner for WindowPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> DataFusionResult<RelationPlanning> {
-        let relation = match late_call(relation) {
-            Ok((query, alias)) => return Ok(RelationPlanning::Planned(Box::new(late_rows(&query, alias, context)?))),
+        let relation = match late::call(relation) {
+            Ok((query, alias)) => return Ok(RelationPlanning::Planned(Box::new(late::rows(&query, alias, context)?))),
             Err(other) => *other,
         };
         let (function, arguments, alias) = match call_of(relation) {
@@ -346,70 +346,6 @@ fn without_extra(plan: LogicalPlan, visible: usize) -> DataFusionResult<LogicalP
     let kept = columns[..visible].iter().chain(&columns[columns.len() - 3..]);
     let kept: Vec<Expr> = kept.cloned().map(Expr::Column).collect();
     LogicalPlanBuilder::from(plan).project(kept)?.build()
-}
-
-/// The text of the query in `late('SELECT ...')`, and the alias; otherwise the relation.
-fn late_call(relation: TableFactor) -> std::result::Result<(String, Option<TableAlias>), Box<TableFactor>> {
-    let text = |name: &ObjectName, arguments: &[FunctionArg]| match arguments {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))]
-            if marker::last_name(name)?.eq_ignore_ascii_case("late") =>
-        {
-            marker::as_text(expr).map(str::to_string)
-        }
-        _ => None,
-    };
-    match &relation {
-        TableFactor::Function { name, args, alias, .. } => text(name, args).map(|text| (text, alias.clone())),
-        TableFactor::Table { name, args: Some(arguments), alias, .. } => {
-            text(name, &arguments.args).map(|text| (text, alias.clone()))
-        }
-        TableFactor::TableFunction { expr: ast::Expr::Function(call), alias } => match &call.args {
-            ast::FunctionArguments::List(list) => text(&call.name, &list.args).map(|text| (text, alias.clone())),
-            _ => None,
-        },
-        _ => None,
-    }
-    .ok_or_else(|| Box::new(relation))
-}
-
-/// The rows that a query leaves out because they come too late for its windows.
-fn late_rows(
-    query: &str,
-    alias: Option<TableAlias>,
-    context: &mut dyn RelationPlannerContext,
-) -> DataFusionResult<PlannedRelation> {
-    let misused = |why: &str| {
-        Error::new(format!("late('{query}') names no query with windows"))
-            .why(why)
-            .fix("write late('SELECT ... FROM TABLE(TUMBLE(...)) GROUP BY window_start, window_end'), with quotes inside doubled")
-    };
-    let statements = dialect::parse(query, &|_| None)?;
-    let [ParsedStatement { statement: Statement::Query(query), .. }] = &statements[..] else {
-        return Err(misused("it must be one SELECT").into());
-    };
-    let mut query = query.as_ref().clone();
-    legacy::rewrite(&mut query)?;
-    let subquery = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: None, sample: None };
-    let plan = context.plan(subquery)?;
-    let mut found: Option<WindowNode> = None;
-    plan.apply(|node| {
-        if let LogicalPlan::Extension(extension) = node
-            && let Some(window) = extension.node.as_any().downcast_ref::<WindowNode>()
-        {
-            found = Some(window.clone());
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    let window = found.ok_or_else(|| misused("there is no window in it"))?;
-    if let Windowing::Sessions(_) = window.windows {
-        return Err(Error::new("cannot read the late rows of sessions yet")
-            .why("whether a row is late depends on the sessions of its key that are open")
-            .fix("leave it out; how many rows are late is told while the query runs")
-            .into());
-    }
-    let plan = LogicalPlan::Extension(Extension { node: Arc::new(window.as_late()?) });
-    Ok(PlannedRelation::new(plan, alias))
 }
 
 type Call = (Function, Vec<FunctionArg>, Option<TableAlias>);

@@ -11,8 +11,9 @@ use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Expand, LocalAg
 use tidemill_exec::{Changes, Error, Result};
 
 use super::lower::{Lowering, nullable, reordered};
+use super::own::OwnWindows;
 use super::plan::{Distribution, StreamPlan};
-use super::window::{Grouping, OwnWindows};
+use super::window::Grouping;
 use crate::aggregates;
 
 impl Lowering<'_> {

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod lower;
+mod own;
 mod plan;
 mod rank;
 mod watermark;

@@ -6,8 +6,8 @@ use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMillisecondType};
 use tidemill_state::{EventTime, KeyTable};
 
-use super::aggregate::{local_times, partition};
 use super::assign::null_time;
+use super::partition::{local_times, partition};
 use super::slices::{Part, Pool, Slice, Slices};
 use super::timed::Timed;
 use crate::error::Result;

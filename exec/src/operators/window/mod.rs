@@ -10,6 +10,7 @@ mod combine;
 mod current;
 mod late;
 mod local;
+mod partition;
 #[cfg(test)]
 mod random;
 mod rank;
