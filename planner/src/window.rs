@@ -307,15 +307,25 @@ impl RelationPlanner for WindowPlanner {
             Ok((query, alias)) => return Ok(RelationPlanning::Planned(Box::new(late::rows(&query, alias, context)?))),
             Err(other) => *other,
         };
-        let (function, arguments, alias) = match call_of(relation) {
+        let (function, mut arguments, alias) = match call_of(relation) {
             Ok(call) => call,
             Err(other) => return Ok(RelationPlanning::Original(other)),
         };
+        let grouped = legacy::take_mark(&mut arguments);
         let arguments = Arguments::new(function, arguments)?;
         let windows = arguments.windows()?;
         let time = arguments.time()?;
         let data = arguments.data()?;
         let input = context.plan(data.relation)?;
+        // A rewritten query speaks of `window_start` and the like, and means the window's.
+        let taken = ["window_start", "window_end", "window_time"].into_iter();
+        if let Some(name) = taken.filter(|_| grouped).find(|name| input.schema().has_column_with_unqualified_name(name))
+        {
+            return Err(Error::new(format!("cannot group by {} over rows that have a column {name}", function.name()))
+                .why("the window has a column of that name")
+                .fix(format!("rename it in a subquery: FROM (SELECT ..., {name} AS another FROM t)"))
+                .into());
+        }
         let column = |name: &Ident, context: &mut dyn RelationPlannerContext| {
             let column =
                 context.sql_to_expr(datafusion::sql::sqlparser::ast::Expr::Identifier(name.clone()), input.schema())?;

@@ -118,6 +118,7 @@ impl Lowering<'_> {
             last: places.last,
             numbered: true,
             later_first,
+            retracting: !plan.props.changes.is_append(),
             schema: Arc::new(Schema::new(fields)),
         };
         let plan =

@@ -77,6 +77,11 @@ impl Lowering<'_> {
             Windowing::Aligned(windows) => {
                 StreamPlan::operator(WindowAssign { windows, time, schema }, plan, changes, distribution)
             }
+            Windowing::Sessions(_) if !changes.is_append() => {
+                return Err(Error::new("cannot put rows that may disappear into sessions yet")
+                    .why("a row taken back may have held its session together")
+                    .fix("aggregate the sessions, GROUP BY window_start, window_end and the keys of PARTITION BY"));
+            }
             Windowing::Sessions(session) => {
                 let keys = node.keys()?;
                 let distribution = keyed(&keys);

@@ -47,6 +47,11 @@ pub(super) fn rows(
             .why(why)
             .fix("write late('SELECT ... FROM TABLE(TUMBLE(...)) GROUP BY window_start, window_end'), with quotes inside doubled")
     };
+    if query.trim().parse::<u64>().is_ok() {
+        return Err(Error::new(format!("cannot read the late rows of job {} yet", query.trim()))
+            .fix("give its query: late('SELECT ... FROM TABLE(TUMBLE(...)) ...')")
+            .into());
+    }
     let statements = dialect::parse(query, &|_| None)?;
     let [ParsedStatement { statement: Statement::Query(query), .. }] = &statements[..] else {
         return Err(misused("it must be one SELECT").into());

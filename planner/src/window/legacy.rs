@@ -9,13 +9,25 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function as Call, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    Expr, Function as Call, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, GroupByExpr, Ident,
+    ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 use tidemill_exec::{Error, Result};
 
 use super::arguments::Function;
 use crate::dialect::marker;
+
+/// The argument that tells a rewritten window from one in FROM.
+const GROUPED: &str = "$grouped";
+
+/// Takes the mark of a rewritten window out of its arguments; whether it was there.
+pub fn take_mark(arguments: &mut Vec<FunctionArg>) -> bool {
+    let is_mark = |argument: &FunctionArg| matches!(argument, FunctionArg::Named { name, .. } if name.value == GROUPED);
+    let before = arguments.len();
+    arguments.retain(|argument| !is_mark(argument));
+    arguments.len() < before
+}
 
 /// Rewrites every SELECT in `query` that groups by a window function.
 ///
@@ -77,7 +89,14 @@ fn over_table_function(select: &mut Select) -> Result<()> {
     };
     let mut arguments = vec![data, marker::call("descriptor", vec![time])];
     arguments.extend(window.arguments.iter().skip(1).cloned());
-    let expr = marker::call(window.function.name(), arguments);
+    let unnamed = |expr: Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    let grouped = FunctionArg::Named {
+        name: Ident::new(GROUPED),
+        arg: FunctionArgExpr::Wildcard,
+        operator: FunctionArgOperator::RightArrow,
+    };
+    let arguments = arguments.into_iter().map(unnamed).chain([grouped]).collect();
+    let expr = marker::function(ObjectName::from(vec![Ident::new(window.function.name())]), arguments);
     select.from = vec![TableWithJoins { relation: TableFactor::TableFunction { expr, alias }, joins: Vec::new() }];
 
     let mut auxiliary = Auxiliary { window: &window };

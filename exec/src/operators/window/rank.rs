@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{self, SortOptions};
-use arrow::datatypes::{Schema, SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use hashbrown::HashMap;
 use tidemill_state::EventTime;
@@ -45,6 +45,8 @@ pub struct WindowRank {
     /// A last column says the place of the row, from 1.
     pub numbered: bool,
     pub later_first: bool,
+    /// Rows may disappear from the input: any row may be needed yet, so none is forgotten before its window closes.
+    pub retracting: bool,
     /// The input's fields, and if `numbered` a BIGINT.
     pub schema: SchemaRef,
 }
@@ -157,13 +159,15 @@ impl Operator for Ranking {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
-        let mut rows = vec![RecordBatch::new_empty(Arc::clone(&self.input))];
-        let mut buffers = std::mem::take(&mut self.open);
-        for buffer in buffers.values_mut() {
-            rows.push(self.net(buffer)?);
-        }
-        self.open = buffers;
-        let rows = compute::concat_batches(&self.input, &rows)?;
+        let mut batches = vec![Batch::append(RecordBatch::new_empty(Arc::clone(&self.input)))];
+        batches.extend(self.open.values().flat_map(|buffer| &buffer.batches).cloned());
+        let all = Batch::concat(&self.input, &batches)?;
+        let weights: Int64Array = (0..all.len()).map(|row| Some(all.weight(row))).collect();
+        let mut fields = self.input.fields().to_vec();
+        fields.push(Arc::new(Field::new("weight", DataType::Int64, false)));
+        let mut columns = all.into_rows().columns().to_vec();
+        columns.push(Arc::new(weights));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
         Ok(vec![TableSnapshot { table: "rows", rows }, time_table(self.watermark)?])
     }
 
@@ -172,7 +176,12 @@ impl Operator for Ranking {
         for table in tables {
             match table.table {
                 "time" => watermark = restored(&table),
-                _ => self.add(Batch::append(table.rows))?,
+                _ => {
+                    let (weights, columns) = table.rows.columns().split_last().expect("the weights are a column");
+                    let weights = weights.as_primitive::<Int64Type>().clone();
+                    let rows = RecordBatch::try_new(Arc::clone(&self.input), columns.to_vec())?;
+                    self.add(Batch::new(rows, self.spec.retracting.then_some(weights)))?;
+                }
             }
         }
         self.watermark = watermark;
@@ -222,8 +231,7 @@ impl Ranking {
             let mut buffer = self.open.remove(&window).unwrap_or_default();
             buffer.rows += rows.len();
             buffer.batches.push(rows);
-            let may_prune = buffer.batches.iter().all(|batch| batch.weights().is_none());
-            if may_prune && buffer.rows > PRUNE_ROWS.max(2 * buffer.pruned) {
+            if !self.spec.retracting && buffer.rows > PRUNE_ROWS.max(2 * buffer.pruned) {
                 self.prune(&mut buffer)?;
             }
             self.open.insert(window, buffer);
@@ -324,7 +332,6 @@ impl Ranking {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{DataType, Field};
     use expect_test::expect;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
@@ -345,6 +352,7 @@ mod tests {
             last,
             numbered: true,
             later_first: false,
+            retracting: true,
             schema: Arc::new(Schema::new(fields)),
         }
     }
@@ -432,7 +440,8 @@ mod tests {
         let mut random = StdRng::seed_from_u64(3);
         let values: Vec<(i64, i64)> =
             (0..30_000).map(|_| (random.random_range(0..5), random.random_range(0..20_000))).collect();
-        let mut operator = spec(&input, 1, 3).open(&ShardContext::SINGLE).expect("it opens");
+        let append_only = WindowRank { retracting: false, ..spec(&input, 1, 3) };
+        let mut operator = append_only.open(&ShardContext::SINGLE).expect("it opens");
         let mut out = Output::default();
         for part in values.chunks(1000) {
             let time = |time: i64| -> ArrayRef {
@@ -460,5 +469,38 @@ mod tests {
             }
         }
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_row_moves_up_when_one_before_it_is_taken_back_however_many_came() {
+        let fields = ["s", "e", "t"]
+            .map(|name| Field::new(name, DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None), true));
+        let mut fields = fields.to_vec();
+        fields.extend(["user", "v"].map(|name| Field::new(name, DataType::Int64, true)));
+        let input: SchemaRef = Arc::new(Schema::new(fields));
+        let rows = |values: std::ops::Range<i64>| {
+            let length = (values.end - values.start) as usize;
+            let time =
+                |time: i64| -> ArrayRef { Arc::new(arrow::array::TimestampMillisecondArray::from(vec![time; length])) };
+            let number = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+            let columns = vec![time(0), time(10), time(9), number(vec![0; length]), number(values.collect())];
+            RecordBatch::try_new(Arc::clone(&input), columns).expect("five columns")
+        };
+        let mut operator = spec(&input, 1, 1).open(&ShardContext::SINGLE).expect("it opens");
+        let mut out = Output::default();
+        for start in (0..20_000).step_by(1000) {
+            operator.on_batch(Input(0), Batch::append(rows(start..start + 1000)), &mut out).expect("rows are taken");
+        }
+        let saved = operator.snapshot().expect("the state can be saved");
+        operator = spec(&input, 1, 1).open(&ShardContext::SINGLE).expect("it opens");
+        operator.restore(saved).expect("the state can be restored");
+        let taken_back = Batch::new(rows(19_999..20_000), Some(Int64Array::from(vec![-1])));
+        operator.on_batch(Input(0), taken_back, &mut out).expect("the row is taken back");
+        operator.on_watermark(EventTime(9), &mut out).expect("time passes");
+        let first = out.drain().find_map(|message| match message {
+            crate::message::Message::Batch(batch) => Some(batch.rows().column(4).as_primitive::<Int64Type>().value(0)),
+            _ => None,
+        });
+        assert_eq!(first, Some(19_998));
     }
 }

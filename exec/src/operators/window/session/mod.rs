@@ -39,7 +39,7 @@ pub struct SessionAggregate {
     pub schema: SchemaRef,
 }
 
-/// `SELECT ... FROM TABLE(SESSION(...))`: each row with the session it is in, when that closes. Emits the columns of the input, then
+/// `SELECT ... FROM TABLE(SESSION(...))`: each row with the session it is in, when that closes. Its input only appends. Emits the columns of the input, then
 /// `window_start`, `window_end` and `window_time`.
 #[derive(Debug)]
 pub struct SessionAssign {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, SortField};
 
 use super::open::{Closed, Merged, OpenSessions};
 use super::running::Contents;
@@ -15,7 +14,7 @@ use crate::operator::{Output, TableSnapshot};
 use crate::operators::aggregate::PIECE_ROWS;
 use crate::operators::window::assign::window_columns;
 
-/// Batches as they came, and per slot which of their rows it has. A batch goes when no slot has any.
+/// Batches as they came, of rows that only appear, and per slot which of their rows it has. A batch goes when no slot has any.
 pub(super) struct Rows {
     blocks: Vec<Block>,
     free: Vec<u32>,
@@ -51,21 +50,6 @@ impl Rows {
             self.free.push(block);
         }
     }
-
-    /// Takes out of a slot one row that is equal to row `row` of `rows`.
-    fn take_back(&mut self, slot: u32, rows: &RecordBatch, row: usize) -> Result<()> {
-        let fields = rows.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
-        let converter = RowConverter::new(fields)?;
-        let wanted = converter.convert_columns(rows.slice(row, 1).columns())?;
-        let held = self.gather(&self.slots[slot as usize])?;
-        let held = converter.convert_columns(held.columns())?;
-        let found = (0..held.num_rows()).rev().find(|&n| held.row(n) == wanted.row(0));
-        if let Some(place) = found {
-            let (block, _) = self.slots[slot as usize].remove(place);
-            self.release(block, 1);
-        }
-        Ok(())
-    }
 }
 
 impl Contents for Rows {
@@ -84,22 +68,10 @@ impl Contents for Rows {
                 (self.blocks.len() - 1) as u32
             }
         };
-        let (mut held, mut taken_back) = (0, Vec::new());
         for (row, &slot) in (0u32..).zip(slots) {
-            match batch.weight(row as usize) {
-                weight @ 0.. => {
-                    self.slots[slot as usize].extend((0..weight).map(|_| (block, row)));
-                    held += weight as usize;
-                }
-                weight => taken_back.extend((weight..0).map(|_| (slot, row as usize))),
-            }
+            self.slots[slot as usize].push((block, row));
         }
-        // Held once more while the batch is looked through, so that it stays.
-        self.blocks[block as usize] = Block { rows: batch.rows().clone(), held: held + 1 };
-        for (slot, row) in taken_back {
-            self.take_back(slot, batch.rows(), row)?;
-        }
-        self.release(block, 1);
+        self.blocks[block as usize] = Block { rows: batch.rows().clone(), held: slots.len() };
         Ok(())
     }
 

@@ -260,9 +260,7 @@ fn rows_come_out_with_their_session_when_it_closes() {
             + ann 0:11 3
             | 1
             + ann 0:06 4      // joins both
-            + bob 0:02 2
             + bob 0:03 5
-            - bob 0:02 2
             ~ 0:08
                 => + bob  0:02  2  0:02  0:08  0:07.999
                 => + bob  0:03  5  0:02  0:08  0:07.999
