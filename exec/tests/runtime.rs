@@ -297,6 +297,31 @@ async fn a_bounded_source_beside_an_endless_one_does_not_hold_up_epochs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_edge_of_a_stage_gets_all_its_rows_also_when_another_has_enough() {
+    let (mut all, mut some) = (collect(), collect());
+    let values: Vec<Vec<i64>> = (0..20).map(|n| vec![n; 10]).collect();
+    let batches: Vec<&[i64]> = values.iter().map(Vec::as_slice).collect();
+    let limit = Limit { skip: 0, fetch: Some(5), schema: schema() };
+    let graph = JobGraph {
+        stages: vec![
+            source(Numbers::new(2, &batches, Endless::No), 2),
+            stage(vec![], &all, 2),
+            stage(vec![Arc::new(limit)], &some, 1),
+        ],
+        edges: vec![edge(0, 1, Exchange::Forward), edge(0, 2, Exchange::Spread)],
+    };
+    let mut job = launch(graph, EPOCH).await.expect("the job starts");
+    job.wait(|_| {}).await.expect("the job finishes");
+    let mut rows = [0, 0];
+    for (collected, rows) in [&mut all, &mut some].into_iter().zip(&mut rows) {
+        while let Ok(changes) = collected.changes.try_recv() {
+            *rows += changes.map_or(0, |changes| changes.rows.num_rows());
+        }
+    }
+    assert_eq!(rows, [400, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limit_ends_an_endless_job() {
     let mut collected = collect();
     let limit = Limit { skip: 0, fetch: Some(5), schema: schema() };

@@ -7,7 +7,7 @@ use crate::stream::{Distribution, PlanOp, StreamPlan};
 
 /// Lays plans out as one job. Each plan ends in a sink.
 pub fn compile(plans: Vec<StreamPlan>, parallelism: u16) -> Result<JobGraph> {
-    let mut compiler = Compiler { graph: JobGraph::default(), parallelism, tapped: None };
+    let mut compiler = Compiler { graph: JobGraph::default(), parallelism };
     for plan in plans {
         compiler.sink(plan)?;
     }
@@ -17,8 +17,6 @@ pub fn compile(plans: Vec<StreamPlan>, parallelism: u16) -> Result<JobGraph> {
 struct Compiler {
     graph: JobGraph,
     parallelism: u16,
-    /// The stage whose rows the side plan being laid out reads, and its shards.
-    tapped: Option<(StageId, u16)>,
 }
 
 impl Compiler {
@@ -80,30 +78,8 @@ impl Compiler {
                 }
                 Ok(open(parallelism))
             }
-            PlanOp::Tee(sides) => {
-                let input = plan.inputs.pop().expect("a tee of the plan has an input");
-                let stage = self.node(input)?;
-                let parallelism = stage.parallelism;
-                let from = self.close(stage, Tail::Exchange);
-                for side in sides {
-                    self.tapped = Some((from, parallelism));
-                    self.sink(side)?;
-                }
-                Ok(self.forward(from, parallelism))
-            }
-            PlanOp::Tap => {
-                let (from, parallelism) = self.tapped.take().expect("a tap is in a side plan of a tee");
-                Ok(self.forward(from, parallelism))
-            }
             PlanOp::Sink { .. } => unreachable!("sinks are the roots of plans"),
         }
-    }
-
-    /// A stage of as many shards that goes on where `from` ended.
-    fn forward(&mut self, from: StageId, parallelism: u16) -> Stage {
-        let to = StageId(self.graph.stages.len());
-        self.graph.edges.push(Edge { from, to, input: Input(0), exchange: Exchange::Forward });
-        open(parallelism)
     }
 
     /// Ends `stage` in an exchange and begins the next one behind it.

@@ -29,10 +29,6 @@ pub enum PlanOp {
     Operator(Arc<dyn OperatorSpec>),
     /// All rows of all inputs.
     Union,
-    /// The rows of its input; the side plans get them too, each at its [`Tap`](PlanOp::Tap), and end in sinks of their own.
-    Tee(Vec<StreamPlan>),
-    /// Where a side plan gets its rows.
-    Tap,
     Sink {
         table: String,
         sink: Arc<dyn Sink>,
@@ -205,8 +201,6 @@ impl StreamPlan {
                 operator.explain(&mut line);
                 write!(f, "{}({line})", operator.name())?;
             }
-            PlanOp::Tee(sides) => write!(f, "tee(side-outputs={})", sides.len())?,
-            PlanOp::Tap => f.write_str("tap()")?,
             PlanOp::Union => write!(f, "union(columns=[{}])", columns())?,
             PlanOp::Sink { table, .. } => write!(f, "sink(table={table})")?,
         }
@@ -229,9 +223,6 @@ impl StreamPlan {
             write!(f, " state=({bound})")?;
         }
         writeln!(f)?;
-        if let PlanOp::Tee(sides) = &self.op {
-            sides.iter().try_for_each(|side| side.write(f, depth + 1))?;
-        }
         self.inputs.iter().try_for_each(|input| input.write(f, depth + 1))
     }
 }
