@@ -12,7 +12,7 @@ use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, LogicalPlan, O
 use tidemill_exec::Result;
 use tidemill_exec::operators::{Order, WindowRank};
 
-use super::lower::Lowering;
+use super::lower::{Lowering, reordered};
 use super::plan::StreamPlan;
 use super::window::keyed;
 use crate::functions::window::window_time;
@@ -128,7 +128,7 @@ impl Lowering<'_> {
         }
         let kept: Vec<usize> = (0..width).chain([width + extra.len()]).collect();
         let schema = Arc::new(plan.props.schema.project(&kept)?);
-        super::lower::reordered(plan, &kept, schema).map(Some)
+        reordered(plan, &kept, schema).map(Some)
     }
 }
 

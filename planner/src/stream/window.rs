@@ -15,7 +15,7 @@ use tidemill_exec::operators::{
 use tidemill_exec::window::Windows;
 use tidemill_exec::{Changes, Error, Result};
 
-use super::lower::{Lowering, nullable};
+use super::lower::{Lowering, nullable, reordered};
 use super::own::OwnWindows;
 use super::plan::{Distribution, Props, StreamPlan, Times, WindowColumns};
 use crate::functions::window::{current_watermark_of, window_time};
@@ -64,8 +64,8 @@ impl Lowering<'_> {
             fields.extend(node.names().iter().map(|name| {
                 Arc::new(plan.props.schema.field(time).clone().with_name(name)) // The time stands for the window.
             }));
-            let columns = (0..width).chain([time; 3]);
-            return self.columns(plan, columns, Arc::new(Schema::new(fields)));
+            let columns: Vec<usize> = (0..width).chain([time; 3]).collect();
+            return reordered(plan, &columns, Arc::new(Schema::new(fields)));
         }
         let names = window_fields(zone.clone()).into_iter().zip(node.names());
         fields.extend(names.map(|(field, name)| Arc::new(field.as_ref().clone().with_name(name))));
@@ -95,11 +95,6 @@ impl Lowering<'_> {
             }
         }
         .with_times(times))
-    }
-
-    /// The columns of `plan` in this order, under the names of `schema`.
-    fn columns(&self, plan: StreamPlan, columns: impl Iterator<Item = usize>, schema: SchemaRef) -> Result<StreamPlan> {
-        super::lower::reordered(plan, &columns.collect::<Vec<_>>(), schema)
     }
 
     /// The windows that `keys` group by, if rows of `plan` come with them.
