@@ -71,13 +71,19 @@ impl KeyTable {
         groups.clear();
         groups.reserve(of_other.len());
         for &group in of_other {
-            groups.push(self.intern_key(other.entries[group as usize].key(&other.arena)));
+            let entry = other.entries[group as usize];
+            groups.push(self.intern_entry(entry, entry.key(&other.arena)));
         }
     }
 
     #[inline]
     fn intern_key(&mut self, key: Option<&[u8]>) -> u32 {
-        let mut wanted = Entry::of(key);
+        self.intern_entry(Entry::of(key), key)
+    }
+
+    /// `wanted` is the entry of `key`, wherever that lies.
+    #[inline]
+    fn intern_entry(&mut self, mut wanted: Entry, key: Option<&[u8]>) -> u32 {
         let long = key.filter(|key| key.len() > INLINE);
         let (entries, arena) = (&self.entries, &self.arena);
         let found = self.map.find(wanted.hash, |&group| {

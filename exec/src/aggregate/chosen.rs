@@ -6,13 +6,13 @@ use std::marker::PhantomData;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
-use super::Accumulator;
 use super::domain::Domain;
 use super::types::grow;
+use super::{Accumulator, same};
 use crate::error::Result;
 
 /// Whether a value that comes takes the place of the one that is kept.
-pub(super) trait Choice: Send {
+pub(super) trait Choice: Send + 'static {
     fn prefers<V: Ord + ?Sized>(new: &V, kept: &V) -> bool;
 }
 
@@ -62,6 +62,23 @@ impl<D: Domain, C: Choice> Chosen<D, C> {
     }
 }
 
+#[inline]
+fn offer<D: Domain, C: Choice>(slot: &mut Option<D::Kept>, heap: &mut usize, value: &D::Value) {
+    match slot {
+        Some(kept) if C::prefers(value, (*kept).borrow()) => {
+            *heap -= D::heap(kept);
+            D::replace(kept, value);
+            *heap += D::heap(kept);
+        }
+        Some(_) => {}
+        empty => {
+            let kept = D::keep(value);
+            *heap += D::heap(&kept);
+            *empty = Some(kept);
+        }
+    }
+}
+
 impl<D: Domain, C: Choice> Accumulator for Chosen<D, C> {
     fn resize(&mut self, groups: usize) {
         grow(&mut self.slots, groups);
@@ -69,19 +86,7 @@ impl<D: Domain, C: Choice> Accumulator for Chosen<D, C> {
 
     fn update(&mut self, groups: &[u32], arguments: &[ArrayRef], _weights: Option<&[i64]>) -> Result<()> {
         let (slots, heap) = (&mut self.slots, &mut self.heap);
-        self.domain.for_each(&arguments[0], |row, value| match &mut slots[groups[row] as usize] {
-            Some(kept) if C::prefers(value, (*kept).borrow()) => {
-                *heap -= D::heap(kept);
-                D::replace(kept, value);
-                *heap += D::heap(kept);
-            }
-            Some(_) => {}
-            empty => {
-                let kept = D::keep(value);
-                *heap += D::heap(&kept);
-                *empty = Some(kept);
-            }
-        })
+        self.domain.for_each(&arguments[0], |row, value| offer::<D, C>(&mut slots[groups[row] as usize], heap, value))
     }
 
     fn state_types(&self) -> Vec<DataType> {
@@ -94,6 +99,16 @@ impl<D: Domain, C: Choice> Accumulator for Chosen<D, C> {
 
     fn merge(&mut self, groups: &[u32], state: &[ArrayRef]) -> Result<()> {
         self.update(groups, state, None)
+    }
+
+    fn absorb(&mut self, groups: &[u32], other: &dyn Accumulator, of_other: &[u32]) -> Result<()> {
+        let other = same::<Self>(other);
+        for (&group, &of_other) in groups.iter().zip(of_other) {
+            if let Some(kept) = &other.slots[of_other as usize] {
+                offer::<D, C>(&mut self.slots[group as usize], &mut self.heap, kept.borrow());
+            }
+        }
+        Ok(())
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

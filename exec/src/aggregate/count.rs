@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::distinct::Distinct;
-use super::types::{gather, grow, plain, refuse, reset, scatter};
-use super::{Accumulator, AggregateCall, AggregateFunction, Resolved};
+use super::types::{combine, gather, grow, plain, refuse, reset, scatter};
+use super::{Accumulator, AggregateCall, AggregateFunction, Resolved, same};
 use crate::error::Result;
 
 /// `COUNT(*)` counts rows, `COUNT(a, b)` rows in which none of them is null.
@@ -89,12 +88,18 @@ impl Accumulator for Counting {
         Ok(())
     }
 
+    fn absorb(&mut self, groups: &[u32], other: &dyn Accumulator, of_other: &[u32]) -> Result<()> {
+        combine(&mut self.counts, groups, &same::<Counting>(other).counts, of_other, |count, more| *count += more);
+        Ok(())
+    }
+
     fn is_invertible(&self) -> bool {
         true
     }
 
-    fn negated(&self, state: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
-        Ok(vec![numeric::neg_wrapping(&state[0])?])
+    fn take_out(&mut self, groups: &[u32], other: &dyn Accumulator, of_other: &[u32]) -> Result<()> {
+        combine(&mut self.counts, groups, &same::<Counting>(other).counts, of_other, |count, less| *count -= less);
+        Ok(())
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

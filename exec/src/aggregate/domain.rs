@@ -16,7 +16,7 @@ use arrow::row::{RowConverter, SortField};
 use crate::error::Result;
 
 /// A set of values that one column can hold.
-pub(super) trait Domain: Send {
+pub(super) trait Domain: Send + 'static {
     /// A value in an array.
     type Value: Ord + ?Sized;
     /// A value that is kept.

@@ -15,7 +15,7 @@ use super::types::grow;
 use crate::error::Result;
 
 /// Makes results from rows in order.
-pub(super) trait Finish: Send {
+pub(super) trait Finish: Send + 'static {
     /// Which rows of a group it needs.
     fn wants(&self) -> Wanted {
         Wanted::All

@@ -27,6 +27,7 @@ mod totals;
 mod types;
 mod variance;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
@@ -38,6 +39,7 @@ use crate::error::Result;
 pub use collect::multiset_type;
 pub use foreign::Foreign;
 pub use sorted::Sorted;
+pub(crate) use types::combine;
 
 /// Every aggregate that is ours, in the order the documentation shows them. Anything else is DataFusion's, as [`Foreign`].
 static AGGREGATES: LazyLock<Vec<Arc<dyn AggregateFunction>>> = LazyLock::new(|| {
@@ -152,11 +154,16 @@ impl AggregateCall {
     }
 }
 
+/// Another accumulator of the same call, which is thus of the same type.
+fn same<A: Accumulator>(other: &dyn Accumulator) -> &A {
+    (other as &dyn Any).downcast_ref().expect("accumulators of one call are of one type")
+}
+
 /// Running state of one aggregate for many groups, addressed by dense group numbers.
 ///
 /// The law: the result depends only on the multiset of rows that are in (for order-sensitive aggregates: on the list of them),
 /// however they were split into calls, and `merge`-ing another accumulator's `state` is the same as feeding its rows.
-pub trait Accumulator: Send {
+pub trait Accumulator: Any + Send {
     /// Makes slots for groups `0..groups`; new ones are empty. Never shrinks.
     fn resize(&mut self, groups: usize);
 
@@ -179,14 +186,19 @@ pub trait Accumulator: Send {
     /// Empties these slots, so that their numbers can be reused.
     fn clear(&mut self, groups: &[u32]);
 
-    /// Whether [`negated`](Self::negated) states undo what was merged, exactly.
+    /// Adds what `other`, an accumulator of the same call, holds: its group `of_other[i]` goes into `groups[i]`.
+    fn absorb(&mut self, groups: &[u32], other: &dyn Accumulator, of_other: &[u32]) -> Result<()> {
+        self.merge(groups, &other.state(of_other)?)
+    }
+
+    /// Whether [`take_out`](Self::take_out) undoes what was absorbed, exactly.
     fn is_invertible(&self) -> bool {
         false
     }
 
-    /// The states whose merging takes `state` out again. Only called if [`is_invertible`](Self::is_invertible).
-    fn negated(&self, state: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
-        Ok(state)
+    /// Takes out again what was [absorbed](Self::absorb). Only called if [`is_invertible`](Self::is_invertible).
+    fn take_out(&mut self, _groups: &[u32], _other: &dyn Accumulator, _of_other: &[u32]) -> Result<()> {
+        unreachable!("an accumulator that is invertible says how")
     }
 
     /// Bytes held, cheap to ask.

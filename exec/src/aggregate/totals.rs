@@ -4,13 +4,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array};
-use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
     DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, i256,
 };
 
-use super::Accumulator;
-use super::types::{gather, grow, primitive, reset, scatter, scatter_weighted};
+use super::types::{combine, gather, grow, primitive, reset, scatter, scatter_weighted};
+use super::{Accumulator, same};
 use crate::error::Result;
 
 /// A type in which values of type `V` are added up.
@@ -131,13 +130,25 @@ impl<V: ArrowPrimitiveType, T: Adds<V>> Accumulator for Totals<V, T> {
         Ok(())
     }
 
+    fn absorb(&mut self, groups: &[u32], other: &dyn Accumulator, of_other: &[u32]) -> Result<()> {
+        combine(&mut self.slots, groups, &same::<Self>(other).slots, of_other, |slot, more| {
+            slot.total = slot.total.add_wrapping(more.total);
+            slot.count += more.count;
+        });
+        Ok(())
+    }
+
     /// Sums of floats are not: they would keep the rounding of what has left.
     fn is_invertible(&self) -> bool {
         !self.total_type.is_floating()
     }
 
-    fn negated(&self, state: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
-        state.iter().map(|column| Ok(numeric::neg_wrapping(column)?)).collect()
+    fn take_out(&mut self, groups: &[u32], other: &dyn Accumulator, of_other: &[u32]) -> Result<()> {
+        combine(&mut self.slots, groups, &same::<Self>(other).slots, of_other, |slot, less| {
+            slot.total = slot.total.sub_wrapping(less.total);
+            slot.count -= less.count;
+        });
+        Ok(())
     }
 
     fn evaluate(&self, groups: &[u32]) -> Result<ArrayRef> {

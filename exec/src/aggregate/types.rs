@@ -89,6 +89,20 @@ pub(super) fn scatter_weighted<S, V: Copy>(
     }
 }
 
+/// Slot `of_other[i]` of `other` into slot `groups[i]`.
+#[inline]
+pub(crate) fn combine<S: Copy>(
+    slots: &mut [S],
+    groups: &[u32],
+    other: &[S],
+    of_other: &[u32],
+    mut with: impl FnMut(&mut S, S),
+) {
+    for (&group, &of_other) in groups.iter().zip(of_other) {
+        with(&mut slots[group as usize], other[of_other as usize]);
+    }
+}
+
 /// The slots of these groups, in that order.
 pub(super) fn gather<S: Copy>(slots: &[S], groups: &[u32]) -> Vec<S> {
     groups.iter().map(|&group| slots[group as usize]).collect()

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use tidemill_state::KeyTable;
 
 use super::AggregateColumn;
-use crate::aggregate::Accumulator;
+use crate::aggregate::{self, Accumulator};
 use crate::error::Result;
 
 /// Keys, row counts and accumulators, addressed by group.
@@ -99,25 +99,27 @@ impl Groups {
     pub(in crate::operators) fn absorb(&mut self, other: &Groups) -> Result<()> {
         let of_other: Vec<u32> = other.keys.live().collect();
         let groups = self.intern_from(other, &of_other);
-        self.merge(&groups, &other.partials_of(&of_other)?)
+        aggregate::combine(&mut self.rows, &groups, &other.rows, &of_other, |rows, more| *rows += more);
+        for ((_, accumulator), (_, other)) in self.accumulators.iter_mut().zip(&other.accumulators) {
+            accumulator.absorb(&groups, &**other, &of_other)?;
+        }
+        Ok(())
     }
 
     /// Takes out again all that `other` holds and that was [absorbed](Self::absorb). Only if [`is_invertible`](Self::is_invertible).
     pub(in crate::operators) fn take_out(&mut self, other: &Groups) -> Result<()> {
         let of_other: Vec<u32> = other.keys.live().collect();
         let mut gone = self.intern_from(other, &of_other);
-        let counts = of_other.iter().map(|&group| -other.rows[group as usize]).collect::<Int64Array>();
-        let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
-        for (_, accumulator) in &other.accumulators {
-            partials.extend(accumulator.negated(accumulator.state(&of_other)?)?);
+        aggregate::combine(&mut self.rows, &gone, &other.rows, &of_other, |rows, less| *rows -= less);
+        for ((_, accumulator), (_, other)) in self.accumulators.iter_mut().zip(&other.accumulators) {
+            accumulator.take_out(&gone, &**other, &of_other)?;
         }
-        self.merge(&gone, &partials)?;
         gone.retain(|&group| self.rows[group as usize] == 0);
         self.remove(&gone);
         Ok(())
     }
 
-    /// Whether merging a negated state undoes merging it, for all aggregates.
+    /// Whether all aggregates can be [taken out](Self::take_out).
     pub(in crate::operators) fn is_invertible(&self) -> bool {
         self.accumulators.iter().all(|(_, accumulator)| accumulator.is_invertible())
     }

@@ -1,7 +1,6 @@
 //! Rows by the slices that their times are in.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use arrow::array::{TimestampMillisecondArray, UInt32Array};
 
@@ -17,36 +16,94 @@ pub(super) fn local_times<'a>(times: &'a TimestampMillisecondArray, clock: &Loca
 
 /// Rows by the slices of their times, in the order of the slices' ends; `None` for all rows.
 pub(super) fn partition(times: &[i64], windows: &Windows) -> Vec<(Window, Option<UInt32Array>)> {
-    let (Some(&least), Some(&greatest)) = (times.iter().min(), times.iter().max()) else { return Vec::new() };
-    let (first, last) = (windows.slice_of(least), windows.slice_of(greatest));
-    if first == last {
+    if times.is_empty() {
+        return Vec::new();
+    }
+    let (first, last) = reach(times.iter().copied(), windows);
+    if first.start == last.start {
         return vec![(first, None)];
     }
-    let (base, length) = (first.start, windows.slice_length());
-    let slices = (last.start.saturating_sub(base)) / length + 1;
-    let rows = |(slice, rows): (Window, Vec<u32>)| (slice, Some(UInt32Array::from(rows)));
-    let (Ok(length), true) =
-        (u32::try_from(length), slices <= NEAR && greatest.saturating_sub(base) < i64::from(u32::MAX))
-    else {
-        let mut parts: BTreeMap<Window, Vec<u32>> = BTreeMap::new();
-        for (row, &time) in (0u32..).zip(times) {
-            parts.entry(windows.slice_of(time)).or_default().push(row);
-        }
-        return parts.into_iter().map(rows).collect();
-    };
-    // Slices next to each other have numbers: rows out of order, which go back and forth between two, cost no more than others.
-    let numbers: Vec<u32> = times.iter().map(|&time| (time - base) as u32 / length).collect();
-    let mut counts = vec![0; slices as usize];
-    numbers.iter().for_each(|&number| counts[number as usize] += 1);
-    let mut parts: Vec<Vec<u32>> = counts.iter().map(|&count| Vec::with_capacity(count)).collect();
-    (0u32..).zip(&numbers).for_each(|(row, &number)| parts[number as usize].push(row));
-    let slice = |number: i64| {
-        let start = base + number * i64::from(length);
-        Window { start, end: start + i64::from(length) }
-    };
-    let parts = (0i64..).zip(parts).filter(|(_, rows)| !rows.is_empty());
-    parts.map(|(number, part)| rows((slice(number), part))).collect()
+    let mut parts = Vec::new();
+    halve(times, (0..times.len() as u32).collect(), (first, last), windows, &mut parts);
+    parts.into_iter().map(|(slice, rows)| (slice, Some(rows.into()))).collect()
 }
 
-/// How many slices a batch may span to have them numbered.
-const NEAR: i64 = 4096;
+/// Halves rows that are in slices `first` to `last`, by their times, until each part is in one slice. Most batches reach over two or three
+/// slices, between which rows out of order go back and forth: halving has no branch for a processor to guess.
+fn halve(
+    times: &[i64],
+    rows: Vec<u32>,
+    (first, last): (Window, Window),
+    windows: &Windows,
+    parts: &mut Vec<(Window, Vec<u32>)>,
+) {
+    let middle = windows.slice_of(i64::midpoint(first.start, last.start - 1));
+    let half = middle.end.min(last.start);
+    let (mut left, mut right) = (vec![0; rows.len()], vec![0; rows.len()]);
+    let (mut lefts, mut rights) = (0, 0);
+    for &row in &rows {
+        let is_left = times[row as usize] < half;
+        left[lefts] = row;
+        right[rights] = row;
+        lefts += usize::from(is_left);
+        rights += usize::from(!is_left);
+    }
+    left.truncate(lefts);
+    right.truncate(rights);
+    for (rows, first, last) in [(left, first, middle), (right, windows.slice_of(half), last)] {
+        if first.start == last.start && !rows.is_empty() {
+            parts.push((first, rows));
+        } else if !rows.is_empty() {
+            match reach(rows.iter().map(|&row| times[row as usize]), windows) {
+                (first, last) if first.start == last.start => parts.push((first, rows)),
+                slices => halve(times, rows, slices, windows, parts),
+            }
+        }
+    }
+}
+
+/// The first and the last slice of some times.
+fn reach(times: impl Iterator<Item = i64>, windows: &Windows) -> (Window, Window) {
+    let (least, greatest) =
+        times.fold((i64::MAX, i64::MIN), |(least, greatest), time| (least.min(time), greatest.max(time)));
+    (windows.slice_of(least), windows.slice_of(greatest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_the_part_of_its_slice_whatever_its_time() {
+        let year = 365 * 86_400_000;
+        let near = (-25..25).map(|n| n * 7 % 23);
+        let far = [-9 * year, 9 * year, 0, 1, -1, 40 * year, -40 * year, 9 * year + 1];
+        for times in [near.collect::<Vec<i64>>(), far.to_vec(), vec![5, 5, 5], vec![]] {
+            for size in [1, 2, 10, 1000, year] {
+                let windows = Windows::tumble(size);
+                let parts = partition(&times, &windows);
+                assert!(parts.is_sorted_by(|(one, _), (next, _)| one.end < next.end), "{times:?} by {size}");
+                let all: Vec<u32> = (0..times.len() as u32).collect();
+                let mut seen = Vec::new();
+                for (slice, rows) in parts {
+                    let rows = rows.map_or(all.clone(), |rows| rows.values().to_vec());
+                    assert!(rows.is_sorted(), "rows keep their order");
+                    rows.iter().for_each(|&row| assert_eq!(windows.slice_of(times[row as usize]), slice));
+                    seen.extend(rows);
+                }
+                seen.sort_unstable();
+                assert_eq!(seen, all, "{times:?} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_at_the_limits_come_to_an_end() {
+        let times = [i64::MIN, i64::MIN + 3, i64::MIN + 9, i64::MAX, i64::MAX - 3, 0];
+        let rows: usize = partition(&times, &Windows::tumble(7))
+            .iter()
+            .map(|(_, rows)| rows.as_ref().map_or(6, UInt32Array::len))
+            .sum();
+        assert_eq!(rows, times.len());
+    }
+}
