@@ -114,6 +114,20 @@ const FORMATS: &[Prose] = &[
         example: "",
     },
     Prose {
+        name: "debezium-json",
+        goes: "read and written",
+        about: "Changes as Debezium writes them: `{\"before\": {..}, \"after\": {..}, \"op\": \"u\"}`, where `op` is c (or r, for what was there \
+                before), u or d. A row that changes is taken back as `before` and comes again as `after`. Written, each change is a \
+                c or a d, as in Flink. Only streams can read them.",
+        example: "",
+    },
+    Prose {
+        name: "ogg-json",
+        goes: "read and written",
+        about: "The same as Oracle GoldenGate writes it: the kind of change is in `op_type`, and is I, U or D.",
+        example: "",
+    },
+    Prose {
         name: "raw",
         goes: "read and written",
         about: "The record is the value of the table's one column: a line of text, bytes, or a number.",

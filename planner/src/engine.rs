@@ -15,9 +15,9 @@ use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
-use tidemill_exec::Result;
 use tidemill_exec::batch::{Notes, OperatorExec, SourceExec};
 use tidemill_exec::operators::{SessionAssign, TimeKind, Unnest, WindowAssign};
+use tidemill_exec::{Error, Result};
 
 use crate::scan::Scan;
 use crate::settings::Settings;
@@ -145,6 +145,12 @@ impl ExtensionPlanner for Extensions {
             scan.projection.clone().unwrap_or_else(|| (0..table.definition.schema.fields().len()).collect());
         let schema = Arc::new(table.definition.schema.project(&projection)?);
         let source = table.open(&projection)?;
+        if source.retracts() {
+            let error = Error::new(format!("cannot read table {} in batch mode", scan.table_name))
+                .why("its records take rows back, which a batch query does not know")
+                .fix("SET 'execution.runtime-mode' = 'streaming', whose last results are the same");
+            return Err(error.into());
+        }
         let partitions = session.config().target_partitions();
         let name = scan.table_name.to_string();
         Ok(Some(Arc::new(SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?)))

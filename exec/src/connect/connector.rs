@@ -75,17 +75,8 @@ pub const WATERMARK_OPTIONS: &[OptionSpec] = &[
 
 /// Names of Flink's connectors and formats that a script may well use, so that it hears more than "unknown".
 const CONNECTORS_TO_COME: &[&str] = &["kafka", "upsert-kafka", "jdbc"];
-const FORMATS_TO_COME: &[&str] = &[
-    "debezium-json",
-    "canal-json",
-    "maxwell-json",
-    "ogg-json",
-    "avro",
-    "debezium-avro-confluent",
-    "avro-confluent",
-    "orc",
-    "protobuf",
-];
+const FORMATS_TO_COME: &[&str] =
+    &["canal-json", "maxwell-json", "avro", "debezium-avro-confluent", "avro-confluent", "orc", "protobuf"];
 
 /// The connectors and formats a session knows: the built-in ones and those a Rust user adds.
 #[derive(Clone)]

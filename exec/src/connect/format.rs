@@ -27,6 +27,11 @@ pub trait Format: Send + Sync {
     /// An encoder for all physical columns of `table`.
     fn encoder(&self, table: &TableDefinition) -> Result<Box<dyn Encoder>>;
 
+    /// Whether decoded rows may disappear too: batches have weights.
+    fn decodes_updates(&self) -> bool {
+        false
+    }
+
     /// Whether encoded rows can carry `-U` and `-D`.
     fn encodes_updates(&self) -> bool {
         false

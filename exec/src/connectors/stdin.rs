@@ -84,6 +84,10 @@ impl Source for StdinSource {
         self.bounded
     }
 
+    fn retracts(&self) -> bool {
+        self.format.decodes_updates()
+    }
+
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok(vec![SplitId::new("stdin")])
     }

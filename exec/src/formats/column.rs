@@ -154,6 +154,17 @@ impl Column {
         self.len
     }
 
+    pub fn is_valid(&self, row: usize) -> bool {
+        self.validity.as_ref().is_none_or(|validity| validity.get_bit(row))
+    }
+
+    /// The value of a row that is not NULL, in a `STRING` column.
+    pub fn text(&self, row: usize) -> Option<&str> {
+        let Kind::Text(texts) = &self.kind else { return None };
+        let bytes = &texts.bytes[texts.offsets[row] as usize..texts.offsets[row + 1] as usize];
+        self.is_valid(row).then(|| str::from_utf8(bytes).ok()).flatten()
+    }
+
     /// Appends NULL, or what stands for it under a row that is NULL as a whole.
     pub fn push_null(&mut self) {
         match &mut self.kind {

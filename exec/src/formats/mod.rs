@@ -23,7 +23,14 @@ mod law;
 
 /// Every built-in format, in the order the documentation shows them.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    vec![Arc::new(json::Json), Arc::new(csv::Csv), Arc::new(raw::Raw), Arc::new(parquet::Parquet)]
+    vec![
+        Arc::new(json::Json),
+        Arc::new(json::DEBEZIUM),
+        Arc::new(json::OGG),
+        Arc::new(csv::Csv),
+        Arc::new(raw::Raw),
+        Arc::new(parquet::Parquet),
+    ]
 }
 
 /// Where the columns of a record are in `rows`: batches hold all columns of the table, or only the physical ones.

@@ -21,6 +21,7 @@ pub struct Rows {
     pub columns: Vec<Column>,
     count: usize,
     bytes: usize,
+    rows_max: usize,
 }
 
 impl Rows {
@@ -34,7 +35,12 @@ impl Rows {
         ));
         let columns =
             schema.fields().iter().map(|field| Column::new(field, reading, &table.name)).collect::<Result<_>>()?;
-        Ok(Rows { schema, columns, count: 0, bytes: 0 })
+        Ok(Rows { schema, columns, count: 0, bytes: 0, rows_max: ROWS_MAX })
+    }
+
+    /// Full at fewer rows.
+    pub fn at_most(self, rows_max: usize) -> Rows {
+        Rows { rows_max, ..self }
     }
 
     #[inline]
@@ -44,7 +50,7 @@ impl Rows {
 
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.count >= ROWS_MAX || self.bytes >= BYTES_MAX
+        self.count >= self.rows_max || self.bytes >= BYTES_MAX
     }
 
     /// Every column has one value more, made from so many bytes.

@@ -101,7 +101,15 @@ impl Lowering<'_> {
         let event = scan.watermark.iter().filter_map(|watermark| schema.index_of(&watermark.column).ok());
         let props = Props {
             schema: Arc::clone(&schema),
-            changes: if source.retracts() { Changes::Retract { key: None } } else { Changes::Append },
+            changes: match source.retracts() {
+                false => Changes::Append,
+                true => Changes::Retract {
+                    key: match &scan.definition.key[..] {
+                        [] => None,
+                        key => key.iter().map(|column| read.iter().position(|read| read == column)).collect(),
+                    },
+                },
+            },
             distribution: Distribution::Any,
             times: Times { event: event.collect(), ..Times::default() },
             bounded: scan.bounded,

@@ -71,6 +71,10 @@ impl Source for FilesystemSource {
         self.0.interval.is_none() && !self.0.follows
     }
 
+    fn retracts(&self) -> bool {
+        self.0.format.decodes_updates()
+    }
+
     fn only_discovers(&self, split: &SplitId) -> bool {
         split.0.as_ref() == NEW_FILES
     }

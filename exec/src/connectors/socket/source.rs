@@ -38,6 +38,10 @@ impl Source for SocketSource {
         false
     }
 
+    fn retracts(&self) -> bool {
+        self.format.decodes_updates()
+    }
+
     /// One split, not connected to yet: a server such as `nc -l` serves a single connection.
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok(vec![SplitId::new(self.endpoint.to_string())])

@@ -3,12 +3,12 @@
 //! A record ends where its braces close, so it may span lines, share a line, or be an element of one large array. What cannot be
 //! read is left behind up to the end of the line it began on.
 
-use super::super::column::Reading;
+use super::super::column::{Column, Reading};
 use super::super::rows::Rows;
 use super::super::wrong::BadRecords;
+use super::DecodeSettings;
 use super::read::{Keys, RecordReader};
-use super::token::{Scanner, Trouble};
-use super::{DecodeSettings, IGNORE_PARSE_ERRORS};
+use super::token::{BadValue, Scanner, Trouble};
 use crate::connect::{Decoder, Skipped, TableDefinition};
 use crate::error::Result;
 use crate::message::Batch;
@@ -19,18 +19,35 @@ pub struct JsonDecoder {
     keys: Keys,
     bad: BadRecords,
     scratch: Vec<u8>,
+    check: Check,
 }
+
+/// Whether the row with this number can stay, or why not.
+pub type Check = fn(&[Column], usize) -> Result<(), BadValue>;
 
 impl JsonDecoder {
     pub fn new(table: &TableDefinition, projection: &[usize], settings: DecodeSettings) -> Result<JsonDecoder> {
         let rows = Rows::new(table, projection, Reading { standard: settings.standard, zone: settings.zone })?;
         Ok(JsonDecoder {
             keys: Keys::of(&rows.columns),
-            bad: BadRecords::new(&table.name, "json", settings.ignore_parse_errors, Some(IGNORE_PARSE_ERRORS)),
+            bad: BadRecords::new(
+                &table.name,
+                settings.names.format,
+                settings.ignore_parse_errors,
+                Some(settings.names.ignore_parse_errors),
+            ),
             settings,
             rows,
             scratch: Vec::new(),
+            check: |_, _| Ok(()),
         })
+    }
+
+    /// A record that does not pass is bad. Gives batches of at most `rows_max`.
+    pub fn checked(mut self, check: Check, rows_max: usize) -> JsonDecoder {
+        self.check = check;
+        self.rows = self.rows.at_most(rows_max);
+        self
     }
 
     /// Reads the record that begins at `start`; gives its end.
@@ -39,7 +56,9 @@ impl JsonDecoder {
         let mut reader =
             RecordReader { scan: Scanner { bytes, at: start }, settings: &self.settings, scratch: &mut self.scratch };
         reader.object(&mut self.rows.columns, &mut self.keys, row)?;
-        Ok(reader.scan.at)
+        let end = reader.scan.at;
+        (self.check)(&self.rows.columns, row).map_err(|bad| Trouble::Value(Box::new(bad)))?;
+        Ok(end)
     }
 
     /// Where the next record begins: after white space, line ends, and what separates the elements of an array.

@@ -6,7 +6,8 @@ use arrow::datatypes::Schema;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{IGNORE_NULL_FIELDS, OPTIONS, PLAIN_DECIMALS, timestamp_standard};
+use super::Names;
+use super::envelope::Envelope;
 use crate::changelog::ChangeBatch;
 use crate::connect::{Encoder, TableDefinition};
 use crate::error::Result;
@@ -20,6 +21,7 @@ use crate::text::{
 pub struct JsonEncoder {
     physical: Vec<usize>,
     style: Style,
+    envelope: Option<&'static Envelope>,
     text: String,
 }
 
@@ -31,13 +33,14 @@ struct Style {
 }
 
 impl JsonEncoder {
-    pub fn new(table: &TableDefinition) -> JsonEncoder {
+    /// With an envelope, rows may also disappear.
+    pub fn new(table: &TableDefinition, names: &Names, envelope: Option<&'static Envelope>) -> JsonEncoder {
         let style = Style {
-            separator: if timestamp_standard(table) == TimestampStandard::Iso8601 { 'T' } else { ' ' },
-            plain_decimals: table.options.boolean(OPTIONS, PLAIN_DECIMALS),
-            ignore_nulls: table.options.boolean(OPTIONS, IGNORE_NULL_FIELDS),
+            separator: if names.standard_of(table) == TimestampStandard::Iso8601 { 'T' } else { ' ' },
+            plain_decimals: table.options.boolean(names.options, names.plain_decimals),
+            ignore_nulls: table.options.boolean(names.options, names.ignore_null_fields),
         };
-        JsonEncoder { physical: table.physical(), style, text: String::new() }
+        JsonEncoder { physical: table.physical(), style, envelope, text: String::new() }
     }
 }
 
@@ -49,7 +52,14 @@ impl Encoder for JsonEncoder {
             .collect();
         self.text.clear();
         for row in 0..changes.rows.num_rows() {
+            let [before, after] = match self.envelope {
+                None => [""; 2],
+                Some(envelope) if changes.kind(row).is_positive() => envelope.appears,
+                Some(envelope) => envelope.disappears,
+            };
+            self.text.push_str(before);
             self.style.push_object(columns.iter().map(|(name, cells)| (name, cells)), row, &mut self.text);
+            self.text.push_str(after);
             self.text.push('\n');
         }
         out.extend_from_slice(self.text.as_bytes());
