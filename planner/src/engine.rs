@@ -144,13 +144,13 @@ impl ExtensionPlanner for Extensions {
         let projection =
             scan.projection.clone().unwrap_or_else(|| (0..table.definition.schema.fields().len()).collect());
         let schema = Arc::new(table.definition.schema.project(&projection)?);
-        let source = table.open(&projection)?;
-        if source.retracts() {
+        if table.retracts {
             let error = Error::new(format!("cannot read table {} in batch mode", scan.table_name))
                 .why("its records take rows back, which a batch query does not know")
                 .fix("SET 'execution.runtime-mode' = 'streaming', whose last results are the same");
             return Err(error.into());
         }
+        let source = table.open(&projection)?;
         let partitions = session.config().target_partitions();
         let name = scan.table_name.to_string();
         Ok(Some(Arc::new(SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?)))
@@ -171,25 +171,34 @@ fn windowed(node: &WindowNode, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
     })
 }
 
-/// Whether every table of the plan ends by itself, so that it can run in batch.
+/// Whether every table of the plan ends by itself. Without that it cannot run in batch.
 pub fn is_bounded(plan: &LogicalPlan) -> bool {
+    every_table(plan, |scan| scan.bounded)
+}
+
+/// Whether it may run in batch where nobody says how: what takes rows back, or asks for late ones, is a stream although it ends.
+pub fn suits_batch(plan: &LogicalPlan) -> bool {
+    every_table(plan, |scan| scan.bounded && !scan.retracts)
+}
+
+/// Whether all tables of the plan are such. No row is late in batch, so late rows never are.
+fn every_table(plan: &LogicalPlan, is_such: impl Fn(&Scan) -> bool) -> bool {
     use datafusion::common::tree_node::TreeNodeRecursion;
-    let mut bounded = true;
+    let mut all = true;
     let _ = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Ok(scan) = Scan::of(&scan.source)
         {
-            bounded &= scan.bounded;
+            all &= is_such(scan);
         }
-        // No row is late in batch: what asks for late rows is a stream, although it ends.
         if let LogicalPlan::Extension(extension) = node
             && let Some(window) = extension.node.as_any().downcast_ref::<WindowNode>()
         {
-            bounded &= window.purpose != Purpose::Late;
+            all &= window.purpose != Purpose::Late;
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    bounded
+    all
 }
 
 /// The batch plan of an optimized logical plan. Lists the splits of its tables.

@@ -16,6 +16,8 @@ pub struct Scan {
     pub registry: Registry,
     pub watermark: Option<ScanWatermark>,
     pub bounded: bool,
+    /// Its rows may be taken back.
+    pub retracts: bool,
 }
 
 /// How event time is read off scanned rows.
@@ -35,8 +37,9 @@ impl Scan {
     /// # Errors
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
-        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded: true };
-        scan.bounded = scan.open(&scan.all())?.bounded();
+        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded: true, retracts: false };
+        let source = scan.open(&scan.all())?;
+        (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
         Ok(scan)
     }
 

@@ -33,7 +33,7 @@ impl Session {
             RuntimeMode::Batch => false,
             RuntimeMode::Streaming => true,
             RuntimeMode::Automatic => {
-                !self.analyzed(false, |analyzer| Ok(engine::is_bounded(&analyzer.query(query)?)))?
+                !self.analyzed(false, |analyzer| Ok(engine::suits_batch(&analyzer.query(query)?)))?
             }
         };
         let state = engine::state(&self.settings, streaming, Arc::new(|_| {}))?;

@@ -183,11 +183,10 @@ impl Session {
             let state = engine::state(&self.settings, false, Arc::clone(&notes))?;
             let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
             let plan = analyzer.query(query)?;
-            let bounded = engine::is_bounded(&plan);
             if mode == RuntimeMode::Batch {
-                require_bounded(bounded)?;
+                require_bounded(engine::is_bounded(&plan))?;
             }
-            if bounded {
+            if mode == RuntimeMode::Batch || engine::suits_batch(&plan) {
                 let plan = analyzer.optimize_for_batch(&plan)?;
                 let rows = engine::execute(&state, &plan).await?;
                 return Ok(query::of_batch(rows, heard));

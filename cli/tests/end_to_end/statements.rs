@@ -63,6 +63,23 @@ fn bounded_tables_are_sorted_joined_and_windowed() {
 }
 
 #[test]
+fn a_table_of_changes_is_a_stream_unless_batch_is_asked_for() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../sql-tests/data/people_changes.json");
+    let sql = |mode: &str| {
+        format!(
+            "{mode} CREATE TABLE people (id INT, age INT) WITH ('connector' = 'filesystem', 'path' = '{data}',
+             'format' = 'debezium-json'); SELECT COUNT(*) AS n, MAX(age) AS oldest FROM people"
+        )
+    };
+    assert_eq!(run(&sql("")).succeeded(), "n,oldest\n2,42\n");
+    run(&sql("SET 'execution.runtime-mode' = 'batch';")).failed_saying(&[
+        "error: cannot read table",
+        "in batch mode",
+        "fix: SET 'execution.runtime-mode' = 'streaming'",
+    ]);
+}
+
+#[test]
 fn hints_change_a_table_for_one_query() {
     let hinted = "SELECT n FROM s /*+ OPTIONS('number-of-rows' = '2') */";
     assert_eq!(run(&format!("{SEQUENCE} {hinted}")).succeeded(), "n\n1\n2\n");

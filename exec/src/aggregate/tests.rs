@@ -328,6 +328,9 @@ fn check(call: &AggregateCall, data_type: &DataType, random: &mut StdRng) {
     };
     let mut merged = call.function.accumulator(call).unwrap();
     merged.resize(GROUPS as usize);
+    let mut absorbed = call.function.accumulator(call).unwrap();
+    absorbed.resize(GROUPS as usize);
+    let mut taken_in = Vec::new();
     let (mut states, mut state_groups) = (vec![Vec::new(); merged.state_types().len()], Vec::new());
     for part in split {
         let mut accumulator = call.function.accumulator(call).unwrap();
@@ -339,7 +342,18 @@ fn check(call: &AggregateCall, data_type: &DataType, random: &mut StdRng) {
         let state_types: Vec<DataType> = state.iter().map(|column| column.data_type().clone()).collect();
         assert_eq!(state_types, merged.state_types(), "{name}");
         states.iter_mut().zip(state).for_each(|(all, column): (&mut Vec<ArrayRef>, _)| all.push(column));
+        absorbed.absorb(&order, accumulator.as_ref(), &order).unwrap();
         state_groups.extend(order);
+        taken_in.push(accumulator);
+    }
+    agree(call, &actual(call, absorbed.as_ref(), &groups), &words, &format!("absorbed: {name}"));
+    if absorbed.is_invertible() {
+        let mut all = call.function.accumulator(call).unwrap();
+        all.resize(GROUPS as usize);
+        feed(all.as_mut(), data_type, &changes, random);
+        taken_in.iter().for_each(|part| all.absorb(&groups, part.as_ref(), &groups).unwrap());
+        taken_in.iter().for_each(|part| all.take_out(&groups, part.as_ref(), &groups).unwrap());
+        agree(call, &actual(call, all.as_ref(), &groups), &words, &format!("absorbed and taken out: {name}"));
     }
     if !state_groups.is_empty() {
         // As one batch of states, in which groups repeat; cut in two anywhere.

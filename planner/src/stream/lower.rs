@@ -103,12 +103,7 @@ impl Lowering<'_> {
             schema: Arc::clone(&schema),
             changes: match source.retracts() {
                 false => Changes::Append,
-                true => Changes::Retract {
-                    key: match &scan.definition.key[..] {
-                        [] => None,
-                        key => key.iter().map(|column| read.iter().position(|read| read == column)).collect(),
-                    },
-                },
+                true => Changes::Retract { key: key_among(&read, &scan.definition.key) },
             },
             distribution: Distribution::Any,
             times: Times { event: event.collect(), ..Times::default() },
@@ -479,4 +474,10 @@ fn unsorted(sort: &logical::Sort) -> Error {
 fn unsupported(what: &str) -> Error {
     Error::new(format!("cannot run {what} as a stream yet"))
         .fix("SET 'execution.runtime-mode' = 'batch' if all tables are bounded")
+}
+
+/// Where the columns of a table's key are among those that are read; `None` if it has no key, or not all of it is.
+fn key_among(read: &[usize], key: &[usize]) -> Option<Vec<usize>> {
+    let places = key.iter().map(|column| read.iter().position(|read| read == column));
+    if key.is_empty() { None } else { places.collect() }
 }

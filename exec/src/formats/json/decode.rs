@@ -23,7 +23,7 @@ pub struct JsonDecoder {
 }
 
 /// Whether the row with this number can stay, or why not.
-pub type Check = fn(&[Column], usize) -> Result<(), BadValue>;
+type Check = Box<dyn Fn(&[Column], usize) -> Result<(), BadValue> + Send>;
 
 impl JsonDecoder {
     pub fn new(table: &TableDefinition, projection: &[usize], settings: DecodeSettings) -> Result<JsonDecoder> {
@@ -39,13 +39,17 @@ impl JsonDecoder {
             settings,
             rows,
             scratch: Vec::new(),
-            check: |_, _| Ok(()),
+            check: Box::new(|_, _| Ok(())),
         })
     }
 
     /// A record that does not pass is bad. Gives batches of at most `rows_max`.
-    pub fn checked(mut self, check: Check, rows_max: usize) -> JsonDecoder {
-        self.check = check;
+    pub fn checked(
+        mut self,
+        check: impl Fn(&[Column], usize) -> Result<(), BadValue> + Send + 'static,
+        rows_max: usize,
+    ) -> JsonDecoder {
+        self.check = Box::new(check);
         self.rows = self.rows.at_most(rows_max);
         self
     }

@@ -15,31 +15,16 @@ use crate::connect::{Decoder, Skipped, TableDefinition};
 use crate::error::Result;
 use crate::message::Batch;
 
-/// An envelope of the form `{"before": {..}, "after": {..}, <kind>: ..}`.
+/// An envelope of the form `{"before": {..}, "after": {..}, <field>: <kind>}`.
 pub struct Envelope {
     /// The field that says which kind of change it is.
-    kind: &'static str,
+    field: &'static str,
+    kinds: &'static [(&'static str, Change)],
     /// What of the envelope stands before a row that appears, and after it.
     pub appears: [&'static str; 2],
     /// The same of a row that disappears.
     pub disappears: [&'static str; 2],
-    check: super::decode::Check,
 }
-
-/// Inserts are `c`, or `r` if they were there when reading began.
-pub static DEBEZIUM: Envelope = Envelope {
-    kind: "op",
-    appears: [r#"{"before":null,"after":"#, r#","op":"c"}"#],
-    disappears: [r#"{"before":"#, r#","after":null,"op":"d"}"#],
-    check: |columns, row| check(change_of(columns, row), "op", "c, r, u or d"),
-};
-
-pub static OGG: Envelope = Envelope {
-    kind: "op_type",
-    appears: [r#"{"before":null,"after":"#, r#","op_type":"I"}"#],
-    disappears: [r#"{"before":"#, r#","after":null,"op_type":"D"}"#],
-    check: |columns, row| check(change_of(columns, row), "op_type", "I, U or D"),
-};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
@@ -48,14 +33,48 @@ enum Change {
     Delete,
 }
 
-impl Change {
-    /// By the letters of either format.
-    fn parse(kind: &str) -> Option<Change> {
-        match kind {
-            "c" | "r" | "I" => Some(Change::Insert),
-            "u" | "U" => Some(Change::Update),
-            "d" | "D" => Some(Change::Delete),
-            _ => None,
+/// `r` are rows that were there when reading began.
+pub static DEBEZIUM: Envelope = Envelope {
+    field: "op",
+    kinds: &[("c", Change::Insert), ("r", Change::Insert), ("u", Change::Update), ("d", Change::Delete)],
+    appears: [r#"{"before":null,"after":"#, r#","op":"c"}"#],
+    disappears: [r#"{"before":"#, r#","after":null,"op":"d"}"#],
+};
+
+pub static OGG: Envelope = Envelope {
+    field: "op_type",
+    kinds: &[("I", Change::Insert), ("U", Change::Update), ("D", Change::Delete)],
+    appears: [r#"{"before":null,"after":"#, r#","op_type":"I"}"#],
+    disappears: [r#"{"before":"#, r#","after":null,"op_type":"D"}"#],
+};
+
+impl Envelope {
+    fn change(&self, kind: &str) -> Option<Change> {
+        self.kinds.iter().find(|(known, _)| *known == kind).map(|(_, change)| *change)
+    }
+
+    /// Whether the row before and the row after a change are there as its kind says.
+    fn check(&self, columns: &[Column], row: usize) -> Result<(), BadValue> {
+        let bad = |path: &str, why: String| Err(BadValue { path: path.to_string(), why });
+        let fields = match columns {
+            [Column { kind: Kind::Row(payload), .. }] => &payload[..],
+            columns => columns,
+        };
+        let (before, after, kind) = (&fields[0], &fields[1], &fields[2]);
+        let known = || self.kinds.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", ");
+        let Some(kind) = kind.text(row) else {
+            return bad(self.field, format!("it is missing, and must say what changed: one of {}", known()));
+        };
+        match self.change(kind) {
+            None => bad(self.field, format!("'{kind}' is not one of {}", known())),
+            Some(Change::Update | Change::Delete) if !before.is_valid(row) => bad(
+                "before",
+                "it is NULL, and must be the row as it was (Postgres writes it with REPLICA IDENTITY FULL)".to_string(),
+            ),
+            Some(Change::Insert | Change::Update) if !after.is_valid(row) => {
+                bad("after", "it is NULL, and must be the row as it is now".to_string())
+            }
+            Some(_) => Ok(()),
         }
     }
 }
@@ -63,6 +82,7 @@ impl Change {
 /// Reads envelopes as rows of `before`, `after` and the kind of change; each becomes one change or two.
 pub struct ChangeDecoder {
     envelopes: JsonDecoder,
+    envelope: &'static Envelope,
     schema: SchemaRef,
 }
 
@@ -72,12 +92,12 @@ impl ChangeDecoder {
         table: &TableDefinition,
         projection: &[usize],
         settings: DecodeSettings,
-        envelope: &Envelope,
+        envelope: &'static Envelope,
         is_wrapped: bool,
     ) -> Result<ChangeDecoder> {
         let schema: SchemaRef = Arc::new(table.schema.project(projection)?);
         let row = DataType::Struct(schema.fields().clone());
-        let mut fields: Fields = [("before", row.clone()), ("after", row), (envelope.kind, DataType::Utf8)]
+        let mut fields: Fields = [("before", row.clone()), ("after", row), (envelope.field, DataType::Utf8)]
             .into_iter()
             .map(|(name, data_type)| Field::new(name, data_type, true))
             .collect();
@@ -87,8 +107,9 @@ impl ChangeDecoder {
         let all: Vec<usize> = (0..fields.len()).collect();
         let around = TableDefinition { schema: Arc::new(Schema::new(fields)), ..table.clone() };
         // An update is two rows.
-        let envelopes = JsonDecoder::new(&around, &all, settings)?.checked(envelope.check, ROWS_MAX / 2);
-        Ok(ChangeDecoder { envelopes, schema })
+        let envelopes = JsonDecoder::new(&around, &all, settings)?
+            .checked(|columns, row| envelope.check(columns, row), ROWS_MAX / 2);
+        Ok(ChangeDecoder { envelopes, envelope, schema })
     }
 }
 
@@ -99,7 +120,7 @@ impl Decoder for ChangeDecoder {
 
     fn flush(&mut self) -> Result<Option<Batch>> {
         match self.envelopes.flush()? {
-            Some(envelopes) => changes(envelopes.rows(), &self.schema).map(Some),
+            Some(envelopes) => self.changes(envelopes.rows()).map(Some),
             None => Ok(None),
         }
     }
@@ -109,70 +130,41 @@ impl Decoder for ChangeDecoder {
     }
 }
 
-/// The changes that (checked) envelopes stand for, in order.
-fn changes(envelopes: &RecordBatch, schema: &SchemaRef) -> Result<Batch> {
-    let mut columns = envelopes.columns();
-    if let [payload] = columns {
-        columns = payload.as_struct().columns();
-    }
-    let (before, after, kinds) = (columns[0].as_struct(), columns[1].as_struct(), columns[2].as_string::<i32>());
-    // From which of the two, and which row of it.
-    let mut picks: Vec<(usize, usize)> = Vec::with_capacity(kinds.len());
-    let (mut weights, mut updates) = (Vec::with_capacity(kinds.len()), Vec::with_capacity(kinds.len()));
-    let mut change = |pick, weight, is_update| {
-        picks.push(pick);
-        weights.push(weight);
-        updates.push(is_update);
-    };
-    for row in 0..kinds.len() {
-        match Change::parse(kinds.value(row)) {
-            Some(Change::Insert) | None => change((1, row), 1, false),
-            Some(Change::Delete) => change((0, row), -1, false),
-            Some(Change::Update) => {
-                change((0, row), -1, true);
-                change((1, row), 1, true);
+impl ChangeDecoder {
+    /// The changes that (checked) envelopes stand for, in order.
+    fn changes(&self, envelopes: &RecordBatch) -> Result<Batch> {
+        let mut columns = envelopes.columns();
+        if let [payload] = columns {
+            columns = payload.as_struct().columns();
+        }
+        let (before, after, kinds) = (columns[0].as_struct(), columns[1].as_struct(), columns[2].as_string::<i32>());
+        // From which of the two, and which row of it.
+        let mut picks: Vec<(usize, usize)> = Vec::with_capacity(kinds.len());
+        let (mut weights, mut updates) = (Vec::with_capacity(kinds.len()), Vec::with_capacity(kinds.len()));
+        let mut change = |pick, weight, is_update| {
+            picks.push(pick);
+            weights.push(weight);
+            updates.push(is_update);
+        };
+        for row in 0..kinds.len() {
+            match self.envelope.change(kinds.value(row)) {
+                Some(Change::Insert) => change((1, row), 1, false),
+                Some(Change::Delete) => change((0, row), -1, false),
+                Some(Change::Update) => {
+                    change((0, row), -1, true);
+                    change((1, row), 1, true);
+                }
+                None => unreachable!("every envelope was checked"),
             }
         }
-    }
-    let columns: Vec<ArrayRef> = before
-        .columns()
-        .iter()
-        .zip(after.columns())
-        .map(|(before, after)| Ok(compute::interleave(&[before, after], &picks)?))
-        .collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
-    let rows = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
-    Ok(Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates)))
-}
-
-/// The last row of columns in the making.
-struct LastChange<'a> {
-    kind: Option<&'a str>,
-    has_before: bool,
-    has_after: bool,
-}
-
-fn change_of(columns: &[Column], row: usize) -> LastChange<'_> {
-    let columns = match columns {
-        [Column { kind: Kind::Row(payload), .. }] => payload,
-        columns => columns,
-    };
-    LastChange { kind: columns[2].text(row), has_before: columns[0].is_valid(row), has_after: columns[1].is_valid(row) }
-}
-
-/// Whether the row before and after the change are there as its kind says.
-fn check(change: LastChange<'_>, field: &str, kinds: &str) -> Result<(), BadValue> {
-    let bad = |path: &str, why: String| Err(BadValue { path: path.to_string(), why });
-    match change.kind.map(Change::parse) {
-        None => bad(field, format!("it is missing, and must say what changed: {kinds}")),
-        Some(None) => bad(field, format!("'{}' is not {kinds}", change.kind.unwrap_or_default())),
-        Some(Some(Change::Update | Change::Delete)) if !change.has_before => bad(
-            "before",
-            "it is NULL, and must be the row as it was (Postgres writes it with REPLICA IDENTITY FULL)".to_string(),
-        ),
-        Some(Some(Change::Insert | Change::Update)) if !change.has_after => {
-            bad("after", "it is NULL, and must be the row as it is now".to_string())
-        }
-        Some(Some(_)) => Ok(()),
+        let columns: Vec<ArrayRef> = before
+            .columns()
+            .iter()
+            .zip(after.columns())
+            .map(|(before, after)| Ok(compute::interleave(&[before, after], &picks)?))
+            .collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        Ok(Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates)))
     }
 }

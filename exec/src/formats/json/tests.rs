@@ -454,7 +454,7 @@ fn envelopes_that_lack_a_row_are_bad_records() {
         (r#"{"before":null,"after":{"id":2},"op":"u"}"#, "column before: it is NULL"),
         (r#"{"before":null,"after":null,"op":"d"}"#, "column before: it is NULL"),
         (r#"{"before":{"id":2},"after":null,"op":"c"}"#, "column after: it is NULL"),
-        (r#"{"after":{"id":2},"op":"x"}"#, "column op: 'x' is not c, r, u or d"),
+        (r#"{"after":{"id":2},"op":"I"}"#, "column op: 'I' is not one of c, r, u, d"),
         (r#"{"id":2}"#, "column op: it is missing"),
     ] {
         let lines = format!("{{\"after\":{{\"id\":1}},\"op\":\"c\"}}\n{line}\n");
