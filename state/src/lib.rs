@@ -2,6 +2,7 @@
 //!
 //! This crate knows Arrow, but no operator, no plan and no SQL.
 
+pub mod checkpoint;
 mod ids;
 mod key_table;
 mod keys;

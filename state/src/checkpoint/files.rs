@@ -1,0 +1,86 @@
+//! Tables of state as Parquet files.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use twox_hash::XxHash3_64;
+
+/// What went wrong with a checkpoint or one of its files, and with which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// The store refused, or could not be reached.
+    Store { path: String, why: String },
+    /// The file is not what was written: cut short, altered, or gone.
+    Damaged { path: String, why: String },
+    /// Written by a newer version of the program.
+    TooNew { path: String, format: u32 },
+    /// Another process has published this checkpoint: it runs the job now.
+    TakenOver { path: String },
+}
+
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckpointError::Store { path, why } => write!(f, "{path}: {why}"),
+            CheckpointError::Damaged { path, why } => write!(f, "{path} is damaged: {why}"),
+            CheckpointError::TooNew { path, format } => {
+                write!(f, "{path} has format {format}, newer than {}", super::FORMAT)
+            }
+            CheckpointError::TakenOver { path } => write!(f, "{path} is there already: another process runs the job"),
+        }
+    }
+}
+
+impl std::error::Error for CheckpointError {}
+
+/// Zstandard's fastest level: a third of the bytes for little more time than none takes.
+pub(super) fn encode(rows: &RecordBatch) -> Result<Bytes, parquet::errors::ParquetError> {
+    let compression = Compression::ZSTD(ZstdLevel::try_new(1)?);
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties))?;
+    writer.write(rows)?;
+    writer.close()?;
+    Ok(Bytes::from(bytes))
+}
+
+pub(super) fn decode(bytes: Bytes) -> Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(64 << 10).build()?;
+    let schema: SchemaRef = arrow::array::RecordBatchReader::schema(&reader);
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+pub(super) fn checksum(bytes: &[u8]) -> String {
+    format!("{:016x}", XxHash3_64::oneshot(bytes))
+}
+
+/// What is left of files that replace each other's rows: of rows equal in the columns `replaces_by`, the one that comes last, unless
+/// its last column, `deleted`, is true. That column stays.
+pub fn merge(files: &[RecordBatch], replaces_by: &[usize]) -> Result<Option<RecordBatch>, arrow::error::ArrowError> {
+    let Some(first) = files.first() else { return Ok(None) };
+    let all = concat_batches(&first.schema(), files)?;
+    let deleted = all.columns().last().map(|column| column.as_boolean().clone());
+    let keys: Vec<_> = replaces_by.iter().map(|&column| Arc::clone(all.column(column))).collect();
+    let converter =
+        RowConverter::new(keys.iter().map(|column| SortField::new(column.data_type().clone())).collect())?;
+    let keys = converter.convert_columns(&keys)?;
+    let mut last: HashMap<&[u8], u32> = HashMap::with_capacity(all.num_rows());
+    for row in 0..all.num_rows() {
+        last.insert(keys.row(row).data(), row as u32);
+    }
+    let is_deleted = |row: u32| deleted.as_ref().is_some_and(|deleted: &BooleanArray| deleted.value(row as usize));
+    let mut kept: Vec<u32> = last.into_values().filter(|&row| !is_deleted(row)).collect();
+    kept.sort_unstable();
+    Ok(Some(take_record_batch(&all, &UInt32Array::from(kept))?))
+}

@@ -1,0 +1,280 @@
+//! Where the checkpoints of one job are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use serde::{Deserialize, Serialize};
+
+use super::files::{CheckpointError, checksum, decode, encode};
+use super::manifest::{FORMAT, FileEntry, Kind, Manifest};
+
+type Result<T> = std::result::Result<T, CheckpointError>;
+
+/// The directory of one job in an object store or on the local disk.
+#[derive(Clone, Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    root: Path,
+    /// How users know it: a path or a URL.
+    name: String,
+    /// The same on the local disk, whose writes are not yet safe when they are done.
+    local: Option<std::path::PathBuf>,
+}
+
+/// A manifest as it is stored: with what tells whether it is whole.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    checksum: String,
+    manifest: serde_json::Value,
+}
+
+/// The newest checkpoint that is whole.
+#[derive(Debug)]
+pub struct Found {
+    pub manifest: Option<Manifest>,
+    /// Newer ones that are not, and why.
+    pub damaged: Vec<CheckpointError>,
+    /// The highest number any checkpoint has.
+    pub last: u64,
+}
+
+impl Store {
+    /// Performs no I/O. `local`: where on the local disk this is, if it is.
+    pub fn new(objects: Arc<dyn ObjectStore>, root: Path, name: String, local: Option<std::path::PathBuf>) -> Store {
+        Store { objects, root, name, local }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn named(&self, path: &str) -> String {
+        format!("{}/{path}", self.name)
+    }
+
+    fn path(&self, path: &str) -> Path {
+        path.split('/').fold(self.root.clone(), |root, part| root.join(part))
+    }
+
+    fn failed(&self, path: &str) -> impl Fn(object_store::Error) -> CheckpointError {
+        let path = self.named(path);
+        move |error| CheckpointError::Store { path: path.clone(), why: error.to_string() }
+    }
+
+    /// Writes a table of state. Blocks as long as encoding takes: not for tasks.
+    ///
+    /// # Errors
+    /// The store refuses; the rows have a type that Parquet lacks.
+    pub async fn write(&self, path: String, rows: RecordBatch) -> Result<FileEntry> {
+        let unwritable = |why: String| CheckpointError::Store { path: self.named(&path), why };
+        let bytes = encode(&rows).map_err(|error| unwritable(error.to_string()))?;
+        let entry = FileEntry {
+            path: path.clone(),
+            rows: rows.num_rows() as u64,
+            bytes: bytes.len() as u64,
+            checksum: checksum(&bytes),
+        };
+        self.objects.put(&self.path(&path), PutPayload::from_bytes(bytes)).await.map_err(self.failed(&path))?;
+        self.sync(&path)?;
+        Ok(entry)
+    }
+
+    /// # Errors
+    /// The file is not there, or not what was written.
+    pub async fn read(&self, file: &FileEntry) -> Result<RecordBatch> {
+        let bytes = self.verified(file).await?;
+        decode(bytes).map_err(|error| CheckpointError::Damaged { path: self.named(&file.path), why: error.to_string() })
+    }
+
+    async fn verified(&self, file: &FileEntry) -> Result<Bytes> {
+        let path = self.named(&file.path);
+        let bytes = self.get(&file.path).await?;
+        if bytes.len() as u64 != file.bytes {
+            let why = format!("it has {} bytes and should have {}", bytes.len(), file.bytes);
+            return Err(CheckpointError::Damaged { path, why });
+        }
+        match checksum(&bytes) {
+            sum if sum == file.checksum => Ok(bytes),
+            sum => Err(CheckpointError::Damaged {
+                path,
+                why: format!("its checksum is {sum} and should be {}", file.checksum),
+            }),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<Bytes> {
+        match self.objects.get(&self.path(path)).await {
+            Ok(found) => found.bytes().await.map_err(self.failed(path)),
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(CheckpointError::Damaged { path: self.named(path), why: "it is not there".to_string() })
+            }
+            Err(error) => Err(self.failed(path)(error)),
+        }
+    }
+
+    /// Makes the checkpoint exist. Everything it names must be written.
+    ///
+    /// # Errors
+    /// There is one of this number: then somebody else runs the job.
+    pub async fn publish(&self, manifest: &Manifest) -> Result<()> {
+        let path = manifest_path(manifest.checkpoint);
+        let unwritable = |error: serde_json::Error| CheckpointError::Store {
+            path: self.named(&path),
+            why: error.to_string(),
+        };
+        let manifest = serde_json::to_value(manifest).map_err(unwritable)?;
+        let sealed = Sealed { checksum: checksum(manifest.to_string().as_bytes()), manifest };
+        let bytes = serde_json::to_vec_pretty(&sealed).map_err(unwritable)?;
+        match self.objects.put_opts(&self.path(&path), bytes.into(), PutMode::Create.into()).await {
+            Ok(_) => self.sync(&path),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                Err(CheckpointError::TakenOver { path: self.named(&path) })
+            }
+            Err(error) => Err(self.failed(&path)(error)),
+        }
+    }
+
+    /// Whether the file system has it safe is another matter than whether it has it.
+    fn sync(&self, path: &str) -> Result<()> {
+        let Some(local) = &self.local else { return Ok(()) };
+        let file = local.join(path);
+        let synced = std::fs::File::open(&file).and_then(|file| file.sync_all());
+        let synced = synced.and_then(|()| match file.parent() {
+            Some(directory) => std::fs::File::open(directory)?.sync_all(),
+            None => Ok(()),
+        });
+        synced.map_err(|error| CheckpointError::Store { path: self.named(path), why: error.to_string() })
+    }
+
+    /// The numbers of all checkpoints, in order.
+    ///
+    /// # Errors
+    /// The store cannot be listed.
+    pub async fn checkpoints(&self) -> Result<Vec<u64>> {
+        let files = self.files().await?;
+        let numbers: BTreeSet<u64> =
+            files.iter().filter(|file| file.ends_with("/manifest.json")).filter_map(|file| number(file)).collect();
+        Ok(numbers.into_iter().collect())
+    }
+
+    /// Every file below the job's directory, relative to it.
+    async fn files(&self) -> Result<Vec<String>> {
+        let all: Vec<_> = self.objects.list(Some(&self.root)).try_collect().await.map_err(self.failed(""))?;
+        let relative = |path: &Path| {
+            let parts: Option<Vec<String>> =
+                path.prefix_match(&self.root).map(|parts| parts.map(|part| part.as_ref().to_string()).collect());
+            parts.map(|parts| parts.join("/"))
+        };
+        Ok(all.iter().filter_map(|object| relative(&object.location)).collect())
+    }
+
+    /// # Errors
+    /// The manifest is not there, damaged, or of a newer format.
+    pub async fn manifest(&self, checkpoint: u64) -> Result<Manifest> {
+        let path = manifest_path(checkpoint);
+        let bytes = self.get(&path).await?;
+        let damaged = |why: String| CheckpointError::Damaged { path: self.named(&path), why };
+        let sealed: Sealed = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if checksum(sealed.manifest.to_string().as_bytes()) != sealed.checksum {
+            return Err(damaged("its checksum does not fit".to_string()));
+        }
+        let format = sealed.manifest.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default() as u32;
+        if format > FORMAT {
+            return Err(CheckpointError::TooNew { path: self.named(&path), format });
+        }
+        serde_json::from_value(sealed.manifest).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// The newest checkpoint of which every file is there and whole.
+    ///
+    /// # Errors
+    /// The store cannot be read; a checkpoint was written by a newer version: then an older one must not be used in its stead.
+    pub async fn latest(&self) -> Result<Found> {
+        let numbers = self.checkpoints().await?;
+        let mut damaged = Vec::new();
+        let last = numbers.last().copied().unwrap_or_default();
+        for &number in numbers.iter().rev() {
+            match self.whole(number).await {
+                Ok(manifest) => return Ok(Found { manifest: Some(manifest), damaged, last }),
+                Err(error @ CheckpointError::Damaged { .. }) => damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Found { manifest: None, damaged, last })
+    }
+
+    async fn whole(&self, checkpoint: u64) -> Result<Manifest> {
+        let manifest = self.manifest(checkpoint).await?;
+        for file in manifest.files() {
+            self.verified(file).await?;
+        }
+        Ok(manifest)
+    }
+
+    /// Removes all but these checkpoints and the files they need; savepoints stay. What is damaged stays too, to be looked into.
+    ///
+    /// # Errors
+    /// The store refuses. Then some of it is left, which the next call removes.
+    pub async fn keep(&self, checkpoints: &[u64]) -> Result<()> {
+        let mut needed = BTreeSet::new();
+        let mut gone = Vec::new();
+        for number in self.checkpoints().await? {
+            let path = manifest_path(number);
+            match self.manifest(number).await {
+                Ok(manifest) if checkpoints.contains(&number) || manifest.kind == Kind::Savepoint => {
+                    needed.extend(manifest.files().map(|file| file.path.clone()));
+                    needed.insert(path);
+                }
+                Ok(_) => gone.push(path),
+                Err(CheckpointError::Damaged { .. }) => drop(needed.insert(path)),
+                Err(error) => return Err(error),
+            }
+        }
+        // The manifest goes first: a checkpoint without its files must not seem to be one.
+        for path in gone {
+            self.delete(&path).await?;
+        }
+        // Files of a checkpoint that is being written have a higher number than any that is there.
+        let last = checkpoints.iter().copied().max().unwrap_or(u64::MAX);
+        for file in self.files().await? {
+            if !needed.contains(&file) && number(&file).is_some_and(|number| number <= last) {
+                self.delete(&file).await?;
+            }
+        }
+        self.remove_empty_directories();
+        Ok(())
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        match self.objects.delete(&self.path(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(path)(error)),
+        }
+    }
+
+    fn remove_empty_directories(&self) {
+        let Some(entries) = self.local.as_ref().and_then(|local| std::fs::read_dir(local).ok()) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("chk-")) {
+            // Fails if it is not empty, as it should.
+            let _ = std::fs::remove_dir(entry.path());
+        }
+    }
+}
+
+fn manifest_path(checkpoint: u64) -> String {
+    format!("chk-{checkpoint}/manifest.json")
+}
+
+/// The checkpoint in whose directory a file is.
+fn number(file: &str) -> Option<u64> {
+    file.split_once('/')?.0.strip_prefix("chk-")?.parse().ok()
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

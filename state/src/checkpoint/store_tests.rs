@@ -1,0 +1,134 @@
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+use object_store::memory::InMemory;
+
+use super::super::manifest::{Distribution, OperatorState, TableState};
+use super::super::merge;
+use super::*;
+
+fn memory() -> (Arc<InMemory>, Store) {
+    let objects = Arc::new(InMemory::new());
+    let store = Store::new(Arc::<InMemory>::clone(&objects), Path::from("jobs/a"), "memory://jobs/a".to_string(), None);
+    (objects, store)
+}
+
+fn rows(values: &[i64]) -> RecordBatch {
+    let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+    RecordBatch::try_from_iter([("v", column)]).expect("one column")
+}
+
+fn manifest(checkpoint: u64, files: Vec<FileEntry>) -> Manifest {
+    let table = TableState {
+        table: "t".to_string(),
+        distribution: Distribution::ByKey(vec![0]),
+        replaces_by: Vec::new(),
+        shards: vec![files],
+    };
+    let operator = OperatorState {
+        uid: "u".to_string(),
+        name: "aggregate".to_string(),
+        explain: String::new(),
+        tables: vec![table],
+    };
+    Manifest {
+        format: FORMAT,
+        version: "test".to_string(),
+        job: "a".to_string(),
+        checkpoint,
+        generation: 1,
+        kind: Kind::Periodic,
+        taken_at: 0,
+        statement: String::new(),
+        sources: Vec::new(),
+        operators: vec![operator],
+        sinks: Vec::new(),
+    }
+}
+
+async fn take(store: &Store, checkpoint: u64, before: Vec<FileEntry>) -> Vec<FileEntry> {
+    let mut files = before;
+    files.push(store.write(format!("chk-{checkpoint}/t.parquet"), rows(&[checkpoint as i64])).await.unwrap());
+    store.publish(&manifest(checkpoint, files.clone())).await.unwrap();
+    files
+}
+
+#[tokio::test]
+async fn the_newest_whole_checkpoint_is_found_and_damaged_ones_are_named() {
+    let (objects, store) = memory();
+    assert!(store.latest().await.unwrap().manifest.is_none());
+    let first = take(&store, 1, Vec::new()).await;
+    take(&store, 2, Vec::new()).await;
+    take(&store, 3, Vec::new()).await;
+    assert_eq!(store.latest().await.unwrap().manifest.unwrap().checkpoint, 3);
+
+    let altered = Path::from("jobs/a/chk-3/t.parquet");
+    objects.put(&altered, PutPayload::from_static(b"PAR1 nothing PAR1")).await.unwrap();
+    objects.put(&Path::from("jobs/a/chk-2/manifest.json"), PutPayload::from_static(b"{\"checks")).await.unwrap();
+    let found = store.latest().await.unwrap();
+    assert_eq!(found.manifest.unwrap().checkpoint, 1);
+    assert_eq!(found.last, 3);
+    let named: Vec<String> = found.damaged.iter().map(ToString::to_string).collect();
+    assert!(named[0].starts_with("memory://jobs/a/chk-3/t.parquet is damaged: it has 17 bytes"), "{named:?}");
+    assert!(named[1].starts_with("memory://jobs/a/chk-2/manifest.json is damaged: EOF"), "{named:?}");
+    assert_eq!(store.read(&first[0]).await.unwrap(), rows(&[1]));
+}
+
+#[tokio::test]
+async fn a_manifest_of_which_one_value_was_changed_is_damaged() {
+    let (objects, store) = memory();
+    take(&store, 1, Vec::new()).await;
+    let path = Path::from("jobs/a/chk-1/manifest.json");
+    let text = objects.get(&path).await.unwrap().bytes().await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap().replace("\"generation\": 1", "\"generation\": 2");
+    objects.put(&path, text.into()).await.unwrap();
+    assert!(matches!(store.manifest(1).await, Err(CheckpointError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_nothing_older_used_instead() {
+    let (_, store) = memory();
+    take(&store, 1, Vec::new()).await;
+    store.publish(&Manifest { format: FORMAT + 1, ..manifest(2, Vec::new()) }).await.unwrap();
+    assert!(matches!(store.latest().await, Err(CheckpointError::TooNew { format, .. }) if format == FORMAT + 1));
+}
+
+#[tokio::test]
+async fn only_one_of_two_processes_publishes_a_checkpoint() {
+    let (_, store) = memory();
+    take(&store, 1, Vec::new()).await;
+    let taken = store.publish(&manifest(1, Vec::new())).await;
+    assert!(matches!(taken, Err(CheckpointError::TakenOver { .. })), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_no_kept_manifest_needs_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let local = directory.path().to_path_buf();
+    let objects = Arc::new(object_store::local::LocalFileSystem::new_with_prefix(directory.path()).unwrap());
+    let store = Store::new(objects, Path::default(), local.display().to_string(), Some(local.clone()));
+    let first = take(&store, 1, Vec::new()).await;
+    let second = take(&store, 2, first).await;
+    let third = take(&store, 3, second[..1].to_vec()).await;
+    store.write("chk-4/t.parquet".to_string(), rows(&[4])).await.unwrap();
+    store.keep(&[3]).await.unwrap();
+    assert_eq!(store.checkpoints().await.unwrap(), [3]);
+    assert_eq!(store.read(&third[0]).await.unwrap(), rows(&[1]), "it lies in the directory of the first");
+    assert!(!local.join("chk-2").exists());
+    assert!(local.join("chk-4/t.parquet").exists(), "it is being written");
+}
+
+#[test]
+fn later_rows_replace_earlier_ones_of_their_key_and_deleted_ones_go() {
+    let batch = |rows: &[(Option<&str>, i64, bool)]| {
+        let keys: ArrayRef = Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>());
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)));
+        let deleted: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.2)).collect::<BooleanArray>());
+        RecordBatch::try_from_iter_with_nullable([("k", keys, true), ("v", values, false), ("deleted", deleted, false)])
+            .unwrap()
+    };
+    let base = batch(&[(Some("a"), 1, false), (Some("b"), 2, false), (None, 3, false), (Some("c"), 4, false)]);
+    let delta = batch(&[(Some("b"), 5, false), (None, 6, false), (Some("c"), 0, true)]);
+    let again = batch(&[(Some("b"), 0, true), (Some("c"), 7, false), (Some("b"), 8, false)]);
+    let merged = merge(&[base, delta, again], &[0]).unwrap().unwrap();
+    assert_eq!(merged, batch(&[(Some("a"), 1, false), (None, 6, false), (Some("c"), 7, false), (Some("b"), 8, false)]));
+    assert!(merge(&[], &[0]).unwrap().is_none());
+}
