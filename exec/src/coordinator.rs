@@ -3,11 +3,14 @@
 //! An epoch ends as soon as every source that has read something has caught up with its input, so that a trickle of rows is
 //! answered at once; under load it ends after the epoch interval. One barrier is under way at a time: slow sinks make epochs
 //! longer, not more of them.
+//!
+//! Some barriers are checkpoints too: one at a time, in their own rhythm, and only if something was read since the last. The job ends
+//! with one, so that what sinks have prepared is committed; so does a job that is told to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use tidemill_state::{Epoch, EventTime};
+use tidemill_state::{CheckpointId, Epoch, EventTime};
 
 use crate::message::Barrier;
 
@@ -28,6 +31,10 @@ pub enum Signal {
     Acknowledged(TaskId, Epoch),
     /// A task has ended in good order.
     Finished(TaskId),
+    /// The checkpoint is there, or will never be.
+    CheckpointEnded(CheckpointId),
+    /// The job is to take a last checkpoint and end where it is.
+    Stop,
 }
 
 /// What to do, in order.
@@ -39,8 +46,21 @@ pub enum Action {
     WakeAt(Instant),
     /// Every task has passed the barrier: the epoch is complete at the sinks.
     EpochComplete(Epoch),
+    /// Every task has handed over its state as of this checkpoint, or has ended: write it down, by then at the latest. Send
+    /// [`Signal::CheckpointEnded`] when that is done, or has failed.
+    Publish(CheckpointId, Instant),
     /// All tasks have ended.
     Finish,
+}
+
+/// When checkpoints are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    pub interval: Duration,
+    /// Between the end of one and the beginning of the next, at least.
+    pub min_pause: Duration,
+    /// Longer than this none may take.
+    pub timeout: Duration,
 }
 
 pub struct Coordinator {
@@ -55,6 +75,28 @@ pub struct Coordinator {
     /// When the open epoch ends at the earliest.
     earliest: Option<Instant>,
     clock: Option<Clock>,
+    checkpoints: Option<Checkpoints>,
+    /// When it was told to.
+    stopping: Option<Instant>,
+    /// The checkpoint that the barrier under way is.
+    checkpoint: Option<CheckpointId>,
+}
+
+struct Checkpoints {
+    rhythm: Rhythm,
+    next: CheckpointId,
+    /// Not before this.
+    earliest: Instant,
+    /// There is something in the job that the last one lacks.
+    is_due: bool,
+    under_way: Option<UnderWay>,
+    /// Nothing follows it.
+    is_last_taken: bool,
+}
+
+struct UnderWay {
+    checkpoint: CheckpointId,
+    deadline: Instant,
 }
 
 /// Epochs end in this rhythm also while nothing is read, because an operator goes by processing time.
@@ -90,13 +132,39 @@ impl Coordinator {
             deadline: None,
             earliest: None,
             clock: None,
+            checkpoints: None,
+            stopping: None,
+            checkpoint: None,
         }
+    }
+
+    /// The same, with checkpoints, counted from `first`.
+    pub fn with_checkpoints(mut self, rhythm: Rhythm, first: CheckpointId, now: Instant) -> Coordinator {
+        self.checkpoints = Some(Checkpoints {
+            rhythm,
+            next: first,
+            earliest: now + rhythm.interval,
+            is_due: false,
+            under_way: None,
+            is_last_taken: false,
+        });
+        self
     }
 
     /// The same, with barriers `every` so often even if nothing is read: they carry processing time.
     pub fn with_clock(mut self, every: Duration) -> Coordinator {
         self.clock = Some(Clock { every, next: None });
         self
+    }
+
+    /// Nothing is read any more: the checkpoint under way is the last.
+    pub fn is_ending(&self) -> bool {
+        self.is_last_taken()
+    }
+
+    /// It was told to end before its input had.
+    pub fn was_stopped(&self) -> bool {
+        self.stopping.is_some()
     }
 
     /// Advances the protocol by one signal.
@@ -106,6 +174,7 @@ impl Coordinator {
             Signal::Tick => {}
             Signal::Active(task) => {
                 self.progress(task, Progress::Reading);
+                self.checkpoints.iter_mut().for_each(|checkpoints| checkpoints.is_due = true);
                 self.deadline.get_or_insert(now + self.interval);
             }
             Signal::CaughtUp(task) => self.progress(task, Progress::CaughtUp),
@@ -118,6 +187,14 @@ impl Coordinator {
                 self.sources.remove(&task);
                 self.passed(task);
             }
+            Signal::CheckpointEnded(ended) => {
+                if let Some(checkpoints) = &mut self.checkpoints
+                    && checkpoints.under_way.take_if(|under_way| under_way.checkpoint == ended).is_some()
+                {
+                    checkpoints.earliest = checkpoints.earliest.max(now + checkpoints.rhythm.min_pause);
+                }
+            }
+            Signal::Stop => drop(self.stopping.get_or_insert(now)),
         }
         if let Some(clock) = &mut self.clock {
             clock.next.get_or_insert(now + clock.every);
@@ -125,10 +202,15 @@ impl Coordinator {
         if self.outstanding.as_ref().is_some_and(BTreeSet::is_empty) {
             self.outstanding = None;
             actions.push(Action::EpochComplete(self.epoch));
+            if let Some(barrier) = self.checkpoint.take()
+                && let Some(UnderWay { deadline, .. }) = self.checkpoints.as_ref().and_then(|all| all.under_way.as_ref())
+            {
+                actions.push(Action::Publish(barrier, *deadline));
+            }
         }
         if self.running.is_empty() {
-            actions.push(Action::Finish);
-        } else if self.outstanding.is_none() {
+            actions.extend(self.end(now));
+        } else if self.outstanding.is_none() && !self.is_last_taken() {
             match self.due() {
                 Some(due) if due <= now => actions.push(Action::InjectBarrier(self.begin_barrier(now))),
                 Some(due) => actions.push(Action::WakeAt(due)),
@@ -136,6 +218,24 @@ impl Coordinator {
             }
         }
         actions
+    }
+
+    /// All tasks have ended: what has come since the last checkpoint needs one more.
+    fn end(&mut self, now: Instant) -> Option<Action> {
+        match &mut self.checkpoints {
+            None => Some(Action::Finish),
+            Some(checkpoints) if checkpoints.under_way.is_some() => None,
+            Some(checkpoints) if checkpoints.is_last_taken => Some(Action::Finish),
+            Some(checkpoints) => {
+                checkpoints.is_last_taken = true;
+                let checkpoint = checkpoints.begin(now);
+                Some(Action::Publish(checkpoint, now + checkpoints.rhythm.timeout))
+            }
+        }
+    }
+
+    fn is_last_taken(&self) -> bool {
+        self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_last_taken)
     }
 
     fn progress(&mut self, task: TaskId, progress: Progress) {
@@ -153,7 +253,13 @@ impl Coordinator {
     /// When the open epoch is to end; `None` while nothing has been read in it and no clock ticks.
     fn due(&self) -> Option<Instant> {
         let tick = self.clock.as_ref().and_then(|clock| clock.next);
-        self.work_due().into_iter().chain(tick).min()
+        self.work_due().into_iter().chain(tick).chain(self.checkpoint_due()).min()
+    }
+
+    fn checkpoint_due(&self) -> Option<Instant> {
+        let checkpoints = self.checkpoints.as_ref().filter(|checkpoints| checkpoints.under_way.is_none())?;
+        let in_rhythm = || (checkpoints.is_due || self.clock.is_some()).then_some(checkpoints.earliest);
+        self.stopping.or_else(in_rhythm)
     }
 
     fn work_due(&self) -> Option<Instant> {
@@ -175,7 +281,22 @@ impl Coordinator {
         }
         self.sources.values_mut().for_each(|progress| *progress = Progress::Quiet);
         self.outstanding = Some(self.running.clone());
-        Barrier { epoch: self.epoch, time: EventTime::MIN, checkpoint: None }
+        let is_checkpoint = self.checkpoint_due().is_some_and(|due| due <= now);
+        self.checkpoint = self.checkpoints.as_mut().filter(|_| is_checkpoint).map(|checkpoints| checkpoints.begin(now));
+        let stops = self.stopping.is_some() && self.checkpoint.is_some();
+        self.checkpoints.iter_mut().for_each(|checkpoints| checkpoints.is_last_taken |= stops);
+        Barrier { epoch: self.epoch, time: EventTime::MIN, checkpoint: self.checkpoint, stops }
+    }
+}
+
+impl Checkpoints {
+    fn begin(&mut self, now: Instant) -> CheckpointId {
+        let checkpoint = self.next;
+        self.next = CheckpointId(checkpoint.0 + 1);
+        self.earliest = now + self.rhythm.interval;
+        self.is_due = false;
+        self.under_way = Some(UnderWay { checkpoint, deadline: now + self.rhythm.timeout });
+        checkpoint
     }
 }
 
@@ -194,7 +315,7 @@ mod tests {
     }
 
     fn barrier(epoch: u64) -> Action {
-        Action::InjectBarrier(Barrier { epoch: Epoch(epoch), time: EventTime::MIN, checkpoint: None })
+        Action::InjectBarrier(Barrier { epoch: Epoch(epoch), time: EventTime::MIN, checkpoint: None, stops: false })
     }
 
     #[test]
@@ -252,5 +373,85 @@ mod tests {
         assert_eq!(coordinator.step(Signal::Finished(SOURCE), now), []);
         assert_eq!(coordinator.step(Signal::Finished(OTHER_SOURCE), now), []);
         assert_eq!(coordinator.step(Signal::Finished(SINK), now), [Action::Finish]);
+    }
+    fn with_checkpoints() -> (Coordinator, Instant) {
+        let (coordinator, now) = coordinator();
+        let rhythm = Rhythm { interval: 10 * INTERVAL, min_pause: INTERVAL, timeout: 100 * INTERVAL };
+        (coordinator.with_checkpoints(rhythm, CheckpointId(7), now), now)
+    }
+
+    fn checkpoint(epoch: u64, checkpoint: u64, stops: bool) -> Action {
+        let checkpoint = Some(CheckpointId(checkpoint));
+        Action::InjectBarrier(Barrier { epoch: Epoch(epoch), time: EventTime::MIN, checkpoint, stops })
+    }
+
+    fn pass(coordinator: &mut Coordinator, epoch: u64, now: Instant) -> Vec<Action> {
+        let tasks = [SOURCE, OTHER_SOURCE, SINK];
+        tasks.into_iter().flat_map(|task| coordinator.step(Signal::Acknowledged(task, Epoch(epoch)), now)).collect()
+    }
+
+    #[test]
+    fn a_barrier_is_a_checkpoint_when_one_is_due_and_something_was_read() {
+        let (mut coordinator, now) = with_checkpoints();
+        coordinator.step(Signal::Active(SOURCE), now);
+        assert_eq!(coordinator.step(Signal::CaughtUp(SOURCE), now), [barrier(1)]);
+        let due = now + 10 * INTERVAL;
+        assert_eq!(pass(&mut coordinator, 1, now), [Action::EpochComplete(Epoch(1)), Action::WakeAt(due)]);
+        assert_eq!(coordinator.step(Signal::Tick, due), [checkpoint(2, 7, false)]);
+        let passed = pass(&mut coordinator, 2, due);
+        assert_eq!(passed, [Action::EpochComplete(Epoch(2)), Action::Publish(CheckpointId(7), due + 100 * INTERVAL)]);
+        assert_eq!(coordinator.step(Signal::CheckpointEnded(CheckpointId(7)), due), [], "nothing was read since");
+    }
+
+    #[test]
+    fn while_a_checkpoint_is_being_written_epochs_go_on_and_no_other_begins() {
+        let (mut coordinator, now) = with_checkpoints();
+        coordinator.step(Signal::Active(SOURCE), now);
+        let due = now + 10 * INTERVAL;
+        assert_eq!(coordinator.step(Signal::Tick, due), [checkpoint(1, 7, false)]);
+        pass(&mut coordinator, 1, due);
+        let later = due + 20 * INTERVAL;
+        coordinator.step(Signal::Active(SOURCE), later);
+        assert_eq!(coordinator.step(Signal::CaughtUp(SOURCE), later), [barrier(2)]);
+        pass(&mut coordinator, 2, later);
+        let pause = coordinator.step(Signal::CheckpointEnded(CheckpointId(7)), later);
+        assert_eq!(pause, [Action::WakeAt(later + INTERVAL)]);
+        assert_eq!(coordinator.step(Signal::Tick, later + INTERVAL), [checkpoint(3, 8, false)]);
+    }
+
+    #[test]
+    fn a_job_that_ends_takes_a_last_checkpoint_of_what_its_tasks_left() {
+        let (mut coordinator, now) = with_checkpoints();
+        coordinator.step(Signal::Active(SOURCE), now);
+        let due = now + 10 * INTERVAL;
+        assert_eq!(coordinator.step(Signal::Tick, due), [checkpoint(1, 7, false)]);
+        for task in [SOURCE, OTHER_SOURCE] {
+            assert_eq!(coordinator.step(Signal::Finished(task), due), []);
+        }
+        let deadline = due + 100 * INTERVAL;
+        assert_eq!(
+            coordinator.step(Signal::Finished(SINK), due),
+            [Action::EpochComplete(Epoch(1)), Action::Publish(CheckpointId(7), deadline)]
+        );
+        assert_eq!(
+            coordinator.step(Signal::CheckpointEnded(CheckpointId(7)), due),
+            [Action::Publish(CheckpointId(8), deadline)]
+        );
+        assert_eq!(coordinator.step(Signal::CheckpointEnded(CheckpointId(8)), due), [Action::Finish]);
+    }
+
+    #[test]
+    fn a_job_told_to_stop_does_so_behind_a_checkpoint_even_if_nothing_was_read() {
+        let (mut coordinator, now) = with_checkpoints();
+        assert_eq!(coordinator.step(Signal::Stop, now), [checkpoint(1, 7, true)]);
+        assert_eq!(coordinator.step(Signal::Acknowledged(SOURCE, Epoch(1)), now), []);
+        coordinator.step(Signal::Finished(SOURCE), now);
+        coordinator.step(Signal::Active(OTHER_SOURCE), now);
+        coordinator.step(Signal::Finished(OTHER_SOURCE), now);
+        let passed = coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now);
+        let deadline = now + 100 * INTERVAL;
+        assert_eq!(passed, [Action::EpochComplete(Epoch(1)), Action::Publish(CheckpointId(7), deadline)]);
+        assert_eq!(coordinator.step(Signal::Finished(SINK), now), []);
+        assert_eq!(coordinator.step(Signal::CheckpointEnded(CheckpointId(7)), now), [Action::Finish]);
     }
 }

@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod batch;
 pub mod changelog;
+pub mod checkpoint;
 mod compare;
 pub mod connect;
 pub mod connectors;
@@ -29,5 +30,5 @@ pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};
 pub use graph::JobGraph;
 pub use message::{Barrier, Batch, Changes, Message};
-pub use operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
+pub use operator::{ExplainLine, Input, Operator, OperatorSpec, JobToken, Output, ShardContext, TableSnapshot};
 pub use runtime::{Job, JobEvent, Metrics, catch_panic, launch};

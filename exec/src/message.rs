@@ -252,12 +252,14 @@ pub struct Barrier {
     pub time: EventTime,
     /// The checkpoint to take here, if this epoch is one.
     pub checkpoint: Option<CheckpointId>,
+    /// Tasks end behind it, as they are: nothing more is read, and nothing open is closed.
+    pub stops: bool,
 }
 
 impl Barrier {
     /// The barrier that closes `epoch` at the end of input, when processing time is over too.
     pub fn at_end(epoch: Epoch) -> Barrier {
-        Barrier { epoch, time: EventTime::MAX, checkpoint: None }
+        Barrier { epoch, time: EventTime::MAX, checkpoint: None, stops: false }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What an operator is ([`OperatorSpec`]) and what it does ([`Operator`]).
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use tidemill_state::EventTime;
+use tidemill_state::checkpoint::Distribution;
+use tidemill_state::{CheckpointId, EventTime};
 
 use crate::error::Result;
 use crate::message::{Barrier, Batch, Message};
@@ -22,6 +24,14 @@ pub trait OperatorSpec: Debug + Send + Sync {
 
     /// `name=value` details for `EXPLAIN`.
     fn explain(&self, line: &mut ExplainLine);
+
+    /// Says what its state means: the state in a checkpoint belongs to the operator whose meaning, and whose inputs' meanings, are the
+    /// same. `None`: it keeps none between epochs, and what comes behind it means the same without it (a local phase).
+    fn meaning(&self) -> Option<String> {
+        let mut line = ExplainLine::default();
+        self.explain(&mut line);
+        Some(format!("{}({line})", self.name()))
+    }
 
     /// What bounds its state, if it keeps any between epochs: "one row per key".
     fn state_bound(&self) -> Option<&'static str> {
@@ -73,13 +83,14 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The state as of the last barrier, one batch per table; called right after `on_barrier`. Layouts are part of the
+    /// The state as of the last barrier, one batch per table; called right after `on_barrier`, or at the end. Layouts are part of the
     /// checkpoint format. Operators without state return nothing.
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
         Ok(Vec::new())
     }
 
-    /// Takes over what `snapshot` gave; called at most once, before anything else.
+    /// Takes over what `snapshot` gave, here or in shards of which this one is a part; called at most once, before anything else. Of a
+    /// table that goes [to all](Distribution::ToAll) shards there may be several rows, one from each.
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         assert!(tables.is_empty(), "only an operator that snapshots tables is given some to restore");
         Ok(())
@@ -104,8 +115,25 @@ pub trait Operator: Send {
 /// One table of an operator's state in one shard: named columns, a row per key.
 #[derive(Clone, Debug)]
 pub struct TableSnapshot {
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     pub rows: RecordBatch,
+    /// Where its rows go when there are more shards than before, or fewer.
+    pub distribution: Distribution,
+    /// `None`: the rows are all there are. Or they are those that have changed since the last snapshot, with a last column `deleted`,
+    /// and each replaces the earlier one that equals it in these columns.
+    pub replaces_by: Option<Vec<usize>>,
+}
+
+impl TableSnapshot {
+    /// A whole table with these key columns, by which rows are spread over shards.
+    pub fn by_key(table: &'static str, rows: RecordBatch, keys: impl IntoIterator<Item = usize>) -> TableSnapshot {
+        TableSnapshot::whole(table, rows, Distribution::ByKey(keys.into_iter().collect()))
+    }
+
+    /// A whole table.
+    pub fn whole(table: &'static str, rows: RecordBatch, distribution: Distribution) -> TableSnapshot {
+        TableSnapshot { table: Cow::Borrowed(table), rows, distribution, replaces_by: None }
+    }
 }
 
 /// Which input of an operator: 0, or 0 and 1.
@@ -118,11 +146,22 @@ pub struct ShardContext {
     /// 0 to `parallelism - 1`.
     pub shard: u16,
     pub parallelism: u16,
+    /// The job takes checkpoints.
+    pub durable: Option<JobToken>,
 }
 
 impl ShardContext {
-    /// A stage of one shard.
-    pub const SINGLE: ShardContext = ShardContext { shard: 0, parallelism: 1 };
+    /// A stage of one shard, without checkpoints.
+    pub const SINGLE: ShardContext = ShardContext { shard: 0, parallelism: 1, durable: None };
+}
+
+/// Names a job in places that outlive it, such as names of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobToken {
+    /// Random, and the same for all runs that go on from each other's checkpoints.
+    pub job: u64,
+    /// The first checkpoint that this run may take. Higher in every later run.
+    pub first: CheckpointId,
 }
 
 /// Collects what an operator emits, in order.

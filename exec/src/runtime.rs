@@ -6,21 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tidemill_state::{Epoch, EventTime};
+use tidemill_state::{CheckpointId, Epoch, EventTime};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::connect::SplitId;
+use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery};
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
 use crate::exchange::{Inbox, LaneStart, Router, inbox};
-use crate::graph::{Edge, Head, JobGraph, StageId, Tail as GraphTail};
+use crate::graph::{Edge, Head, JobGraph, SourceHead, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::news::TimeNews;
 use crate::operator::{Input, ShardContext};
 use crate::progress::Progress;
-use crate::task::{Alignments, Chain, Outgoing, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source};
+use crate::task::{
+    Alignments, Chain, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source,
+};
 
 /// What a job has done so far; shared by all its tasks.
 #[derive(Debug, Default)]
@@ -37,6 +39,19 @@ pub struct Job {
     pub metrics: Arc<Metrics>,
     events: mpsc::UnboundedReceiver<JobEvent>,
     driver: tokio::task::JoinHandle<()>,
+    /// If it takes checkpoints.
+    stop: Option<mpsc::UnboundedSender<Report>>,
+}
+
+/// Tells a job that takes checkpoints to end.
+#[derive(Clone)]
+pub struct Stop(mpsc::UnboundedSender<Report>);
+
+impl Stop {
+    /// The job takes a last checkpoint and ends where it is. Its last event comes when that is done.
+    pub fn stop(&self) {
+        let _ = self.0.send(Report::Signal(Signal::Stop)); // It may have ended already.
+    }
 }
 
 /// What a job reports while it runs.
@@ -46,6 +61,8 @@ pub enum JobEvent {
     Note(String),
     /// All sinks have passed this epoch's barrier.
     Epoch(Epoch),
+    /// There is a new checkpoint, and what sinks had prepared for it is visible.
+    Checkpoint(CheckpointId),
     /// The last event.
     Finished,
     /// The last event: a task failed, all others were cancelled.
@@ -65,10 +82,15 @@ impl Job {
                 JobEvent::Note(text) => note(text),
                 JobEvent::Failed(error) => return Err(error),
                 JobEvent::Finished => return Ok(()),
-                JobEvent::Epoch(_) => {}
+                JobEvent::Epoch(_) | JobEvent::Checkpoint(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// How to end it behind a last checkpoint; `None` if it takes none.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop.clone().map(Stop)
     }
 
     /// Stops all tasks where they are. Sinks are not finished.
@@ -83,63 +105,92 @@ impl Drop for Job {
     }
 }
 
-/// Starts every task of `graph`, on the current tokio runtime.
+/// Starts every task of `graph`, on the current tokio runtime: anew, or where the newest checkpoint left them.
 ///
 /// Returns once every source and sink is open.
 ///
 /// # Errors
-/// A source or sink that cannot be opened, named by its table.
-pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
+/// A source or sink that cannot be opened, named by its table; a checkpoint that cannot be gone on from.
+pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Option<Durability>) -> Result<Job> {
+    let mut recovery = match durability {
+        Some(durability) => Some(Recovery::of(durability, &graph).await?),
+        None => None,
+    };
+    let durable = recovery.as_ref().map(Recovery::token);
     let metrics = Arc::new(Metrics::default());
     let (signals, reports) = mpsc::unbounded_channel();
     let mut wiring = Wiring::new(&graph);
     let mut tasks = JoinSet::new();
     let mut barriers = BTreeMap::new();
     let mut sources = Vec::new();
-    let mut next_task = 0;
+    let mut places = Vec::new();
     let mut alignments = Alignments::default();
 
     let needs_clock = graph.stages.iter().flat_map(|stage| &stage.chain).any(|operator| operator.needs_clock());
     for (id, stage) in graph.stages.into_iter().enumerate() {
         let mut splits = match &stage.head {
             Head::Source(head) => {
-                let splits =
-                    head.source.splits().await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
+                let begun = match &recovery {
+                    Some(recovery) => recovery.splits(id)?,
+                    None => None,
+                };
+                let splits = begin(head, begun).await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
                 Some(share(splits, stage.parallelism))
             }
             Head::Inputs => None,
         };
+        let mut state = match &mut recovery {
+            Some(recovery) => recovery.state(id).await?,
+            None => Vec::new(),
+        };
         let has_splits = match (&stage.head, &splits) {
             (Head::Source(head), Some(splits)) => {
-                splits.iter().flatten().any(|split| !head.source.only_discovers(split))
+                splits.iter().flatten().any(|begin| !head.source.only_discovers(&begin.split))
             }
             _ => false,
         };
         for shard in 0..stage.parallelism {
-            let context = ShardContext { shard, parallelism: stage.parallelism };
-            let chain = Chain::open(&stage.chain, &context)?;
+            let context = ShardContext { shard, parallelism: stage.parallelism, durable };
+            let mut chain = Chain::open(&stage.chain, &context)?;
+            if let Some(state) = state.get_mut(usize::from(shard)) {
+                chain.restore(std::mem::take(state))?;
+            }
             let tail = match &stage.tail {
                 GraphTail::Exchange => wiring.tail(StageId(id), shard),
                 GraphTail::Sink { table, sink } => {
                     let writer =
                         sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
-                    Tail::Sink { table: table.clone(), writer, metrics: Arc::clone(&metrics) }
+                    let (table, metrics, next) = (table.clone(), Arc::clone(&metrics), durable.map(|token| token.first));
+                    Tail::Sink { table, writer, metrics, prepared: Vec::new(), next }
                 }
             };
-            let reports = Reports { task: TaskId(next_task), signals: signals.clone(), metrics: Arc::clone(&metrics) };
-            next_task += 1;
+            let reports = Reports {
+                task: TaskId(places.len()),
+                signals: signals.clone(),
+                metrics: Arc::clone(&metrics),
+                checkpoints: durable.is_some(),
+            };
+            places.push((id, shard));
             match (&stage.head, &mut splits) {
                 (Head::Source(head), Some(splits)) => {
                     let splits = std::mem::take(&mut splits[usize::from(shard)]);
                     // Beside tasks that have something to read, one that has nothing yet does not hold event time back.
-                    let silent = has_splits && splits.iter().all(|split| head.source.only_discovers(split));
+                    let silent = has_splits && splits.iter().all(|begin| head.source.only_discovers(&begin.split));
                     if silent {
                         wiring.silent.insert((StageId(id), shard));
                     }
                     let operator = format!("source {}", head.table);
+                    let mut watermarks =
+                        head.watermark.clone().map(|strategy| Watermarks::new(strategy, silent, Instant::now()));
+                    for begin in &splits {
+                        if let (Some(watermarks), Some(state)) = (&mut watermarks, &begin.state) {
+                            watermarks.restore(&begin.split, state, Instant::now());
+                        }
+                    }
+                    let positions = Positions::new(&splits);
                     let reader = head
                         .source
-                        .open(splits.into_iter().map(|split| (split, None)).collect())
+                        .open(splits.into_iter().map(|begin| (begin.split, begin.offset)).collect())
                         .await
                         .map_err(|error| error.in_operator(operator.clone()))?;
                     let (barrier, barrier_inbox) = mpsc::unbounded_channel();
@@ -148,10 +199,8 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
                     let source = SourceTask {
                         table: head.table.clone(),
                         reader,
-                        watermarks: head
-                            .watermark
-                            .clone()
-                            .map(|strategy| Watermarks::new(strategy, silent, Instant::now())),
+                        positions,
+                        watermarks,
                         bounded: head.source.bounded(),
                         alignment: alignment.map(|alignment| alignments.join(alignment, reports.task)),
                     };
@@ -172,16 +221,44 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration) -> Result<Job> {
     }
 
     let (events, job_events) = mpsc::unbounded_channel();
-    let mut coordinator = Coordinator::new((0..next_task).map(TaskId), barriers.keys().copied(), epoch_interval);
+    let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), epoch_interval);
     if needs_clock {
         coordinator = coordinator.with_clock(epoch_interval);
     }
-    let driver = tokio::spawn(drive(coordinator, tasks, sources, barriers, reports, events, Arc::clone(&metrics)));
-    Ok(Job { metrics, events: job_events, driver })
+    let checkpoints = recovery.map(|mut recovery| {
+        for note in recovery.notes.drain(..) {
+            let _ = events.send(JobEvent::Note(note));
+        }
+        Checkpoints::new(recovery.checkpointer(places), signals.clone())
+    });
+    if let Some(checkpoints) = &checkpoints {
+        let (rhythm, first) = checkpoints.begin();
+        coordinator = coordinator.with_checkpoints(rhythm, first, std::time::Instant::now());
+    }
+    let stop = checkpoints.as_ref().map(|_| signals.clone());
+    let driver = Driver { tasks, sources, barriers, events, metrics: Arc::clone(&metrics), checkpoints };
+    let driver = tokio::spawn(driver.drive(coordinator, reports));
+    Ok(Job { metrics, events: job_events, driver, stop })
+}
+
+/// The splits of a source with what each begins with: those of the checkpoint, and if it can have new ones, those too.
+async fn begin(head: &SourceHead, begun: Option<Vec<Begin>>) -> Result<Vec<Begin>> {
+    let Some(mut splits) = begun else {
+        let new = |split| Begin { split, offset: None, state: None };
+        return Ok(head.source.splits().await?.into_iter().map(new).collect());
+    };
+    if !head.source.bounded() {
+        for split in head.source.splits().await? {
+            if !splits.iter().any(|begin| begin.split == split) {
+                splits.push(Begin { split, offset: None, state: None });
+            }
+        }
+    }
+    Ok(splits)
 }
 
 /// Deals splits out to shards, one after the other, so that each shard's splits keep their order.
-fn share(splits: Vec<SplitId>, parallelism: u16) -> Vec<Vec<SplitId>> {
+fn share(splits: Vec<Begin>, parallelism: u16) -> Vec<Vec<Begin>> {
     let mut shares = vec![Vec::new(); usize::from(parallelism)];
     for (n, split) in splits.into_iter().enumerate() {
         shares[n % usize::from(parallelism)].push(split);
@@ -216,76 +293,112 @@ pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T> {
     })
 }
 
-/// Feeds the coordinator and does what it says, until the job ends. Dropping the future aborts all tasks.
-async fn drive(
-    mut coordinator: Coordinator,
-    mut tasks: JoinSet<()>,
+/// What a running job consists of, beside the protocol. Dropping it aborts all tasks.
+struct Driver {
+    tasks: JoinSet<()>,
     sources: Vec<AbortHandle>,
     barriers: BTreeMap<TaskId, mpsc::UnboundedSender<Barrier>>,
-    mut reports: mpsc::UnboundedReceiver<Report>,
     events: mpsc::UnboundedSender<JobEvent>,
     metrics: Arc<Metrics>,
-) {
-    // The first tick starts the clock, if there is one.
-    let mut wake_at: Option<Instant> = Some(Instant::now());
-    let mut news = TimeNews::new(Arc::clone(&metrics));
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let timer = async {
-            match wake_at {
-                Some(time) => tokio::time::sleep_until(time).await,
-                None => std::future::pending().await,
-            }
-        };
-        let signal = tokio::select! {
-            biased;
-            report = reports.recv() => match report {
-                Some(Report::Signal(signal)) => signal,
-                Some(Report::Note(note)) => {
-                    let _ = events.send(JobEvent::Note(note));
+    checkpoints: Option<Checkpoints>,
+}
+
+impl Driver {
+    /// Feeds the coordinator and does what it says, until the job ends.
+    async fn drive(mut self, mut coordinator: Coordinator, mut reports: mpsc::UnboundedReceiver<Report>) {
+        // The first tick starts the clock, if there is one.
+        let mut wake_at: Option<Instant> = Some(Instant::now());
+        let mut news = TimeNews::new(Arc::clone(&self.metrics));
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let timer = async {
+                match wake_at {
+                    Some(time) => tokio::time::sleep_until(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let report = tokio::select! {
+                biased;
+                report = reports.recv() => report.expect("the driver holds a sending end"),
+                () = timer => {
+                    wake_at = None;
+                    Report::Signal(Signal::Tick)
+                }
+                _ = looks.tick() => {
+                    news.look(Instant::now()).into_iter().for_each(|note| self.note(note));
                     continue;
                 }
-                Some(Report::Failed(error)) => {
-                    wind_down(&mut tasks, &sources).await;
-                    let _ = events.send(JobEvent::Failed(error));
-                    return;
+            };
+            let signal = match report {
+                Report::Signal(signal) => signal,
+                Report::Note(note) => {
+                    self.note(note);
+                    continue;
                 }
-                None => unreachable!("the driver ends with the coordinator's Finish, while tasks hold the sending end"),
-            },
-            () = timer => {
-                wake_at = None;
-                Signal::Tick
-            }
-            _ = looks.tick() => {
-                for note in news.look(Instant::now()) {
-                    let _ = events.send(JobEvent::Note(note));
-                }
-                continue;
-            }
-        };
-        for action in coordinator.step(signal, std::time::Instant::now()) {
-            match action {
-                Action::InjectBarrier(barrier) => {
-                    let barrier = Barrier { time: wall_clock(), ..barrier };
-                    barriers.values().for_each(|source| {
-                        let _ = source.send(barrier); // A source that has ended needs no barrier.
-                    });
-                }
-                Action::WakeAt(time) => wake_at = Some(Instant::from_std(time)),
-                Action::EpochComplete(epoch) => {
-                    metrics.epochs.store(epoch.0, Ordering::Relaxed);
-                    let _ = events.send(JobEvent::Epoch(epoch));
-                }
-                Action::Finish => {
-                    for note in news.late_rows() {
-                        let _ = events.send(JobEvent::Note(note));
+                Report::Failed(error) => return self.fail(error).await,
+                Report::Snapshot(task, checkpoint, snapshot) => {
+                    if let Some(checkpoints) = &mut self.checkpoints {
+                        checkpoints.arrived(task, checkpoint, snapshot);
                     }
-                    let _ = events.send(JobEvent::Finished);
-                    return;
+                    continue;
+                }
+                Report::Checkpoint(checkpointer, published) => {
+                    let Some(checkpoints) = &mut self.checkpoints else { continue };
+                    for note in &published.notes {
+                        let _ = self.events.send(JobEvent::Note(note.clone()));
+                    }
+                    let checkpoint = published.checkpoint;
+                    match checkpoints.returned(checkpointer, published) {
+                        Ok(None) => drop(self.events.send(JobEvent::Checkpoint(checkpoint))),
+                        Ok(Some(note)) => self.note(note),
+                        Err(error) => return self.fail(error).await,
+                    }
+                    Signal::CheckpointEnded(checkpoint)
+                }
+            };
+            for action in coordinator.step(signal, std::time::Instant::now()) {
+                match action {
+                    Action::InjectBarrier(barrier) => {
+                        let barrier = Barrier { time: wall_clock(), ..barrier };
+                        self.barriers.values().for_each(|source| {
+                            let _ = source.send(barrier); // A source that has ended needs no barrier.
+                        });
+                    }
+                    Action::WakeAt(time) => wake_at = Some(Instant::from_std(time)),
+                    Action::EpochComplete(epoch) => {
+                        self.metrics.epochs.store(epoch.0, Ordering::Relaxed);
+                        let _ = self.events.send(JobEvent::Epoch(epoch));
+                    }
+                    Action::Publish(checkpoint, deadline) => {
+                        if let Some(checkpoints) = &mut self.checkpoints {
+                            checkpoints.publish(checkpoint, coordinator.is_ending(), Instant::from_std(deadline));
+                        }
+                    }
+                    Action::Finish => {
+                        news.late_rows().into_iter().for_each(|note| self.note(note));
+                        if let Some(checkpoints) = self.checkpoints.take()
+                            && let Err(error) = checkpoints.end(coordinator.was_stopped()).await
+                        {
+                            self.note(format!("checkpoints could not be removed: {error}"));
+                        }
+                        let _ = self.events.send(JobEvent::Finished);
+                        return;
+                    }
                 }
             }
         }
+    }
+
+    fn note(&self, note: String) {
+        let _ = self.events.send(JobEvent::Note(note));
+    }
+
+    async fn fail(mut self, error: Error) {
+        wind_down(&mut self.tasks, &self.sources).await;
+        // Whoever is told may start the job again: by then its directory is free.
+        drop(self.checkpoints.take());
+        let _ = self.events.send(JobEvent::Failed(error));
     }
 }
 
@@ -293,7 +406,7 @@ async fn drive(
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Processing time.
-fn wall_clock() -> EventTime {
+pub(crate) fn wall_clock() -> EventTime {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     EventTime(since_1970.map_or(0, |time| time.as_millis() as i64))
 }

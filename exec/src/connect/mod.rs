@@ -10,6 +10,6 @@ pub mod table;
 pub use connector::{Connector, Registry, WATERMARK_OPTIONS};
 pub use format::{Decoder, Encoder, FileBytes, FileFormat, FileReader, FileWriter, Format};
 pub use options::{OptionKind, OptionSpec, Options};
-pub use sink::{Sink, Writer};
+pub use sink::{Guarantee, Sink, Writer};
 pub use source::{Offset, Reader, Skipped, Source, SplitBatch, SplitId};
 pub use table::TableDefinition;

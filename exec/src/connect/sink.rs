@@ -1,9 +1,10 @@
 //! Where rows go to.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Display};
 
 use async_trait::async_trait;
-use tidemill_state::Epoch;
+use bytes::Bytes;
+use tidemill_state::{CheckpointId, Epoch};
 
 use crate::changelog::ChangeBatch;
 use crate::error::Result;
@@ -18,6 +19,23 @@ pub trait Sink: Debug + Send + Sync {
     /// At most how many shards may write at once, if it matters (1 for a terminal or a socket).
     fn max_parallelism(&self) -> Option<u16> {
         None
+    }
+
+    /// What a reader may count on when the job fails and goes on from a checkpoint.
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::AtLeastOnce
+    }
+
+    /// Second phase: makes visible what writers have prepared, in that order. Called once the checkpoint it belongs to is there, and
+    /// again after a restart from it: what is visible already stays as it is, and so does what somebody has removed since.
+    async fn commit(&self, _prepared: &[Bytes]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Removes what an earlier run of the same job has left that is not part of any checkpoint up to this one. Called after `commit`,
+    /// before `open`.
+    async fn recover(&self, _job: u64, _checkpoint: CheckpointId) -> Result<()> {
+        Ok(())
     }
 
     /// Starts one writer per shard of the sink's stage.
@@ -35,4 +53,29 @@ pub trait Writer: Send {
 
     /// The stream has ended, nothing follows. Not called if the job fails or is cancelled.
     async fn finish(&mut self) -> Result<()>;
+
+    /// First phase of a commit, in jobs that take checkpoints: after the `flush` of a checkpoint's barrier, or after `finish`, brings
+    /// what was written since the last call to where it is safe, and says what [`Sink::commit`] needs to make it visible. What is
+    /// written later belongs to a later checkpoint than this one.
+    async fn prepare(&mut self, _checkpoint: CheckpointId) -> Result<Vec<Bytes>> {
+        Ok(Vec::new())
+    }
+}
+
+/// What becomes of rows when a job fails and goes on from a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Each is seen once: they become visible with the checkpoint.
+    ExactlyOnce,
+    /// Rows since the checkpoint come again.
+    AtLeastOnce,
+}
+
+impl Display for Guarantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Guarantee::ExactlyOnce => "exactly once",
+            Guarantee::AtLeastOnce => "at least once",
+        })
+    }
 }

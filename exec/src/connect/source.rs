@@ -15,6 +15,11 @@ pub trait Source: Debug + Send + Sync {
     /// Whether reading ends by itself.
     fn bounded(&self) -> bool;
 
+    /// Whether it can be read again from an offset. If not, rows read since the last checkpoint are lost when the job fails.
+    fn can_be_replayed(&self) -> bool {
+        true
+    }
+
     /// Whether it takes rows back: its batches have weights. The rows of any other source only ever appear.
     fn retracts(&self) -> bool {
         false
@@ -28,7 +33,7 @@ pub trait Source: Debug + Send + Sync {
 
     /// The independently readable parts that exist now, in a stable order.
     ///
-    /// Called once, before anything is read; a place that does not exist is an error here.
+    /// Called whenever the job begins, before anything is read; a place that does not exist is an error here.
     async fn splits(&self) -> Result<Vec<SplitId>>;
 
     /// Starts reading `splits`, each from just after its offset, or from the configured

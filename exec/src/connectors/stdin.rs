@@ -88,6 +88,10 @@ impl Source for StdinSource {
         self.format.decodes_updates()
     }
 
+    fn can_be_replayed(&self) -> bool {
+        false
+    }
+
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok(vec![SplitId::new("stdin")])
     }

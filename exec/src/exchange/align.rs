@@ -60,8 +60,8 @@ impl<H> Lane<H> {
 }
 
 impl<H> Align<H> {
-    /// A task with these lanes.
-    pub fn new(lanes: Vec<LaneStart>) -> Align<H> {
+    /// A task with these lanes, to which event time has come as far as `watermark` before.
+    pub fn new(lanes: Vec<LaneStart>, watermark: EventTime) -> Align<H> {
         let lanes = lanes
             .into_iter()
             .map(|LaneStart { input, silent }| Lane {
@@ -73,7 +73,7 @@ impl<H> Align<H> {
                 ended: false,
             })
             .collect();
-        Align { lanes, watermark: EventTime::MIN, idle: false, ended: false }
+        Align { lanes, watermark, idle: false, ended: false }
     }
 
     /// Takes one message and calls `release` with everything that may be processed now, in order.
@@ -198,7 +198,7 @@ mod tests {
     /// Feeds lines such as `0 | 1` (lane, then a barrier, watermark `~ 5`, `idle`, end `$`, or a row) and prints what is released.
     fn check(lanes: usize, script: &str, expected: Expect) {
         let lane = |lane: usize| LaneStart { input: Input(lane as u8), silent: false };
-        let mut align = Align::new((0..lanes).map(lane).collect());
+        let mut align = Align::new((0..lanes).map(lane).collect(), EventTime::MIN);
         let mut printed = String::new();
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (lane, what) = line.split_once(' ').expect("a lane and a message");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn barrier(epoch: u64) -> Barrier {
-        Barrier { epoch: Epoch(epoch), time: EventTime(0), checkpoint: None }
+        Barrier { epoch: Epoch(epoch), time: EventTime(0), checkpoint: None, stops: false }
     }
 
     #[test]

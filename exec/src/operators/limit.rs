@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 
+use tidemill_state::checkpoint::Distribution;
+
 use crate::error::Result;
 use crate::message::Batch;
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
@@ -77,11 +79,11 @@ impl Operator for Limiting {
         let skip: ArrayRef = Arc::new(UInt64Array::from(vec![self.skip as u64]));
         let remaining: ArrayRef = Arc::new(UInt64Array::from(vec![self.remaining.map(|rows| rows as u64)]));
         let rows = RecordBatch::try_from_iter_with_nullable([("skip", skip, false), ("remaining", remaining, true)])?;
-        Ok(vec![TableSnapshot { table: "position", rows }])
+        Ok(vec![TableSnapshot::whole("position", rows, Distribution::ToFirst)])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
-        for TableSnapshot { rows, .. } in tables {
+        for TableSnapshot { rows, .. } in tables.into_iter().filter(|table| table.rows.num_rows() > 0) {
             let remaining = rows.column(1).as_primitive::<UInt64Type>();
             self.skip = rows.column(0).as_primitive::<UInt64Type>().value(0) as usize;
             self.remaining = remaining.is_valid(0).then(|| remaining.value(0) as usize);

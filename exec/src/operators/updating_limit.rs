@@ -8,6 +8,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use tidemill_state::KeyTable;
 
 use super::Emit;
+use tidemill_state::checkpoint::Distribution;
+
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
@@ -97,7 +99,8 @@ impl Operator for Limiting {
         let mut fields: Vec<Field> =
             self.spec.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         fields.push(Field::new("arrival", DataType::UInt64, false));
-        Ok(vec![TableSnapshot { table: "rows", rows: RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)? }])
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        Ok(vec![TableSnapshot::whole("rows", rows, Distribution::ToFirst)])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
 use tidemill_state::EventTime;
+use tidemill_state::checkpoint::Distribution;
 
 use crate::error::Result;
 use crate::exchange::Aligned;
 use crate::message::{Barrier, Message};
-use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext};
+use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 use crate::progress::OperatorTime;
+
+/// The table that says what is not any operator's.
+const CHAIN: &str = "chain";
 
 /// Running operators in order. With none, messages pass through.
 pub struct Chain {
@@ -72,6 +78,38 @@ impl Chain {
         link.handle(input, message, open, &mut emitted).map_err(|error| error.in_operator(link.name))?;
         for message in emitted.drain() {
             self.run(at + 1, Input(0), message, open, out)?;
+        }
+        Ok(())
+    }
+
+    /// How far event time had come when the state was taken that it was restored from, or since.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// The state of each operator, as of the last barrier. With that of the first that has any goes the watermark of the chain.
+    pub fn snapshot(&mut self) -> Result<Vec<Vec<TableSnapshot>>> {
+        let snapshot = |link: &mut Link| link.operator.snapshot().map_err(|error| error.in_operator(link.name));
+        let mut state = self.links.iter_mut().map(snapshot).collect::<Result<Vec<_>>>()?;
+        if let Some(first) = state.iter_mut().find(|tables| !tables.is_empty()) {
+            let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark.0]));
+            let rows = RecordBatch::try_from_iter([("watermark", watermark)])?;
+            first.push(TableSnapshot::whole(CHAIN, rows, Distribution::ToAll));
+        }
+        Ok(state)
+    }
+
+    /// Takes over what `snapshot` gave.
+    pub fn restore(&mut self, state: Vec<Vec<TableSnapshot>>) -> Result<()> {
+        for (link, tables) in self.links.iter_mut().zip(state) {
+            let (chain, tables): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.table == CHAIN);
+            for table in &chain {
+                let watermarks = table.rows.column(0).as_primitive::<Int64Type>().values();
+                self.watermark = watermarks.iter().copied().min().map_or(self.watermark, EventTime);
+            }
+            if !tables.is_empty() {
+                link.operator.restore(tables).map_err(|error| error.in_operator(link.name))?;
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod alignment;
 mod chain;
 mod lateness;
+mod shard;
 mod skips;
 mod source;
 mod tail;
@@ -12,22 +13,22 @@ mod watermarks;
 
 use std::sync::Arc;
 
+use tidemill_state::CheckpointId;
 use tokio::sync::mpsc;
 
 pub use alignment::{Alignments, Member};
 pub use chain::Chain;
+use shard::{Next, Shard};
 pub use skips::Skips;
-pub use source::{SourceTask, run_source};
+pub use source::{Positions, SourceTask, run_source};
 pub use tail::{Demand, Outgoing, Tail};
 pub use watermarks::Watermarks;
 
+use crate::checkpoint::{Checkpointer, Published, TaskSnapshot};
 use crate::coordinator::{Signal, TaskId};
 use crate::error::{Error, Result};
-use crate::exchange::{Align, Inbox, LaneStart};
-use crate::message::Barrier;
-use crate::operator::Output;
+use crate::exchange::{Align, Aligned, Inbox, LaneStart};
 use crate::runtime::Metrics;
-use tidemill_state::Epoch;
 
 /// What a task tells the outside.
 #[derive(Clone)]
@@ -35,18 +36,28 @@ pub struct Reports {
     pub task: TaskId,
     pub signals: mpsc::UnboundedSender<Report>,
     pub metrics: Arc<Metrics>,
+    /// The job takes checkpoints.
+    pub checkpoints: bool,
 }
 
 pub enum Report {
     Signal(Signal),
+    /// What a task knows at a checkpoint, or at its end. Comes before the signal that it has passed it, or has ended.
+    Snapshot(TaskId, Option<CheckpointId>, TaskSnapshot),
     /// Something the user should know, but no failure.
     Note(String),
     Failed(Error),
+    /// A checkpoint has been published, or has failed.
+    Checkpoint(Box<Checkpointer>, Published),
 }
 
 impl Reports {
     pub fn signal(&self, signal: Signal) {
         self.send(Report::Signal(signal));
+    }
+
+    pub fn snapshot(&self, checkpoint: Option<CheckpointId>, snapshot: TaskSnapshot) {
+        self.send(Report::Snapshot(self.task, checkpoint, snapshot));
     }
 
     pub fn note(&self, note: String) {
@@ -59,56 +70,36 @@ impl Reports {
     }
 }
 
-/// Runs a task that reads from other tasks, until its inputs end, its chain has all it needs, or nobody wants its rows.
+/// Runs a task that reads from other tasks, until its inputs end, its chain has all it needs, nobody wants its rows, or the job stops.
 pub async fn run_inputs(
     mut inbox: Inbox,
     lanes: Vec<LaneStart>,
-    mut chain: Chain,
-    mut tail: Tail,
+    chain: Chain,
+    tail: Tail,
     reports: &Reports,
 ) -> Result<()> {
-    let mut align = Align::new(lanes);
-    let mut output = Output::default();
-    let mut open = Barrier::at_end(Epoch(1));
+    let mut align = Align::new(lanes, chain.watermark());
+    let mut shard = Shard::new(chain, tail, reports);
+    shard.resume();
+    shard.deliver().await?;
     while let Some(delivery) = inbox.receive().await {
         let (lane, message) = (delivery.lane, delivery.message.clone());
-        let mut passed = Vec::new();
         let mut ended = false;
         align.push(lane, message, delivery, &mut |aligned| {
-            match &aligned {
-                crate::exchange::Aligned::Barrier(barrier) => {
-                    open = Barrier::at_end(barrier.epoch.next());
-                    passed.push(barrier.epoch);
-                }
-                crate::exchange::Aligned::End => ended = true,
-                _ => {}
-            }
-            chain.feed(aligned, open, &mut output)
+            ended |= matches!(aligned, Aligned::End);
+            shard.feed(aligned)
         })?;
-        let demand = tail.deliver(&mut output).await?;
-        if !passed.is_empty() {
-            reports.metrics.progress.operators(reports.task, chain.time());
-        }
-        passed.into_iter().for_each(|epoch| reports.signal(Signal::Acknowledged(reports.task, epoch)));
-        if ended {
-            reports.metrics.progress.operators(reports.task, chain.time());
-            return Ok(());
-        }
-        if chain.is_finished() {
-            return finish(chain, tail, open, reports).await;
-        }
-        if demand == Demand::Nothing {
-            return Ok(());
+        match shard.deliver().await? {
+            Next::Stopped => return Ok(()),
+            _ if ended => return shard.close(Vec::new()),
+            Next::More if shard.is_finished() => {
+                shard.finish().await?;
+                return shard.close(Vec::new());
+            }
+            Next::More => {}
+            Next::Ended => return shard.close(Vec::new()),
         }
     }
     // The senders are gone without an end: the job is failing.
-    tail.abandon(open.epoch).await
-}
-
-/// Ends a task of its own accord.
-async fn finish(mut chain: Chain, mut tail: Tail, open: Barrier, reports: &Reports) -> Result<()> {
-    let mut output = Output::default();
-    chain.feed(crate::exchange::Aligned::End, open, &mut output)?;
-    reports.metrics.progress.operators(reports.task, chain.time());
-    tail.deliver(&mut output).await.map(drop)
+    shard.abandon().await
 }

@@ -1,143 +1,207 @@
 //! A task that reads a table.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use tidemill_state::Epoch;
+use tidemill_state::checkpoint::{SplitState, hex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::watermarks::{Observed, TimeNews, Watermarks};
-use super::{Chain, Demand, Member, Reports, Skips, Tail, finish};
-use crate::connect::{Reader, SplitBatch};
+use super::{Chain, Member, Next, Reports, Shard, Skips, Tail};
+use crate::checkpoint::Begin;
+use crate::connect::{Offset, Reader, SplitBatch, SplitId};
 use crate::coordinator::Signal;
 use crate::error::Result;
 use crate::exchange::Aligned;
 use crate::message::Barrier;
-use crate::operator::{Input, Output};
+use crate::operator::Input;
 use crate::runtime::catch_panic;
 
 /// What one source task reads, and how it tells time.
 pub struct SourceTask {
     pub table: String,
     pub reader: Box<dyn Reader>,
+    pub positions: Positions,
     pub watermarks: Option<Watermarks>,
     /// The source ends by itself. Then no watermark depends on when a barrier came: the same input gives the same output.
     pub bounded: bool,
     pub alignment: Option<Member>,
 }
 
-/// Reads until the source ends, the chain has all it needs, or nobody wants its rows; passes barriers on as they are handed in.
+/// How far splits are read.
+#[derive(Default)]
+pub struct Positions(BTreeMap<SplitId, Position>);
+
+#[derive(Default)]
+struct Position {
+    offset: Option<Offset>,
+    ended: bool,
+}
+
+impl Positions {
+    /// Of splits that begin, or go on.
+    pub fn new(splits: &[Begin]) -> Positions {
+        let position = |begin: &Begin| {
+            let ended = begin.state.as_ref().is_some_and(|state| state.ended);
+            (begin.split.clone(), Position { offset: begin.offset.clone(), ended })
+        };
+        Positions(splits.iter().map(position).collect())
+    }
+
+    fn advance(&mut self, read: &SplitBatch) {
+        let position = match self.0.get_mut(&read.split) {
+            Some(position) => position,
+            None => self.0.entry(read.split.clone()).or_default(),
+        };
+        position.offset = Some(read.resume_at.clone());
+        position.ended |= read.ended;
+    }
+
+    fn state(&self, watermarks: Option<&Watermarks>) -> Vec<SplitState> {
+        let state = |(split, Position { offset, ended }): (&SplitId, &Position)| SplitState {
+            split: split.to_string(),
+            offset: offset.as_ref().map(|offset| hex(&offset.0)),
+            watermark: watermarks.and_then(|watermarks| watermarks.of_split(split)).map(|time| time.0),
+            sent: watermarks.and_then(Watermarks::sent).map(|time| time.0),
+            ended: *ended,
+        };
+        self.0.iter().map(state).collect()
+    }
+}
+
+/// Reads until the source ends, the chain has all it needs, nobody wants its rows, or the job stops; passes barriers on as they are
+/// handed in.
 pub async fn run_source(
-    source: SourceTask,
-    mut barriers: mpsc::UnboundedReceiver<Barrier>,
-    mut chain: Chain,
-    mut tail: Tail,
+    mut source: SourceTask,
+    barriers: mpsc::UnboundedReceiver<Barrier>,
+    chain: Chain,
+    tail: Tail,
     reports: &Reports,
 ) -> Result<()> {
-    let SourceTask { table, mut reader, mut watermarks, bounded, mut alignment } = source;
-    let tell_time = |watermarks: &Option<Watermarks>, chain: &Chain| {
-        let progress = &reports.metrics.progress;
-        if let Some(watermarks) = watermarks {
-            progress.source(reports.task, watermarks.time(&table));
+    let mut shard = Shard::new(chain, tail, reports);
+    shard.resume();
+    if let Some(time) = source.watermarks.as_ref().and_then(Watermarks::sent) {
+        shard.feed(Aligned::Watermark(time))?;
+    }
+    shard.deliver().await?;
+    match source.read(barriers, &mut shard, reports).await? {
+        Next::Stopped => Ok(()),
+        _ => shard.close(source.positions.state(source.watermarks.as_ref())),
+    }
+}
+
+impl SourceTask {
+    fn tell_time(&self, shard: &Shard<'_>, reports: &Reports) {
+        if let Some(watermarks) = &self.watermarks {
+            reports.metrics.progress.source(reports.task, watermarks.time(&self.table));
         }
-        progress.operators(reports.task, chain.time());
-    };
-    let mut skips = Skips::new(&table, |note| reports.note(note));
-    let mut output = Output::default();
-    tell_time(&watermarks, &chain);
-    let mut open = Barrier::at_end(Epoch(1));
-    let mut active = false;
-    loop {
-        // Barriers first: under load the reader always has something.
-        let event = match barriers.try_recv() {
-            Ok(barrier) => Event::Barrier(barrier),
-            Err(_) => {
-                let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks: watermarks.as_ref() };
-                match next_event(reader.as_mut(), alignment.as_mut(), waits, &mut active, reports).await {
-                    Ok(event) => event,
-                    Err(error) => {
-                        tail.abandon(open.epoch).await?;
-                        return Err(error);
+        shard.tell_time();
+    }
+
+    async fn read(
+        &mut self,
+        mut barriers: mpsc::UnboundedReceiver<Barrier>,
+        shard: &mut Shard<'_>,
+        reports: &Reports,
+    ) -> Result<Next> {
+        let table = self.table.clone();
+        let mut skips = Skips::new(&table, |note| reports.note(note));
+        self.tell_time(shard, reports);
+        let mut active = false;
+        loop {
+            // Barriers first: under load the reader always has something.
+            let event = match barriers.try_recv() {
+                Ok(barrier) => Event::Barrier(barrier),
+                Err(_) => {
+                    let watermarks = self.watermarks.as_ref();
+                    let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks };
+                    match next_event(self.reader.as_mut(), self.alignment.as_mut(), waits, &mut active, reports).await {
+                        Ok(event) => event,
+                        Err(error) => {
+                            shard.abandon().await?;
+                            return Err(error);
+                        }
                     }
                 }
+            };
+            let next = match event {
+                Event::Barrier(barrier) => {
+                    active = false;
+                    let bounded = self.bounded;
+                    if let Some(time) = self.watermarks.as_mut().filter(|_| !bounded).and_then(Watermarks::flush) {
+                        shard.feed(Aligned::Watermark(time))?;
+                    }
+                    shard.pass(barrier, self.positions.state(self.watermarks.as_ref()))?;
+                    let next = shard.deliver().await?;
+                    self.tell_time(shard, reports);
+                    next
+                }
+                Event::Rows(read) => {
+                    self.positions.advance(&read);
+                    if let Some(skipped) = read.skipped {
+                        reports.metrics.rows_skipped.fetch_add(skipped.records, Ordering::Relaxed);
+                        skips.add(skipped, Instant::now());
+                    }
+                    let observed = match &mut self.watermarks {
+                        Some(watermarks) => watermarks.observe(&read.split, read.rows, read.ended, Instant::now())?,
+                        None => Observed { rows: read.rows, failure: None },
+                    };
+                    // A split that has ended may have been the one that held time back.
+                    let risen = self.watermarks.as_mut().filter(|_| read.ended).and_then(Watermarks::flush);
+                    if observed.rows.is_empty() && observed.failure.is_none() && risen.is_none() {
+                        continue;
+                    }
+                    self.begin(&mut active, reports);
+                    reports.metrics.rows_read.fetch_add(observed.rows.len() as u64, Ordering::Relaxed);
+                    if !observed.rows.is_empty() {
+                        shard.feed(Aligned::Batch(Input(0), observed.rows))?;
+                    }
+                    let silent = self.watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now()));
+                    for news in risen.map(TimeNews::Watermark).into_iter().chain(silent) {
+                        shard.feed(news.into())?;
+                    }
+                    self.report_alignment();
+                    let next = shard.deliver().await?;
+                    if let Some(error) = observed.failure {
+                        shard.abandon().await?;
+                        return Err(error);
+                    }
+                    next
+                }
+                Event::Clock => {
+                    let Some(news) = self.watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now()))
+                    else {
+                        continue;
+                    };
+                    self.begin(&mut active, reports);
+                    shard.feed(news.into())?;
+                    self.report_alignment();
+                    self.tell_time(shard, reports);
+                    shard.deliver().await?
+                }
+                Event::End => return shard.finish().await,
+            };
+            match next {
+                Next::More if shard.is_finished() => return shard.finish().await,
+                Next::More => {}
+                next => return Ok(next),
             }
-        };
-        match event {
-            Event::Barrier(barrier) => {
-                active = false;
-                if let Some(time) = watermarks.as_mut().filter(|_| !bounded).and_then(Watermarks::flush) {
-                    chain.feed(Aligned::Watermark(time), open, &mut output)?;
-                }
-                open = Barrier::at_end(barrier.epoch.next());
-                chain.feed(Aligned::Barrier(barrier), open, &mut output)?;
-                let demand = tail.deliver(&mut output).await?;
-                tell_time(&watermarks, &chain);
-                reports.signal(Signal::Acknowledged(reports.task, barrier.epoch));
-                if demand == Demand::Nothing {
-                    return Ok(());
-                }
-            }
-            Event::Rows(read) => {
-                if let Some(skipped) = read.skipped {
-                    reports.metrics.rows_skipped.fetch_add(skipped.records, Ordering::Relaxed);
-                    skips.add(skipped, Instant::now());
-                }
-                let observed = match &mut watermarks {
-                    Some(watermarks) => watermarks.observe(&read.split, read.rows, read.ended, Instant::now())?,
-                    None => Observed { rows: read.rows, failure: None },
-                };
-                // A split that has ended may have been the one that held time back.
-                let risen = watermarks.as_mut().filter(|_| read.ended).and_then(Watermarks::flush);
-                if observed.rows.is_empty() && observed.failure.is_none() && risen.is_none() {
-                    continue;
-                }
-                if !active {
-                    active = true;
-                    reports.signal(Signal::Active(reports.task));
-                }
-                reports.metrics.rows_read.fetch_add(observed.rows.len() as u64, Ordering::Relaxed);
-                if !observed.rows.is_empty() {
-                    chain.feed(Aligned::Batch(Input(0), observed.rows), open, &mut output)?;
-                }
-                let silent = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now()));
-                for news in risen.map(TimeNews::Watermark).into_iter().chain(silent) {
-                    chain.feed(news.into(), open, &mut output)?;
-                }
-                if let (Some(member), Some(watermarks)) = (&alignment, &watermarks) {
-                    member.report(watermarks.reached());
-                }
-                let demand = tail.deliver(&mut output).await?;
-                if let Some(error) = observed.failure {
-                    tail.abandon(open.epoch).await?;
-                    return Err(error);
-                }
-                if chain.is_finished() {
-                    return finish(chain, tail, open, reports).await;
-                }
-                if demand == Demand::Nothing {
-                    return Ok(());
-                }
-            }
-            Event::Clock => {
-                let Some(news) = watermarks.as_mut().and_then(|watermarks| watermarks.tick(Instant::now())) else {
-                    continue;
-                };
-                if !active {
-                    active = true;
-                    reports.signal(Signal::Active(reports.task));
-                }
-                chain.feed(news.into(), open, &mut output)?;
-                if let (Some(member), Some(watermarks)) = (&alignment, &watermarks) {
-                    member.report(watermarks.reached());
-                }
-                tell_time(&watermarks, &chain);
-                if tail.deliver(&mut output).await? == Demand::Nothing {
-                    return Ok(());
-                }
-            }
-            Event::End => return finish(chain, tail, open, reports).await,
+        }
+    }
+
+    fn begin(&self, active: &mut bool, reports: &Reports) {
+        if !*active {
+            *active = true;
+            reports.signal(Signal::Active(reports.task));
+        }
+    }
+
+    fn report_alignment(&self) {
+        if let (Some(member), Some(watermarks)) = (&self.alignment, &self.watermarks) {
+            member.report(watermarks.reached());
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tidemill_state::Epoch;
+use bytes::Bytes;
+use tidemill_state::{CheckpointId, Epoch};
 
 use crate::changelog;
 use crate::connect::Writer;
@@ -19,6 +20,10 @@ pub enum Tail {
         table: String,
         writer: Box<dyn Writer>,
         metrics: Arc<Metrics>,
+        /// Up to the last barrier that was a checkpoint, or to the end: what the sink is to commit.
+        prepared: Vec<Bytes>,
+        /// The next checkpoint, if the job takes any.
+        next: Option<CheckpointId>,
     },
 }
 
@@ -46,6 +51,14 @@ impl Tail {
         }
     }
 
+    /// What a sink has prepared since the last call.
+    pub fn take_prepared(&mut self) -> Vec<Bytes> {
+        match self {
+            Tail::Exchange(_) => Vec::new(),
+            Tail::Sink { prepared, .. } => std::mem::take(prepared),
+        }
+    }
+
     /// Delivers everything in `output`, waiting where there is no room.
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
         for message in output.drain() {
@@ -61,11 +74,10 @@ impl Tail {
                         return Ok(Demand::Nothing);
                     }
                 }
-                Tail::Sink { table, writer, metrics } => {
-                    catch_panic(write(writer.as_mut(), message, metrics))
-                        .await
-                        .and_then(|written| written)
-                        .map_err(|error| error.in_operator(format!("sink {table}")))?;
+                Tail::Sink { table, writer, metrics, prepared, next } => {
+                    let writing = catch_panic(write(writer.as_mut(), message, metrics, next)).await;
+                    let written = writing.and_then(|written| written);
+                    prepared.extend(written.map_err(|error| error.in_operator(format!("sink {table}")))?);
                 }
             }
         }
@@ -104,15 +116,33 @@ async fn send(sender: &mut Option<Sender>, message: Message) {
     }
 }
 
-async fn write(writer: &mut dyn Writer, message: Message, metrics: &Metrics) -> Result<(), Error> {
+/// Gives what the writer has prepared, if the message asks for that.
+async fn write(
+    writer: &mut dyn Writer,
+    message: Message,
+    metrics: &Metrics,
+    next: &mut Option<CheckpointId>,
+) -> Result<Vec<Bytes>, Error> {
     match message {
         Message::Batch(batch) => {
             let changes = changelog::fold(&batch)?;
             metrics.rows_written.fetch_add(changes.rows.num_rows() as u64, std::sync::atomic::Ordering::Relaxed);
-            writer.write(changes).await
+            writer.write(changes).await?;
         }
-        Message::Barrier(barrier) => writer.flush(barrier.epoch).await,
-        Message::End => writer.finish().await,
-        Message::Watermark(_) | Message::Idle => Ok(()),
+        Message::Barrier(barrier) => {
+            writer.flush(barrier.epoch).await?;
+            if let Some(checkpoint) = barrier.checkpoint {
+                *next = Some(CheckpointId(checkpoint.0 + 1));
+                return writer.prepare(checkpoint).await;
+            }
+        }
+        Message::End => {
+            writer.finish().await?;
+            if let Some(next) = *next {
+                return writer.prepare(next).await;
+            }
+        }
+        Message::Watermark(_) | Message::Idle => {}
     }
+    Ok(Vec::new())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use tidemill_state::EventTime;
+use tidemill_state::checkpoint::SplitState;
 use tokio::time::Instant;
 
 use super::lateness::Lateness;
@@ -52,6 +53,29 @@ impl Watermarks {
     /// `idle`: begins without anything to read, and does not hold time back until it has.
     pub fn new(strategy: WatermarkStrategy, idle: bool, now: Instant) -> Watermarks {
         Watermarks { strategy, splits: BTreeMap::new(), sent: EventTime::MIN, idle, active: now }
+    }
+
+    /// Goes on where a split was when a checkpoint was taken.
+    pub fn restore(&mut self, split: &SplitId, state: &SplitState, now: Instant) {
+        if let Some(sent) = state.sent.map(EventTime) {
+            // Of several tasks' watermarks the least is what all of them had reached.
+            self.sent = if self.sent == EventTime::MIN { sent } else { self.sent.min(sent) };
+        }
+        if let Some(watermark) = state.watermark.map(EventTime) {
+            let lateness = self.strategy.share_in_time.map(Lateness::new);
+            let split_state = Split { watermark, active: now, idle: false, ended: state.ended, lateness };
+            self.splits.insert(split.clone(), split_state);
+        }
+    }
+
+    /// How far a split has come.
+    pub fn of_split(&self, split: &SplitId) -> Option<EventTime> {
+        self.splits.get(split).map(|split| split.watermark)
+    }
+
+    /// The last watermark sent, if there was one.
+    pub fn sent(&self) -> Option<EventTime> {
+        (self.sent > EventTime::MIN).then_some(self.sent)
     }
 
     /// Marks in the rows of a split where the watermark rises behind them. `ended`: no more rows come from it.

@@ -12,8 +12,9 @@
 //! | `// ...` | why |
 //!
 //! Each transcript is replayed five times: as written with one row per batch; with all rows between two marks in one batch; cut
-//! at random; with a crash after every barrier; and with all rows and watermarks between two barriers in one batch. What comes out
-//! between two marks (in the last replay: between two barriers) must be the same each time, up to order and cancelling changes.
+//! at random; with a crash after every barrier, where the state is dealt out to three shards and back on the way; and with all rows
+//! and watermarks between two barriers in one batch. What comes out between two marks (in the last replay: between two barriers) must
+//! be the same each time, up to order and cancelling changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use rand::{Rng, SeedableRng};
 use tidemill_state::{Epoch, EventTime};
 
 use crate::message::{Barrier, Batch, Mark, Message};
+use crate::checkpoint::rescale;
 use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 
 /// Replays the transcript in `expected` against the operator that `make` builds for its columns.
@@ -262,7 +264,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 }
                 Event::Barrier(epoch, time) => {
                     open = Epoch(epoch + 1);
-                    let barrier = Barrier { epoch: Epoch(*epoch), time: EventTime(*time), checkpoint: None };
+                    let barrier = Barrier { epoch: Epoch(*epoch), time: EventTime(*time), checkpoint: None, stops: false };
                     self.barrier(barrier, &mut printed);
                     if matches!(cut, Cut::Crash) {
                         self.crash();
@@ -343,10 +345,22 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
     /// What came out before the crash since the last barrier came out once already; repeating it is the sink's business.
     fn crash(&mut self) {
         self.operator = self.spec.open(&ShardContext::SINGLE).expect("the operator opens again");
-        self.operator.restore(self.saved.clone()).expect("the state can be restored");
+        self.operator.restore(self.through_three_shards()).expect("the state can be restored");
         for fed in self.since.clone() {
             self.apply(&fed);
         }
+    }
+
+    /// The saved state as it is after a run as three shards that read nothing.
+    fn through_three_shards(&self) -> Vec<TableSnapshot> {
+        let shards = rescale(vec![self.saved.clone()], 3).expect("the state can be dealt out");
+        let shards = (0..3).zip(shards).map(|(shard, tables)| {
+            let context = ShardContext { shard, parallelism: 3, durable: None };
+            let mut operator = self.spec.open(&context).expect("the operator opens as a shard");
+            operator.restore(tables).expect("a shard can be restored");
+            operator.snapshot().expect("the state of a shard can be saved")
+        });
+        rescale(shards.collect(), 1).expect("the state can be brought together").remove(0)
     }
 
     fn report(&mut self, mut out: Output, printed: &mut String) {

@@ -24,6 +24,8 @@ pub enum CheckpointError {
     Damaged { path: String, why: String },
     /// Written by a newer version of the program.
     TooNew { path: String, format: u32 },
+    /// Another process of this machine uses the directory.
+    Locked { path: String, holder: String },
     /// Another process has published this checkpoint: it runs the job now.
     TakenOver { path: String },
 }
@@ -36,6 +38,7 @@ impl fmt::Display for CheckpointError {
             CheckpointError::TooNew { path, format } => {
                 write!(f, "{path} has format {format}, newer than {}", super::FORMAT)
             }
+            CheckpointError::Locked { path, holder } => write!(f, "{path} is held by process {holder}"),
             CheckpointError::TakenOver { path } => write!(f, "{path} is there already: another process runs the job"),
         }
     }
@@ -63,6 +66,11 @@ pub(super) fn decode(bytes: Bytes) -> Result<RecordBatch, Box<dyn std::error::Er
 
 pub(super) fn checksum(bytes: &[u8]) -> String {
     format!("{:016x}", XxHash3_64::oneshot(bytes))
+}
+
+/// A number that stands for a text, the same in every run and version.
+pub fn fingerprint(text: &str) -> u64 {
+    XxHash3_64::oneshot(text.as_bytes())
 }
 
 /// What is left of files that replace each other's rows: of rows equal in the columns `replaces_by`, the one that comes last, unless

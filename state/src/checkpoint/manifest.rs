@@ -11,7 +11,8 @@ pub struct Manifest {
     pub format: u32,
     /// The version of the program that wrote it.
     pub version: String,
-    pub job: String,
+    /// Names the job in places that outlive it; in hexadecimal. The same from the first checkpoint to the last.
+    pub token: String,
     pub checkpoint: u64,
     /// Grows with every process that takes the job over.
     pub generation: u64,
@@ -114,6 +115,13 @@ pub struct SinkState {
     pub table: String,
     /// Opaque to all but the connector; in hexadecimal.
     pub prepared: Vec<String>,
+}
+
+impl OperatorState {
+    /// How many shards it had.
+    pub fn shards(&self) -> usize {
+        self.tables.iter().map(|table| table.shards.len()).max().unwrap_or_default()
+    }
 }
 
 impl Manifest {

@@ -12,8 +12,8 @@ mod files;
 mod manifest;
 mod store;
 
-pub use files::{CheckpointError, merge};
+pub use files::{CheckpointError, fingerprint, merge};
 pub use manifest::{
     Distribution, FORMAT, FileEntry, Kind, Manifest, OperatorState, SinkState, SourceState, SplitState, TableState, hex, unhex,
 };
-pub use store::{Found, Store};
+pub use store::{Found, Lock, Store};

@@ -33,6 +33,10 @@ struct Sealed {
     manifest: serde_json::Value,
 }
 
+/// Nobody else on this machine uses the directory as long as this lives.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the system lets go of the lock when the file is closed")] std::fs::File);
+
 /// The newest checkpoint that is whole.
 #[derive(Debug)]
 pub struct Found {
@@ -51,6 +55,34 @@ impl Store {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Keeps other processes of this machine out. Elsewhere than on the local disk it does nothing: there the first of two that publish
+    /// the same checkpoint wins.
+    ///
+    /// # Errors
+    /// Another process holds it; the directory cannot be made.
+    pub fn lock(&self) -> Result<Option<Lock>> {
+        use std::io::{Read, Seek, Write};
+        let Some(local) = &self.local else { return Ok(None) };
+        let path = self.named("lock");
+        let failed = |error: std::io::Error| CheckpointError::Store { path: path.clone(), why: error.to_string() };
+        std::fs::create_dir_all(local).map_err(failed)?;
+        let options = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+        let mut file = options.open(local.join("lock")).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                return Err(CheckpointError::Locked { path, holder: holder.trim().to_string() });
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // Who it is, for the message to others.
+        let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        named.map_err(failed)?;
+        Ok(Some(Lock(file)))
     }
 
     fn named(&self, path: &str) -> String {
@@ -247,6 +279,20 @@ impl Store {
             }
         }
         self.remove_empty_directories();
+        Ok(())
+    }
+
+    /// Removes every checkpoint but the user's savepoints.
+    ///
+    /// # Errors
+    /// As [`keep`](Self::keep).
+    pub async fn clear(&self) -> Result<()> {
+        self.keep(&[]).await?;
+        if let Some(local) = &self.local {
+            let _ = std::fs::remove_file(local.join("lock"));
+            // Fails if there are savepoints, as it should.
+            let _ = std::fs::remove_dir(local);
+        }
         Ok(())
     }
 

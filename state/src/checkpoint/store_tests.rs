@@ -32,7 +32,7 @@ fn manifest(checkpoint: u64, files: Vec<FileEntry>) -> Manifest {
     Manifest {
         format: FORMAT,
         version: "test".to_string(),
-        job: "a".to_string(),
+        token: "a".to_string(),
         checkpoint,
         generation: 1,
         kind: Kind::Periodic,

@@ -43,6 +43,10 @@ impl Source for SocketSource {
     }
 
     /// One split, not connected to yet: a server such as `nc -l` serves a single connection.
+    fn can_be_replayed(&self) -> bool {
+        false
+    }
+
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok(vec![SplitId::new(self.endpoint.to_string())])
     }

@@ -99,7 +99,7 @@ impl Operator for Aggregating {
             })
             .collect();
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-        Ok(vec![TableSnapshot { table: "groups", rows }])
+        Ok(vec![TableSnapshot::by_key("groups", rows, 0..self.keys.len())])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
@@ -233,7 +233,8 @@ impl Aggregating {
                 Field::new(name, column.data_type().clone(), true)
             })
             .collect();
-        Ok(TableSnapshot { table: "pending", rows: RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)? })
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        Ok(TableSnapshot::by_key("pending", rows, 0..self.keys.len()))
     }
 
     /// Takes over what [`pending`](Self::pending) gave, after the groups.

@@ -82,6 +82,13 @@ impl OperatorSpec for Aggregate {
         }
     }
 
+    /// The same with a local phase before it and without.
+    fn meaning(&self) -> Option<String> {
+        let mut line = ExplainLine::default();
+        explain(&mut line, &self.schema, self.keys.len(), &self.columns);
+        Some(format!("{}({line})", self.name()))
+    }
+
     fn state_bound(&self) -> Option<&'static str> {
         Some(match self.keys.is_empty() {
             true => "one group",
@@ -127,6 +134,10 @@ impl OperatorSpec for LocalAggregate {
 
     fn explain(&self, line: &mut ExplainLine) {
         explain(line, &self.schema, self.keys.len(), &self.columns);
+    }
+
+    fn meaning(&self) -> Option<String> {
+        None
     }
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use hashbrown::HashMap;
 use tidemill_state::EventTime;
 
 use super::TimeKind;
 use super::assign::{null_time, window_columns};
 use super::combine::{Combine, Combined, Kept};
+use super::current::{restored, time_table};
 use super::partition::{local_times, partition};
 use super::slices::{Part, Pool, Slices};
 use super::timed::Timed;
@@ -74,6 +75,18 @@ impl OperatorSpec for WindowAggregate {
         if self.partial {
             line.field("phase", "global");
         }
+    }
+
+    /// The same with a local phase before it and without.
+    fn meaning(&self) -> Option<String> {
+        let mut line = ExplainLine::default();
+        match &self.window {
+            RowWindow::Slice { windows, .. } => line.field("window", windows),
+            RowWindow::Attached { end, .. } => line.field("window", self.input.field(*end).name()),
+        };
+        line.list("keys", self.schema.fields()[..self.keys.len()].iter().map(|field| field.name()));
+        line.list("aggregates", self.columns.iter().map(|column| column.call.result.name()));
+        Some(format!("{}({line}, {:?})", self.name(), self.kind))
     }
 
     fn state_bound(&self) -> Option<&'static str> {
@@ -182,21 +195,17 @@ impl Operator for WindowAggregating {
         if let Some(prefixes) = self.combine.prefixes_mut() {
             tables.push(prefixes.snapshot("prefixes", &mut self.pool)?);
         }
-        let fields = [("watermark", self.watermark.0), ("late_rows", self.late as i64)];
-        let schema = Schema::new(fields.map(|(name, _)| Field::new(name, DataType::Int64, false)).to_vec());
-        let columns = fields.map(|(_, value)| Arc::new(Int64Array::from(vec![value])) as ArrayRef).to_vec();
-        tables.push(TableSnapshot { table: "time", rows: RecordBatch::try_new(Arc::new(schema), columns)? });
+        tables.push(time_table(self.watermark)?);
         Ok(tables)
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
-        for TableSnapshot { table, rows } in tables {
-            match (table, self.combine.prefixes_mut()) {
-                ("slices", _) => self.slices.restore(&rows, &mut self.pool)?,
-                ("prefixes", Some(prefixes)) => prefixes.restore(&rows, &mut self.pool)?,
+        for table in tables {
+            match (table.table.as_ref(), self.combine.prefixes_mut()) {
+                ("slices", _) => self.slices.restore(&table.rows, &mut self.pool)?,
+                ("prefixes", Some(prefixes)) => prefixes.restore(&table.rows, &mut self.pool)?,
                 _ => {
-                    let number = |column: usize| rows.column(column).as_primitive::<Int64Type>().value(0);
-                    (self.watermark, self.late) = (EventTime(number(0)), number(1) as u64);
+                    self.watermark = restored(&table);
                     self.boundary = self.next_boundary();
                 }
             }

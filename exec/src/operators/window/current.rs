@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use tidemill_state::EventTime;
+use tidemill_state::checkpoint::Distribution;
 
 use crate::error::Result;
 use crate::message::Batch;
@@ -91,11 +92,18 @@ pub(super) fn watermark_column(batch: &Batch, watermark: &mut EventTime) -> Time
 pub(super) fn time_table(watermark: EventTime) -> Result<TableSnapshot> {
     let schema = Schema::new(vec![Field::new("watermark", DataType::Int64, false)]);
     let column: ArrayRef = Arc::new(Int64Array::from(vec![watermark.0]));
-    Ok(TableSnapshot { table: "time", rows: RecordBatch::try_new(Arc::new(schema), vec![column])? })
+    let rows = RecordBatch::try_new(Arc::new(schema), vec![column])?;
+    Ok(TableSnapshot::whole("time", rows, Distribution::ToAll))
 }
 
+/// The inverse; of the watermarks of several shards the least.
 pub(super) fn restored(table: &TableSnapshot) -> EventTime {
-    EventTime(table.rows.column(0).as_primitive::<Int64Type>().value(0))
+    EventTime(least(&table.rows, 0))
+}
+
+/// The smallest value in a column of numbers that has some.
+pub(super) fn least(rows: &RecordBatch, column: usize) -> i64 {
+    rows.column(column).as_primitive::<Int64Type>().values().iter().copied().min().unwrap_or(i64::MIN)
 }
 
 #[cfg(test)]

@@ -63,6 +63,10 @@ impl OperatorSpec for LocalWindowAggregate {
         line.list("aggregates", self.columns.iter().map(|column| column.call.result.name()));
     }
 
+    fn meaning(&self) -> Option<String> {
+        None
+    }
+
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         Ok(Box::new(LocalAggregating {
             slices: Slices::default(),

@@ -168,13 +168,13 @@ impl Operator for Ranking {
         let mut columns = all.into_rows().columns().to_vec();
         columns.push(Arc::new(weights));
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-        Ok(vec![TableSnapshot { table: "rows", rows }, time_table(self.watermark)?])
+        Ok(vec![TableSnapshot::by_key("rows", rows, self.spec.keys.iter().copied()), time_table(self.watermark)?])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         let mut watermark = EventTime::MIN;
         for table in tables {
-            match table.table {
+            match table.table.as_ref() {
                 "time" => watermark = restored(&table),
                 _ => {
                     let (weights, columns) = table.rows.columns().split_last().expect("the weights are a column");

@@ -158,7 +158,8 @@ impl Slices {
                 Field::new(name, column.data_type().clone(), true)
             })
             .collect();
-        Ok(TableSnapshot { table, rows: RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)? })
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        Ok(TableSnapshot::by_key(table, rows, 0..keys))
     }
 
     pub fn restore(&mut self, rows: &RecordBatch, pool: &mut Pool) -> Result<()> {

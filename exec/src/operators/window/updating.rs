@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMillisecondType};
 use tidemill_state::EventTime;
+use tidemill_state::checkpoint::Distribution;
 
 use super::assign::null_time;
+use super::current::least;
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
@@ -200,28 +202,30 @@ impl Operator for UpdatingWindows {
         let last = |timer: &Timer| timer.last.unwrap_or(EventTime::MIN).0;
         let fields = [
             ("watermark", self.watermark.0),
-            ("late_rows", self.late_rows as i64),
             ("early_fired", last(&self.early)),
             ("late_fired", last(&self.late)),
         ];
         let schema = Schema::new(fields.map(|(name, _)| Field::new(name, DataType::Int64, false)).to_vec());
         let columns = fields.map(|(_, value)| Arc::new(Int64Array::from(vec![value])) as ArrayRef).to_vec();
-        tables.push(TableSnapshot { table: "time", rows: RecordBatch::try_new(Arc::new(schema), columns)? });
+        // Rows find their shard by their keys without the window.
+        let keys: Vec<usize> = (0..self.keys.len() - 3).collect();
+        tables.iter_mut().for_each(|table| table.distribution = Distribution::ByKey(keys.clone()));
+        let rows = RecordBatch::try_new(Arc::new(schema), columns)?;
+        tables.push(TableSnapshot::whole("time", rows, Distribution::ToAll));
         Ok(tables)
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         let (groups, others): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.table == "groups");
         self.results.restore(groups)?;
-        for TableSnapshot { table, rows } in others {
+        for TableSnapshot { table, rows, .. } in others {
             if table == "pending" {
                 self.results.restore_pending(&rows)?;
                 continue;
             }
-            let number = |column: usize| rows.column(column).as_primitive::<Int64Type>().value(0);
             let last = |time: i64| (time > i64::MIN).then_some(EventTime(time));
-            (self.watermark, self.late_rows) = (EventTime(number(0)), number(1) as u64);
-            (self.early.last, self.late.last) = (last(number(2)), last(number(3)));
+            self.watermark = EventTime(least(&rows, 0));
+            (self.early.last, self.late.last) = (last(least(&rows, 1)), last(least(&rows, 2)));
         }
         let live: Vec<u32> = self.results.groups.keys.live().collect();
         let keys = self.results.groups.keys.columns(&live)?;

@@ -88,7 +88,8 @@ impl Contents for Aggregates {
         columns.push(Arc::new(times(|session| session.window.start)));
         columns.push(Arc::new(times(|session| session.window.end)));
         columns.extend(self.groups.partials_of(&slots)?);
-        Ok(TableSnapshot { table: "sessions", rows: RecordBatch::try_new(Arc::clone(&self.state), columns)? })
+        let rows = RecordBatch::try_new(Arc::clone(&self.state), columns)?;
+        Ok(TableSnapshot::by_key("sessions", rows, 0..self.keys))
     }
 
     fn restore(&mut self, rows: RecordBatch, open: &mut OpenSessions) -> Result<Option<Batch>> {

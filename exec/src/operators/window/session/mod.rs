@@ -104,7 +104,7 @@ impl OperatorSpec for SessionAssign {
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         let columns = columns(&self.schema, self.time, &self.keys);
-        Ok(Box::new(Running::new(self.session, self.kind, columns, Rows::new(self.schema()))?))
+        Ok(Box::new(Running::new(self.session, self.kind, columns, Rows::new(self.schema(), self.keys.clone()))?))
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Rows {
     slots: Vec<Vec<(u32, u32)>>,
     /// Of what comes out: the rows' columns, and the window's.
     schema: SchemaRef,
+    /// Where the session's keys are.
+    keys: Vec<usize>,
 }
 
 struct Block {
@@ -31,8 +33,8 @@ struct Block {
 }
 
 impl Rows {
-    pub fn new(schema: SchemaRef) -> Rows {
-        Rows { blocks: Vec::new(), free: Vec::new(), slots: Vec::new(), schema }
+    pub fn new(schema: SchemaRef, keys: Vec<usize>) -> Rows {
+        Rows { blocks: Vec::new(), free: Vec::new(), slots: Vec::new(), schema, keys }
     }
 
     /// The rows at these places.
@@ -113,7 +115,7 @@ impl Contents for Rows {
             true => RecordBatch::new_empty(Arc::new(self.schema.project(&self.input_columns())?)),
             false => self.gather(&places)?,
         };
-        Ok(TableSnapshot { table: "rows", rows })
+        Ok(TableSnapshot::by_key("rows", rows, self.keys.iter().copied()))
     }
 
     fn restore(&mut self, rows: RecordBatch, _: &mut OpenSessions) -> Result<Option<Batch>> {

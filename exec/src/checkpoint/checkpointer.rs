@@ -1,0 +1,324 @@
+//! Turns what tasks hand over into a checkpoint, beside the tasks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use tidemill_state::CheckpointId;
+use tidemill_state::checkpoint::{
+    CheckpointError, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SinkState, SourceState, SplitState,
+    Store, TableState, hex, merge,
+};
+use tokio::time::Instant;
+
+use super::meaning::Meaning;
+use super::{Durability, TaskSnapshot};
+use crate::connect::Sink;
+use crate::coordinator::TaskId;
+use crate::error::{Error, Result};
+use crate::operator::{JobToken, TableSnapshot};
+
+/// So many files are written at once.
+const WRITES: usize = 4;
+
+/// The state of the job as far as it was handed over, and where it lies.
+pub struct Checkpointer {
+    durability: Durability,
+    meaning: Meaning,
+    /// Of the last checkpoint published.
+    manifest: Manifest,
+    pub token: JobToken,
+    sinks: BTreeMap<usize, Arc<dyn Sink>>,
+    /// Stage and shard by task.
+    tasks: Vec<(usize, u16)>,
+    files: BTreeMap<Key, Files>,
+    splits: BTreeMap<TaskId, Vec<SplitState>>,
+    /// What sinks have prepared and not committed.
+    prepared: BTreeMap<usize, Vec<Bytes>>,
+    /// The newest last.
+    published: Vec<u64>,
+    is_taken_over: bool,
+    /// Held as long as this lives.
+    _lock: Option<Lock>,
+}
+
+/// A table of one shard of an operator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub stage: usize,
+    pub place: usize,
+    pub table: String,
+    pub shard: u16,
+}
+
+/// Where a table of one shard is.
+pub(super) struct Files {
+    distribution: Distribution,
+    /// As in [`TableSnapshot`], except that the rows are in several pieces.
+    replaces_by: Option<Vec<usize>>,
+    entries: Vec<FileEntry>,
+    /// Not written yet. Follows the entries.
+    pending: Vec<RecordBatch>,
+}
+
+impl Files {
+    /// As they lie in the store.
+    pub fn of_entries(table: &TableSnapshot, entries: Vec<FileEntry>) -> Files {
+        let (distribution, replaces_by) = (table.distribution.clone(), None);
+        Files { distribution, replaces_by, entries, pending: Vec::new() }
+    }
+
+    /// Rows that lie nowhere yet, of a table of which later only changes are handed over.
+    pub fn of_rows(table: TableSnapshot) -> Result<Files> {
+        let mut fields: Vec<_> = table.rows.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("deleted", DataType::Boolean, false)));
+        let mut columns = table.rows.columns().to_vec();
+        columns.push(Arc::new(BooleanArray::from(vec![false; table.rows.num_rows()])) as ArrayRef);
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let (distribution, replaces_by) = (table.distribution, None);
+        Ok(Files { distribution, replaces_by, entries: Vec::new(), pending: vec![rows] })
+    }
+
+    fn take(&mut self, table: TableSnapshot) {
+        if table.replaces_by.is_none() {
+            self.entries.clear();
+            self.pending.clear();
+        }
+        if table.replaces_by.is_none() || table.rows.num_rows() > 0 {
+            self.pending.push(table.rows);
+        }
+        (self.distribution, self.replaces_by) = (table.distribution, table.replaces_by);
+    }
+}
+
+/// What became of a checkpoint.
+#[derive(Debug)]
+pub struct Published {
+    pub checkpoint: CheckpointId,
+    pub outcome: Result<()>,
+    /// Something the user should know, but no failure.
+    pub notes: Vec<String>,
+}
+
+impl Checkpointer {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a recovery, taken apart in one place")]
+    pub(super) fn new(
+        durability: Durability,
+        meaning: Meaning,
+        manifest: Manifest,
+        token: JobToken,
+        sinks: BTreeMap<usize, Arc<dyn Sink>>,
+        files: BTreeMap<Key, Files>,
+        tasks: Vec<(usize, u16)>,
+        lock: Option<Lock>,
+    ) -> Checkpointer {
+        let published = vec![manifest.checkpoint];
+        let (splits, prepared) = (BTreeMap::new(), BTreeMap::new());
+        let (is_taken_over, _lock) = (false, lock);
+        Checkpointer {
+            durability,
+            meaning,
+            manifest,
+            token,
+            sinks,
+            tasks,
+            files,
+            splits,
+            prepared,
+            published,
+            is_taken_over,
+            _lock,
+        }
+    }
+
+    /// Another process has the job: this one must not go on.
+    pub fn is_taken_over(&self) -> bool {
+        self.is_taken_over
+    }
+
+    pub fn durability(&self) -> &Durability {
+        &self.durability
+    }
+
+    /// Takes over what a task has handed over. Whatever becomes of the checkpoint it was for, the next one builds upon it.
+    pub fn take(&mut self, task: TaskId, snapshot: TaskSnapshot) {
+        let (stage, shard) = self.tasks[task.0];
+        self.splits.insert(task, snapshot.splits);
+        for (place, tables) in snapshot.operators.into_iter().enumerate() {
+            for table in tables {
+                let key = Key { stage, place, table: table.table.to_string(), shard };
+                let files = self.files.entry(key).or_insert_with(|| Files {
+                    distribution: table.distribution.clone(),
+                    replaces_by: None,
+                    entries: Vec::new(),
+                    pending: Vec::new(),
+                });
+                files.take(table);
+            }
+        }
+        self.prepared.entry(stage).or_default().extend(snapshot.prepared);
+    }
+
+    /// Writes down all that was taken, makes the checkpoint exist, and has the sinks commit. Cancel-safe: what it has done by
+    /// then is of use to the next one.
+    pub async fn publish(&mut self, checkpoint: CheckpointId, kind: Kind, deadline: Instant) -> Published {
+        let mut notes = Vec::new();
+        let outcome = match tokio::time::timeout_at(deadline, self.write(checkpoint, kind)).await {
+            Err(_) => Err(Error::new(format!("checkpoint {} took longer than it may", checkpoint.0))
+                .why(format!("execution.checkpointing.timeout is {:?}", self.durability.rhythm.timeout))
+                .fix("raise it, or see why the store or the tasks are slow")),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) => self.settle(&mut notes).await,
+        };
+        Published { checkpoint, outcome, notes }
+    }
+
+    async fn write(&mut self, checkpoint: CheckpointId, kind: Kind) -> Result<()> {
+        let store = self.durability.store.clone();
+        let mut writes = Vec::new();
+        for (key, files) in &self.files {
+            let Some(operator) = &self.meaning.operators[key.stage][key.place] else { continue };
+            for (n, rows) in files.pending.iter().enumerate() {
+                let part = if n == 0 { String::new() } else { format!("-{n}") };
+                let path =
+                    format!("chk-{}/{}.{}.{}{part}.parquet", checkpoint.0, operator.uid, key.table, key.shard);
+                writes.push((key.clone(), path, rows.clone()));
+            }
+        }
+        let writes = writes.into_iter().map(|(key, path, rows)| {
+            let store = store.clone();
+            async move { Ok::<_, Error>((key, write(store, path, rows).await?)) }
+        });
+        let written: Vec<(Key, FileEntry)> = futures::stream::iter(writes).buffered(WRITES).try_collect().await?;
+        for (key, entry) in written {
+            if let Some(files) = self.files.get_mut(&key) {
+                files.entries.push(entry);
+                files.pending.remove(0);
+            }
+        }
+        let manifest = self.describe(checkpoint, kind);
+        let published = store.publish(&manifest).await;
+        self.is_taken_over = matches!(published, Err(CheckpointError::TakenOver { .. }));
+        published?;
+        self.published.push(checkpoint.0);
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    fn describe(&self, checkpoint: CheckpointId, kind: Kind) -> Manifest {
+        let mut sources: BTreeMap<usize, SourceState> = BTreeMap::new();
+        for (task, splits) in &self.splits {
+            let (stage, _) = self.tasks[task.0];
+            let Some(identity) = self.meaning.sources.get(&stage) else { continue };
+            let source = sources.entry(stage).or_insert_with(|| SourceState {
+                uid: identity.uid.clone(),
+                table: identity.text.clone(),
+                splits: Vec::new(),
+            });
+            source.splits.extend(splits.iter().cloned());
+        }
+        let mut operators: BTreeMap<(usize, usize), OperatorState> = BTreeMap::new();
+        for (key, files) in &self.files {
+            let Some(identity) = &self.meaning.operators[key.stage][key.place] else { continue };
+            let name = identity.uid.rsplit_once('-').map_or(identity.uid.as_str(), |(name, _)| name);
+            let operator = operators.entry((key.stage, key.place)).or_insert_with(|| OperatorState {
+                uid: identity.uid.clone(),
+                name: name.to_string(),
+                explain: identity.text.clone(),
+                tables: Vec::new(),
+            });
+            // Keys are in order of tables, then of shards.
+            if operator.tables.last().is_none_or(|table| table.table != key.table) {
+                operator.tables.push(TableState {
+                    table: key.table.clone(),
+                    distribution: files.distribution.clone(),
+                    replaces_by: files.replaces_by.clone().unwrap_or_default(),
+                    shards: Vec::new(),
+                });
+            }
+            if let Some(table) = operator.tables.last_mut() {
+                table.shards.push(files.entries.clone());
+            }
+        }
+        let sinks = self.meaning.sinks.iter().map(|(stage, identity)| SinkState {
+            uid: identity.uid.clone(),
+            table: identity.text.clone(),
+            prepared: self.prepared.get(stage).into_iter().flatten().map(|prepared| hex(prepared)).collect(),
+        });
+        Manifest {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            checkpoint: checkpoint.0,
+            kind,
+            taken_at: crate::runtime::wall_clock().0,
+            statement: self.durability.statement.clone(),
+            sources: sources.into_values().collect(),
+            operators: operators.into_values().collect(),
+            sinks: sinks.collect(),
+            ..self.manifest.clone()
+        }
+    }
+
+    /// What follows from there being a new checkpoint.
+    async fn settle(&mut self, notes: &mut Vec<String>) -> Result<()> {
+        for (stage, sink) in &self.sinks {
+            let Some(prepared) = self.prepared.get_mut(stage).filter(|prepared| !prepared.is_empty()) else { continue };
+            sink.commit(prepared).await.map_err(|error| {
+                let table = self.meaning.sinks.get(stage).map_or("", |identity| identity.text.as_str());
+                error.in_operator(format!("sink {table}"))
+            })?;
+            prepared.clear();
+        }
+        let kept = self.published.len().saturating_sub(self.durability.retained.max(1));
+        self.published.drain(..kept);
+        if let Err(error) = self.durability.store.keep(&self.published).await {
+            notes.push(format!("old checkpoints could not be removed: {error}"));
+        }
+        self.merge_files().await
+    }
+
+    /// Brings a table in many pieces into one, once the pieces are as large as what they change.
+    async fn merge_files(&mut self) -> Result<()> {
+        let checkpoint = self.manifest.checkpoint;
+        for (key, files) in &mut self.files {
+            let Some(replaces_by) = files.replaces_by.as_ref().filter(|_| is_scattered(&files.entries)) else { continue };
+            let Some(operator) = &self.meaning.operators[key.stage][key.place] else { continue };
+            let mut pieces = Vec::with_capacity(files.entries.len());
+            for entry in &files.entries {
+                pieces.push(self.durability.store.read(entry).await?);
+            }
+            let replaces_by = replaces_by.clone();
+            let merged = blocking(move || Ok(merge(&pieces, &replaces_by)?)).await?;
+            let Some(rows) = merged else { continue };
+            let path = format!("chk-{checkpoint}/{}.{}.{}-merged.parquet", operator.uid, key.table, key.shard);
+            files.entries = vec![write(self.durability.store.clone(), path, rows).await?];
+        }
+        Ok(())
+    }
+
+    /// The job has come to the end of its input, and its sinks have everything: nothing is left to go on from.
+    pub async fn end(&self) -> Result<()> {
+        if !self.durability.keep_at_end {
+            self.durability.store.clear().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the files behind the first have as many rows as that.
+fn is_scattered(files: &[FileEntry]) -> bool {
+    let Some((first, later)) = files.split_first() else { return false };
+    !later.is_empty() && later.iter().map(|file| file.rows).sum::<u64>() >= first.rows
+}
+
+/// Encoding takes long, and so may a disk: not on a thread that tasks share.
+async fn write(store: Store, path: String, rows: RecordBatch) -> Result<FileEntry> {
+    let runtime = tokio::runtime::Handle::current();
+    blocking(move || Ok(runtime.block_on(store.write(path, rows))?)).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::new("a checkpoint was interrupted").why(error.to_string()))?
+}

@@ -1,0 +1,224 @@
+//! How a job begins: anew, or where its newest whole checkpoint left it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidemill_state::checkpoint::{
+    FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, TableState, fingerprint, merge, unhex,
+};
+use tidemill_state::CheckpointId;
+
+use super::checkpointer::{Checkpointer, Files, Key};
+use super::meaning::{Meaning, meaning};
+use super::rescale::rescale;
+use super::{Durability, Identity};
+use crate::connect::{Offset, Sink, SplitId};
+use crate::error::{Error, Result};
+use crate::graph::{JobGraph, Tail};
+use crate::operator::{JobToken, TableSnapshot};
+
+/// A job that is about to begin.
+pub struct Recovery {
+    durability: Durability,
+    meaning: Meaning,
+    parallelism: Vec<u16>,
+    /// What this process has published to say that the job is its own.
+    manifest: Manifest,
+    token: JobToken,
+    sinks: BTreeMap<usize, Arc<dyn Sink>>,
+    /// What has been restored as it lies in files, so that the next checkpoint need not write it again.
+    files: BTreeMap<Key, Files>,
+    pub notes: Vec<String>,
+    lock: Option<Lock>,
+}
+
+/// What a split begins with.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    pub split: SplitId,
+    pub offset: Option<Offset>,
+    pub state: Option<SplitState>,
+}
+
+impl Recovery {
+    /// Finds the newest checkpoint, takes the job over, and brings its sinks to where they were then.
+    ///
+    /// # Errors
+    /// The store cannot be used; another process runs the job; the checkpoint has state or positions that no part of `graph` takes.
+    pub async fn of(durability: Durability, graph: &JobGraph) -> Result<Recovery> {
+        let meaning = meaning(graph);
+        let lock = durability.store.lock()?;
+        let found = durability.store.latest().await?;
+        let mut notes = Vec::new();
+        for damaged in &found.damaged {
+            notes.push(format!("a checkpoint cannot be used: {damaged}"));
+        }
+        if found.manifest.is_none() && !found.damaged.is_empty() {
+            return Err(Error::new(format!("no checkpoint in {} is whole", durability.store.name()))
+                .why(notes.join("; "))
+                .fix("remove the directory to begin anew"));
+        }
+        let checkpoint = CheckpointId(found.last + 1);
+        let restored = found.manifest;
+        let from = restored.as_ref().map(|manifest| manifest.checkpoint);
+        let manifest = match restored {
+            Some(manifest) => Manifest {
+                checkpoint: checkpoint.0,
+                generation: manifest.generation + 1,
+                kind: Kind::Takeover,
+                ..manifest
+            },
+            None => Manifest {
+                format: FORMAT,
+                version: env!("CARGO_PKG_VERSION").to_string(),
+                token: format!("{:016x}", rand::random::<u64>()),
+                checkpoint: checkpoint.0,
+                generation: 1,
+                kind: Kind::Takeover,
+                taken_at: crate::runtime::wall_clock().0,
+                statement: durability.statement.clone(),
+                sources: Vec::new(),
+                operators: Vec::new(),
+                sinks: Vec::new(),
+            },
+        };
+        refuse_lost(&manifest, &meaning, &durability)?;
+        durability.store.publish(&manifest).await?;
+        if let Some(from) = from {
+            notes.push(format!("goes on from checkpoint {from} in {}", durability.store.name()));
+        }
+        let job = u64::from_str_radix(&manifest.token, 16).unwrap_or_else(|_| fingerprint(&manifest.token));
+        let token = JobToken { job, first: CheckpointId(checkpoint.0 + 1) };
+        let sinks = graph.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.tail {
+            Tail::Sink { sink, .. } => Some((id, Arc::clone(sink))),
+            Tail::Exchange => None,
+        });
+        let sinks: BTreeMap<usize, Arc<dyn Sink>> = sinks.collect();
+        for (stage, sink) in &sinks {
+            let identity = &meaning.sinks[stage];
+            let in_sink = |error: Error| error.in_operator(format!("sink {}", identity.text));
+            let prepared = manifest.sinks.iter().filter(|state| state.uid == identity.uid);
+            let prepared = prepared.flat_map(|state| &state.prepared).map(|text| bytes(text)).collect::<Result<Vec<_>>>()?;
+            sink.commit(&prepared).await.map_err(in_sink)?;
+            sink.recover(token.job, CheckpointId(from.unwrap_or_default())).await.map_err(in_sink)?;
+        }
+        let parallelism = graph.stages.iter().map(|stage| stage.parallelism).collect();
+        let files = BTreeMap::new();
+        Ok(Recovery { durability, meaning, parallelism, manifest, token, sinks, files, notes, lock })
+    }
+
+    pub fn token(&self) -> JobToken {
+        self.token
+    }
+
+    /// The positions of the source of a stage, if it has read anything.
+    pub fn splits(&self, stage: usize) -> Result<Option<Vec<Begin>>> {
+        let Some(identity) = self.meaning.sources.get(&stage) else { return Ok(None) };
+        let Some(source) = self.manifest.sources.iter().find(|source| source.uid == identity.uid) else {
+            return Ok(None);
+        };
+        let begin = |state: &SplitState| {
+            let offset = state.offset.as_ref().map(|offset| Ok::<_, Error>(Offset(bytes(offset)?))).transpose()?;
+            Ok(Begin { split: SplitId::new(state.split.as_str()), offset, state: Some(state.clone()) })
+        };
+        source.splits.iter().map(begin).collect::<Result<Vec<_>>>().map(Some)
+    }
+
+    /// What the operators of a stage begin with: by shard, then by place in the chain.
+    pub async fn state(&mut self, stage: usize) -> Result<Vec<Vec<Vec<TableSnapshot>>>> {
+        let shards = self.parallelism[stage];
+        let places = self.meaning.operators[stage].len();
+        let mut state = vec![vec![Vec::new(); places]; usize::from(shards)];
+        for place in 0..places {
+            let Some(identity) = self.meaning.operators[stage][place].clone() else { continue };
+            let Some(operator) = self.manifest.operators.iter().find(|operator| operator.uid == identity.uid).cloned()
+            else {
+                continue;
+            };
+            let tables = rescale(self.read(&operator).await?, shards)
+                .map_err(|error| error.in_operator(operator.name.clone()))?;
+            let is_rescaled = operator.shards() != usize::from(shards);
+            for (shard, tables) in tables.into_iter().enumerate() {
+                for table in &tables {
+                    let Some(of) = operator.tables.iter().find(|of| of.table == table.table) else { continue };
+                    if of.replaces_by.is_empty() {
+                        continue; // The next snapshot of it is whole anyway.
+                    }
+                    let files = match is_rescaled {
+                        true => Files::of_rows(table.clone())?,
+                        false => Files::of_entries(table, of.shards[shard].clone()),
+                    };
+                    self.files.insert(Key { stage, place, shard: shard as u16, table: of.table.clone() }, files);
+                }
+                state[shard][place] = tables;
+            }
+        }
+        Ok(state)
+    }
+
+    /// The tables of an operator by old shard.
+    async fn read(&self, operator: &OperatorState) -> Result<Vec<Vec<TableSnapshot>>> {
+        let mut shards = vec![Vec::new(); operator.shards()];
+        for table in &operator.tables {
+            for (shard, files) in table.shards.iter().enumerate() {
+                let mut rows = Vec::with_capacity(files.len());
+                for file in files {
+                    rows.push(self.durability.store.read(file).await?);
+                }
+                shards[shard].extend(restored(table, rows)?);
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Who takes the checkpoints from now on. `tasks`: stage and shard of each.
+    pub fn checkpointer(self, tasks: Vec<(usize, u16)>) -> Checkpointer {
+        let Recovery { durability, meaning, manifest, token, sinks, files, lock, .. } = self;
+        Checkpointer::new(durability, meaning, manifest, token, sinks, files, tasks, lock)
+    }
+}
+
+/// A table of one shard out of its files.
+fn restored(table: &TableState, files: Vec<arrow::array::RecordBatch>) -> Result<Option<TableSnapshot>> {
+    let rows = match table.replaces_by.is_empty() {
+        true => files.into_iter().next_back(),
+        false => merge(&files, &table.replaces_by)?.map(|rows| {
+            // Without `deleted`, which only files have.
+            let columns: Vec<usize> = (0..rows.num_columns().saturating_sub(1)).collect();
+            rows.project(&columns)
+        }).transpose()?,
+    };
+    Ok(rows.map(|rows| TableSnapshot {
+        table: table.table.clone().into(),
+        rows,
+        distribution: table.distribution.clone(),
+        replaces_by: None,
+    }))
+}
+
+/// # Errors
+/// Something in the checkpoint belongs to no part of the job.
+fn refuse_lost(manifest: &Manifest, meaning: &Meaning, durability: &Durability) -> Result<()> {
+    if durability.allow_non_restored {
+        return Ok(());
+    }
+    let operators: BTreeSet<&str> =
+        meaning.operators.iter().flatten().flatten().map(|identity| identity.uid.as_str()).collect();
+    let uids = |parts: &BTreeMap<usize, Identity>| parts.values().map(|part| part.uid.clone()).collect::<BTreeSet<_>>();
+    let (sources, sinks) = (uids(&meaning.sources), uids(&meaning.sinks));
+    let mut lost = Vec::new();
+    lost.extend(manifest.operators.iter().filter(|state| !operators.contains(state.uid.as_str())).map(|state| state.explain.clone()));
+    lost.extend(manifest.sources.iter().filter(|state| !sources.contains(&state.uid)).map(|state| format!("source {}", state.table)));
+    lost.extend(manifest.sinks.iter().filter(|state| !sinks.contains(&state.uid) && !state.prepared.is_empty()).map(|state| format!("sink {}", state.table)));
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new("the job is not the one whose checkpoint there is")
+        .why(format!("in {} there is the state of: {}; no part of this job takes it", durability.store.name(), lost.join(", ")))
+        .fix("run the statement as it was, give the new one another directory with --state-dir, or go on without that state with --allow-non-restored-state"))
+}
+
+fn bytes(hex: &str) -> Result<Bytes> {
+    unhex(hex).map(Bytes::from).ok_or_else(|| Error::new("a manifest is damaged").why(format!("'{hex}' is not hexadecimal")))
+}

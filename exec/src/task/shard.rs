@@ -1,0 +1,118 @@
+//! What is the same for every task: a chain, where its rows go, and who hears of both.
+
+use tidemill_state::checkpoint::SplitState;
+use tidemill_state::{Epoch, EventTime};
+
+use super::{Chain, Demand, Reports, Tail};
+use crate::checkpoint::TaskSnapshot;
+use crate::coordinator::Signal;
+use crate::error::Result;
+use crate::exchange::Aligned;
+use crate::message::{Barrier, Message};
+use crate::operator::Output;
+
+pub struct Shard<'a> {
+    chain: Chain,
+    tail: Tail,
+    output: Output,
+    /// The barrier that would come next.
+    open: Barrier,
+    /// The barrier whose output is to be delivered, and the state at it if it is a checkpoint.
+    passing: Option<(Barrier, Option<TaskSnapshot>)>,
+    reports: &'a Reports,
+}
+
+/// Whether a task goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    More,
+    /// It has done all it ever will.
+    Ended,
+    /// It ends where it is, because the job does.
+    Stopped,
+}
+
+impl<'a> Shard<'a> {
+    pub fn new(chain: Chain, tail: Tail, reports: &'a Reports) -> Shard<'a> {
+        let open = Barrier::at_end(Epoch(1));
+        Shard { chain, tail, output: Output::default(), open, passing: None, reports }
+    }
+
+    /// Runs the chain. What comes out waits for `deliver`.
+    pub fn feed(&mut self, aligned: Aligned) -> Result<()> {
+        let Aligned::Barrier(barrier) = aligned else {
+            return self.chain.feed(aligned, self.open, &mut self.output);
+        };
+        self.pass(barrier, Vec::new())
+    }
+
+    /// Runs the chain up to a barrier, at which `splits` have been read so far.
+    pub fn pass(&mut self, barrier: Barrier, splits: Vec<SplitState>) -> Result<()> {
+        debug_assert!(self.passing.is_none(), "one barrier is under way at a time");
+        self.open = Barrier::at_end(barrier.epoch.next());
+        self.chain.feed(Aligned::Barrier(barrier), self.open, &mut self.output)?;
+        // Now, before anything behind the barrier changes it.
+        let snapshot = match barrier.checkpoint {
+            None => None,
+            Some(_) => Some(TaskSnapshot { splits, operators: self.chain.snapshot()?, prepared: Vec::new() }),
+        };
+        self.passing = Some((barrier, snapshot));
+        Ok(())
+    }
+
+    /// Tells those behind, after a restart, how far event time had come before it.
+    pub fn resume(&mut self) {
+        if self.chain.watermark() > EventTime::MIN {
+            self.output.push(Message::Watermark(self.chain.watermark()));
+        }
+    }
+
+    /// Hands on what came out. If that was a barrier, it counts as passed.
+    pub async fn deliver(&mut self) -> Result<Next> {
+        let demand = self.tail.deliver(&mut self.output).await?;
+        if let Some((barrier, snapshot)) = self.passing.take() {
+            self.reports.metrics.progress.operators(self.reports.task, self.chain.time());
+            if let Some(snapshot) = snapshot {
+                let prepared = self.tail.take_prepared();
+                self.reports.snapshot(barrier.checkpoint, TaskSnapshot { prepared, ..snapshot });
+            }
+            self.reports.signal(Signal::Acknowledged(self.reports.task, barrier.epoch));
+            if barrier.stops {
+                return Ok(Next::Stopped);
+            }
+        }
+        Ok(if demand == Demand::Nothing { Next::Ended } else { Next::More })
+    }
+
+    /// Some operator has all it needs.
+    pub fn is_finished(&self) -> bool {
+        self.chain.is_finished()
+    }
+
+    /// The input has ended, or nobody needs more of it.
+    pub async fn finish(&mut self) -> Result<Next> {
+        self.feed(Aligned::End)?;
+        self.tail.deliver(&mut self.output).await?;
+        Ok(Next::Ended)
+    }
+
+    /// The job is failing: lets go of rows that came before what it fails of.
+    pub async fn abandon(&mut self) -> Result<()> {
+        self.tail.abandon(self.open.epoch).await
+    }
+
+    /// What its operators wait for, and have dropped.
+    pub fn tell_time(&self) {
+        self.reports.metrics.progress.operators(self.reports.task, self.chain.time());
+    }
+
+    /// The last word of a task that has ended, for all checkpoints to come.
+    pub fn close(mut self, splits: Vec<SplitState>) -> Result<()> {
+        self.tell_time();
+        if self.reports.checkpoints {
+            let (operators, prepared) = (self.chain.snapshot()?, self.tail.take_prepared());
+            self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared });
+        }
+        Ok(())
+    }
+}
