@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::columns::FileProperties;
 use super::listing::Listing;
-use super::store::{PartFile, Store, StoredFile, is_hidden};
+use super::store::{PartFile, Store, StoredFile, is_hidden, staged, unstaged};
 use crate::connect::FileBytes;
 use crate::error::Result;
 
@@ -49,6 +49,50 @@ impl Store for LocalStore {
 
     fn create(&self, directory: &str, name: &str) -> io::Result<Arc<dyn PartFile>> {
         Ok(Arc::new(LocalPart::create(&self.directory(directory), name)?))
+    }
+
+    fn stage(&self, directory: &str, name: &str) -> io::Result<Arc<dyn PartFile>> {
+        let part = LocalPart::create(&self.directory(directory), name)?;
+        let visible = part.hidden.clone();
+        Ok(Arc::new(LocalPart { visible, ..part }))
+    }
+
+    fn commit(&self, directory: &str, name: &str) -> io::Result<()> {
+        let directory = self.directory(directory);
+        match std::fs::rename(directory.join(staged(name)), directory.join(name)) {
+            Ok(()) => File::open(directory)?.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn beginning_with(&self, prefix: &str) -> io::Result<Vec<(String, String, bool)>> {
+        let mut found = Vec::new();
+        let mut directories = vec![String::new()];
+        while let Some(directory) = directories.pop() {
+            let entries = match std::fs::read_dir(self.directory(&directory)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().to_string();
+                if entry.file_type()?.is_dir() {
+                    directories.push(format!("{directory}{name}/"));
+                    continue;
+                }
+                let plain = unstaged(&name);
+                if plain.unwrap_or(&name).starts_with(prefix) {
+                    found.push((directory.clone(), plain.unwrap_or(&name).to_string(), plain.is_some()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn remove(&self, directory: &str, name: &str, is_staged: bool) -> io::Result<()> {
+        let name = if is_staged { staged(name) } else { name.to_string() };
+        std::fs::remove_file(self.directory(directory).join(name))
     }
 
     fn remove_files(&self, directory: &str) -> io::Result<()> {
@@ -146,7 +190,7 @@ impl LocalPart {
 }
 
 fn hidden(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!(".{name}.inprogress"))
+    directory.join(staged(name))
 }
 
 impl PartFile for LocalPart {
@@ -173,6 +217,9 @@ impl PartFile for LocalPart {
 
     /// A file that has the name already is left alone.
     fn publish(&self) -> io::Result<()> {
+        if self.visible == self.hidden {
+            return Ok(()); // It is staged.
+        }
         if self.visible.exists() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }

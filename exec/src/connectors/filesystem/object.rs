@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use super::columns::FileProperties;
 use super::location::is_glob;
 use super::providers;
-use super::store::{PartFile, Store, StoredFile, is_hidden};
+use super::store::{PartFile, Store, StoredFile, is_hidden, staged, unstaged};
 use super::upload::Upload;
 use crate::connect::{FileBytes, TableDefinition};
 use crate::error::{Error, Result};
@@ -178,6 +178,40 @@ impl Store for ObjectFiles {
         let key = self.within(directory, name);
         let path = self.path(&key)?;
         Ok(Arc::new(Upload::new(Arc::clone(&self.store), path, format!("{}{key}", self.root))))
+    }
+
+    fn stage(&self, directory: &str, name: &str) -> io::Result<Arc<dyn PartFile>> {
+        self.create(directory, &staged(name))
+    }
+
+    fn commit(&self, directory: &str, name: &str) -> io::Result<()> {
+        let hidden = self.path(&self.within(directory, &staged(name)))?;
+        let (store, path) = (Arc::clone(&self.store), self.path(&self.within(directory, name))?);
+        ask(async move {
+            match store.copy(&hidden, &path).await {
+                Ok(()) => store.delete(&hidden).await,
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn beginning_with(&self, prefix: &str) -> io::Result<Vec<(String, String, bool)>> {
+        let above = if self.key.is_empty() { 0 } else { self.key.len() + 1 };
+        let split = |key: String| {
+            let name = key.rfind('/').map_or(0, |slash| slash + 1);
+            let plain = unstaged(&key[name..]);
+            let directory = key.get(above..name).unwrap_or_default().to_string();
+            (directory, plain.unwrap_or(&key[name..]).to_string(), plain.is_some())
+        };
+        let files = self.below(&self.key)?.into_iter().map(split);
+        Ok(files.filter(|(_, name, _)| name.starts_with(prefix)).collect())
+    }
+
+    fn remove(&self, directory: &str, name: &str, is_staged: bool) -> io::Result<()> {
+        let name = if is_staged { staged(name) } else { name.to_string() };
+        let (store, path) = (Arc::clone(&self.store), self.path(&self.within(directory, &name))?);
+        ask(async move { store.delete(&path).await })
     }
 
     fn remove_files(&self, directory: &str) -> io::Result<()> {

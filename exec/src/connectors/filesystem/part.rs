@@ -17,6 +17,8 @@ const BYTES_KEPT: usize = 1 << 20;
 
 /// A part file being written. Dropping it leaves remains behind: use `seal`, `salvage` or `discard`.
 pub(super) struct Part {
+    /// Without its directory.
+    pub name: String,
     file: Arc<dyn PartFile>,
     opened: Instant,
     body: Body,
@@ -41,7 +43,7 @@ enum Body {
 }
 
 impl Part {
-    pub fn new(file: Arc<dyn PartFile>, format: &dyn Format, records: &TableDefinition) -> Result<Part> {
+    pub fn new(name: String, file: Arc<dyn PartFile>, format: &dyn Format, records: &TableDefinition) -> Result<Part> {
         let body = match format.files() {
             None => Body::Records { encoder: format.encoder(records)?, kept: Vec::new(), written: 0, whole_epochs: 0 },
             Some(format) => {
@@ -49,7 +51,7 @@ impl Part {
                 Body::Whole { writer: format.create(records, bytes)?, kept: Vec::new(), has_rows: false }
             }
         };
-        Ok(Part { file, opened: Instant::now(), body })
+        Ok(Part { name, file, opened: Instant::now(), body })
     }
 
     pub fn write(&mut self, changes: ChangeBatch) -> Result<()> {

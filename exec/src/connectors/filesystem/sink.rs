@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
 use async_trait::async_trait;
-use tidemill_state::Epoch;
+use bytes::Bytes;
+use tidemill_state::{CheckpointId, Epoch};
 
 use super::part::{Part, Sealed, unwritable};
 use super::partition;
 use super::store::Store;
 use crate::changelog::ChangeBatch;
-use crate::connect::{Format, Sink, TableDefinition, Writer};
+use crate::connect::{Format, Guarantee, Sink, TableDefinition, Writer};
 use crate::error::{Error, Result};
-use crate::operator::ShardContext;
+use crate::operator::{JobToken, ShardContext};
 
 /// When a part file is finished before the job is.
 #[derive(Clone, Copy)]
@@ -59,12 +61,51 @@ impl Sink for FilesystemSink {
         if self.overwrite { Some(1) } else { self.parallelism_max }
     }
 
+    fn guarantee(&self) -> Guarantee {
+        if self.overwrite { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce }
+    }
+
+    async fn commit(&self, prepared: &[Bytes]) -> Result<()> {
+        let (sink, prepared) = (self.clone(), prepared.to_vec());
+        blocking(move || prepared.iter().try_for_each(|prepared| sink.show(prepared))).await
+    }
+
+    /// Files name the first checkpoint that may contain them.
+    async fn recover(&self, job: u64, checkpoint: CheckpointId) -> Result<()> {
+        let sink = self.clone();
+        blocking(move || {
+            let prefix = job_prefix(job);
+            let place = || unwritable(sink.directory.name(), &io::ErrorKind::Other.into());
+            let found = sink.directory.beginning_with(&prefix).map_err(|error| place().why(error.to_string()))?;
+            for (directory, name, is_staged) in found {
+                let of = name[prefix.len()..].split_once('-').and_then(|(of, _)| of.parse::<u64>().ok());
+                if is_staged || of.is_some_and(|of| of > checkpoint.0) {
+                    let file = || format!("{}/{directory}{name}", sink.directory.name());
+                    sink.directory
+                        .remove(&directory, &name, is_staged)
+                        .map_err(|error| unwritable(&file(), &error))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn open(&self, context: &ShardContext) -> Result<Box<dyn Writer>> {
-        // Random, so that neither shards nor runs get in each other's way.
-        let prefix = format!("part-{:016x}-{}", rand::random::<u64>(), context.shard);
+        if self.overwrite && context.durable.is_some() {
+            return Err(Error::new("INSERT OVERWRITE cannot take checkpoints")
+                .why("what it replaces is gone only when it ends, so there is nothing to go on from")
+                .fix("SET 'execution.checkpointing.interval' = '0 ms', or write INSERT INTO"));
+        }
         let parts = Parts {
             sink: self.clone(),
-            prefix,
+            run: match context.durable {
+                // Random, so that neither shards nor runs get in each other's way.
+                None => Run::Once { prefix: format!("part-{:016x}-{}", rand::random::<u64>(), context.shard) },
+                Some(JobToken { job, first }) => {
+                    Run::Durable { job, shard: context.shard, next: first, prepared: Vec::new() }
+                }
+            },
             next_number: 0,
             open: BTreeMap::new(),
             sealed: Vec::new(),
@@ -80,6 +121,32 @@ impl Sink for FilesystemSink {
 /// Hands the work to a thread that may block, one call after another.
 struct FilesystemWriter {
     parts: Option<Box<Parts>>,
+}
+
+/// `part-`, and the job.
+fn job_prefix(job: u64) -> String {
+    format!("part-{job:016x}-")
+}
+
+async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::new("writing files was interrupted").why(error.to_string()))?
+}
+
+impl FilesystemSink {
+    /// Does what a writer has prepared: `+d=1/part-...` is a staged file, `!d=1/_SUCCESS` a mark.
+    fn show(&self, prepared: &[u8]) -> Result<()> {
+        let text = String::from_utf8_lossy(prepared);
+        let (directory, name) = match text.rfind('/') {
+            Some(slash) => text[1..].split_at(slash),
+            None => ("", &text[1..]),
+        };
+        let shown = match text.starts_with('!') {
+            true => self.directory.mark(directory, name),
+            false => self.directory.commit(directory, name),
+        };
+        shown.map_err(|error| unwritable(&format!("{}/{directory}{name}", self.directory.name()), &error))
+    }
 }
 
 impl FilesystemWriter {
@@ -112,13 +179,39 @@ impl Writer for FilesystemWriter {
     async fn finish(&mut self) -> Result<()> {
         self.blocking(Parts::finish).await
     }
+
+    async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Bytes>> {
+        self.blocking(Parts::seal_all).await?;
+        let Some(Run::Durable { next, prepared, .. }) = self.parts.as_mut().map(|parts| &mut parts.run) else {
+            return Ok(Vec::new());
+        };
+        *next = CheckpointId(checkpoint.0 + 1);
+        Ok(prepared.drain(..).map(Bytes::from).collect())
+    }
+}
+
+/// How the files of a shard become visible.
+enum Run {
+    /// When they are full, or the job ends.
+    Once {
+        /// Of their names.
+        prefix: String,
+    },
+    /// With checkpoints.
+    Durable {
+        job: u64,
+        shard: u16,
+        /// The first checkpoint that may contain what is written now.
+        next: CheckpointId,
+        /// Sealed and staged; see [`FilesystemSink::show`].
+        prepared: Vec<String>,
+    },
 }
 
 /// The part files of one shard: at most one being written per partition.
 struct Parts {
     sink: FilesystemSink,
-    /// Of the names of its files.
-    prefix: String,
+    run: Run,
     next_number: u64,
     /// By directory within that of the table: "" or `d=1/k=a/`.
     open: BTreeMap<String, Part>,
@@ -187,11 +280,20 @@ impl Parts {
 
     fn part(&mut self, directory: &str) -> Result<&mut Part> {
         if !self.open.contains_key(directory) {
-            let name = format!("{}-{}.{}", self.prefix, self.next_number, self.sink.format.name());
-            let created = self.sink.directory.create(directory, &name);
+            let (number, format) = (self.next_number, self.sink.format.name());
+            let (name, created) = match &self.run {
+                Run::Once { prefix } => {
+                    let name = format!("{prefix}-{number}.{format}");
+                    (name.clone(), self.sink.directory.create(directory, &name))
+                }
+                Run::Durable { job, shard, next, .. } => {
+                    let name = format!("{}{}-{shard}-{number}.{format}", job_prefix(*job), next.0);
+                    (name.clone(), self.sink.directory.stage(directory, &name))
+                }
+            };
             let file = created
                 .map_err(|error| unwritable(&format!("{}/{directory}{name}", self.sink.directory.name()), &error))?;
-            let part = Part::new(file, self.sink.format.as_ref(), &self.sink.records)?;
+            let part = Part::new(name, file, self.sink.format.as_ref(), &self.sink.records)?;
             self.next_number += 1;
             self.written.insert(directory.to_string());
             self.open.insert(directory.to_string(), part);
@@ -214,17 +316,26 @@ impl Parts {
 
     fn seal(&mut self, directory: &str) -> Result<()> {
         let Some(part) = self.open.remove(directory) else { return Ok(()) };
+        let name = part.name.clone();
         let sealed = part.seal()?;
-        if !self.sink.overwrite {
-            return sealed.publish();
+        if self.sink.overwrite {
+            self.sealed.push(sealed);
+            return Ok(());
         }
-        self.sealed.push(sealed);
+        sealed.publish()?;
+        if let Run::Durable { prepared, .. } = &mut self.run {
+            prepared.push(format!("+{directory}{name}"));
+        }
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn seal_all(&mut self) -> Result<()> {
         let open: Vec<String> = self.open.keys().cloned().collect();
-        open.iter().try_for_each(|directory| self.seal(directory))?;
+        open.iter().try_for_each(|directory| self.seal(directory))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.seal_all()?;
         if self.sink.overwrite {
             self.remove_old_files()?;
         }
@@ -232,6 +343,13 @@ impl Parts {
             sealed.publish()?;
         }
         if let Some(name) = self.sink.success_file.as_ref().filter(|_| !self.sink.table.partitioned_by.is_empty()) {
+            if let Run::Durable { job, prepared, .. } = &mut self.run {
+                let of_job = self.sink.directory.beginning_with(&job_prefix(*job));
+                let of_job = of_job.map_err(|error| unwritable(self.sink.directory.name(), &error))?;
+                let directories: BTreeSet<String> = of_job.into_iter().map(|(directory, ..)| directory).collect();
+                prepared.extend(directories.into_iter().map(|directory| format!("!{directory}{name}")));
+                return Ok(());
+            }
             for directory in &self.written {
                 self.sink.directory.mark(directory, name).map_err(|error| {
                     unwritable(&format!("{}/{directory}{name}", self.sink.directory.name()), &error)
@@ -264,10 +382,11 @@ fn kept(table: &TableDefinition) -> Vec<usize> {
 }
 
 impl Drop for Parts {
-    /// The job was cancelled or failed, unless `finish` has left nothing to do.
+    /// The job was cancelled or failed, unless `finish` has left nothing to do. With checkpoints, the rows come again.
     fn drop(&mut self) {
+        let is_lost = self.sink.overwrite || matches!(self.run, Run::Durable { .. });
         for part in std::mem::take(&mut self.open).into_values() {
-            if self.sink.overwrite { part.discard() } else { part.salvage() }
+            if is_lost { part.discard() } else { part.salvage() }
         }
         self.sealed.iter().for_each(Sealed::discard);
     }

@@ -189,10 +189,77 @@ fn a_full_disk_is_an_error_that_names_the_file() {
     let sink = Filesystem::files(&table, &registry(), false).unwrap();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let full = Arc::new(LocalPart::with_file(full, directory.path(), "part-0"));
-    let mut part = Part::new(full, sink.format.as_ref(), &sink.records).unwrap();
+    let mut part = Part::new("full".to_string(), full, sink.format.as_ref(), &sink.records).unwrap();
     part.write(changes(&table, &["1,a,x"])).unwrap();
     let error = part.end_epoch().unwrap_err().to_string();
     assert!(error.starts_with(&format!("could not write file {}/part-0\n", directory.path().display())), "{error}");
     assert!(error.contains("No space left on device"), "{error}");
     part.discard();
+}
+
+/// A run of a job that takes checkpoints, of which the next is this one.
+fn durable(next: u64) -> ShardContext {
+    ShardContext { durable: Some(JobToken { job: 7, first: CheckpointId(next) }), ..ShardContext::SINGLE }
+}
+
+fn sink(table: &TableDefinition) -> FilesystemSink {
+    Filesystem::files(table, &registry(), false).unwrap()
+}
+
+#[tokio::test]
+async fn with_checkpoints_files_become_visible_when_they_are_committed_and_committing_again_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let table = partitioned(root.path(), &[("sink.partition-commit.policy.kind", "success-file")]);
+    let sink = sink(&table);
+    let mut writer = sink.open(&durable(1)).await.unwrap();
+    writer.write(changes(&table, &["1,a,x", "2,b,x"])).await.unwrap();
+    writer.flush(Epoch(1)).await.unwrap();
+    let first = writer.prepare(CheckpointId(1)).await.unwrap();
+    assert_eq!(texts(root.path()), ["hidden", "hidden"]);
+    writer.write(changes(&table, &["3,a,x"])).await.unwrap();
+    sink.commit(&first).await.unwrap();
+    sink.commit(&first).await.unwrap();
+    assert_eq!(texts(root.path()), ["1\n", "hidden", "2\n"]);
+    writer.finish().await.unwrap();
+    let last = writer.prepare(CheckpointId(2)).await.unwrap();
+    sink.commit(&last).await.unwrap();
+    assert_eq!(texts(root.path()), ["1\n", "3\n", "hidden", "2\n", "hidden"], "the marks are hidden by their names");
+    // A reader may take files away once they are visible.
+    std::fs::remove_dir_all(root.path().join("d=x/k=a")).unwrap();
+    sink.commit(&first).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_crash_what_is_in_no_checkpoint_goes_and_the_rest_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let table = plain(root.path(), &[("sink.rolling-policy.file-size", "1 b")]);
+    let sink = sink(&table);
+    let mut writer = sink.open(&durable(1)).await.unwrap();
+    let mut prepared = Vec::new();
+    for checkpoint in 1..=3 {
+        writer.write(changes(&table, &[&format!("{checkpoint},a,x")])).await.unwrap();
+        writer.flush(Epoch(checkpoint)).await.unwrap();
+        prepared.push(writer.prepare(CheckpointId(checkpoint)).await.unwrap());
+    }
+    writer.write(changes(&table, &["4,a,x"])).await.unwrap();
+    writer.flush(Epoch(4)).await.unwrap();
+    // Killed: nothing is dropped in order.
+    std::mem::forget(writer);
+    std::fs::write(root.path().join("part-0000000000000008-9-0-0.lines"), "of another job\n").unwrap();
+    // Checkpoint 2 was there, and its commit had not come yet; 1 had.
+    sink.commit(&prepared[0]).await.unwrap();
+    sink.commit(&prepared[1]).await.unwrap();
+    sink.recover(7, CheckpointId(2)).await.unwrap();
+    assert_eq!(texts(root.path()), ["1,a,x\n", "2,a,x\n", "of another job\n"]);
+    // If checkpoint 2 turns out to be damaged, its rows come again.
+    sink.recover(7, CheckpointId(1)).await.unwrap();
+    assert_eq!(texts(root.path()), ["1,a,x\n", "of another job\n"]);
+}
+
+#[tokio::test]
+async fn overwriting_cannot_take_checkpoints() {
+    let root = tempfile::tempdir().unwrap();
+    let sink = Filesystem::files(&plain(root.path(), &[]), &registry(), true).unwrap();
+    let error = sink.open(&durable(1)).await.map(drop).unwrap_err();
+    assert_eq!(error.what(), "INSERT OVERWRITE cannot take checkpoints");
 }

@@ -33,6 +33,19 @@ pub(super) trait Store: Send + Sync + fmt::Debug {
     /// Begins a file that nobody sees.
     fn create(&self, directory: &str, name: &str) -> io::Result<Arc<dyn PartFile>>;
 
+    /// Begins a file that nobody sees when it is published either: it is staged, for `commit`.
+    fn stage(&self, directory: &str, name: &str) -> io::Result<Arc<dyn PartFile>>;
+
+    /// Gives a staged file its name. One that is not there any more has got it before.
+    fn commit(&self, directory: &str, name: &str) -> io::Result<()>;
+
+    /// The files whose names, without the marks of what is staged, begin like this, in whatever directory: directory, name, and whether it
+    /// is staged.
+    fn beginning_with(&self, prefix: &str) -> io::Result<Vec<(String, String, bool)>>;
+
+    /// Removes a file by its name without the marks of what is staged.
+    fn remove(&self, directory: &str, name: &str, staged: bool) -> io::Result<()>;
+
     /// Removes the files right in `directory`. Hidden ones stay: those of this job are among them.
     fn remove_files(&self, directory: &str) -> io::Result<()>;
 
@@ -70,6 +83,16 @@ pub(super) trait PartFile: Send + Sync {
     fn publish(&self) -> io::Result<()>;
 
     fn discard(&self);
+}
+
+/// The name of a file that is not finished, or staged.
+pub(super) fn staged(name: &str) -> String {
+    format!(".{name}.inprogress")
+}
+
+/// The inverse.
+pub(super) fn unstaged(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".inprogress")
 }
 
 /// Hidden by their names, which start with `_` or `.`: by convention unfinished files and notes of the programs that write them.
