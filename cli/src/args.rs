@@ -18,7 +18,7 @@ Examples:
                            SELECT k, SUM(v) FROM a GROUP BY k\"
 
 Results go to standard output, everything else to standard error.
-Exit codes: 0 all statements succeeded, 1 one failed, 2 wrong usage, 130 stopped with Ctrl-C.";
+Exit codes: 0 all statements succeeded, 1 one failed, 2 wrong usage, 130 stopped with Ctrl-C, 143 with SIGTERM.";
 
 /// Streaming SQL in one binary.
 ///
@@ -38,6 +38,14 @@ pub struct Args {
     #[arg(short, long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
     parallelism: Option<u16>,
 
+    /// Keep the checkpoints of jobs here: a directory, or s3://, gs://, az://
+    #[arg(long, value_name = "DIR", global = true)]
+    state_dir: Option<String>,
+
+    /// Go on from a checkpoint although the job has changed, without the state that nothing takes any more
+    #[arg(long, global = true)]
+    allow_non_restored_state: bool,
+
     /// How results are printed
     #[arg(long, value_name = "FORMAT", global = true, default_value = "table")]
     format: Format,
@@ -49,6 +57,9 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Run a script; waits until its jobs have ended
+    ///
+    /// Jobs over endless tables keep checkpoints beside the script, in a directory that ends in .state, and go on from the newest one
+    /// when the script is run again.
     Run {
         /// File of statements separated by `;`, or - for standard input
         script: PathBuf,
@@ -89,7 +100,11 @@ impl Args {
             None => Task::Statements(self.statements),
         };
         let parallelism = self.parallelism.map(|shards| ("parallelism.default".to_string(), shards.to_string()));
-        let variables = Variables::new(self.definitions.into_iter().chain(parallelism));
+        let state_dir = self.state_dir.map(|directory| ("execution.checkpointing.dir".to_string(), directory));
+        let allow = ("execution.state-recovery.ignore-unclaimed-state".to_string(), "true".to_string());
+        let allow = self.allow_non_restored_state.then_some(allow);
+        let given = self.definitions.into_iter().chain(parallelism).chain(state_dir).chain(allow);
+        let variables = Variables::new(given);
         Ok(Command { task, format: self.format, variables })
     }
 }

@@ -19,6 +19,16 @@ pub trait Connection: Names {
     /// The next thing a background job reports; waits for it. `None` once no job runs and everything was reported.
     /// Cancel-safe: the shell polls it once before each prompt, a script awaits it at its end.
     fn next_report(&mut self) -> impl Future<Output = Option<Report>>;
+
+    /// Whether there are jobs to be stopped in good order, before the program ends.
+    fn has_durable_jobs(&self) -> bool {
+        false
+    }
+
+    /// Ends such jobs behind a last checkpoint; waits for that.
+    fn stop_jobs(&mut self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 /// The names a user may want completed. Asked before each prompt.
@@ -44,6 +54,8 @@ pub enum News {
     Note(String),
     /// It came to its end; the text says with what ("12 rows written").
     Finished(String),
+    /// It was told to end, and can go on from where it did.
+    Stopped(String),
     Failed(Error),
 }
 
@@ -58,6 +70,14 @@ impl Connection for Session {
 
     async fn next_report(&mut self) -> Option<Report> {
         Session::next_report(self).await
+    }
+
+    fn has_durable_jobs(&self) -> bool {
+        Session::has_durable_jobs(self)
+    }
+
+    async fn stop_jobs(&mut self) {
+        Session::stop_jobs(self).await;
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
 /// The exit code of a program that SIGINT ended.
 pub const INTERRUPTED: u8 = 130;
+
+/// That of one that SIGTERM ended.
+pub const TERMINATED: u8 = 143;
 
 /// Ctrl-C, to be awaited beside the work it ends. At the prompt the line editor reads it as a key, so it never gets here.
 #[derive(Clone, Default)]
@@ -18,6 +21,7 @@ struct Shared {
     /// How often it was pressed since the last `clear`.
     presses: AtomicU32,
     pressed: Notify,
+    terminated: AtomicBool,
 }
 
 /// Two may be impatience; a third says that nothing happened.
@@ -25,11 +29,11 @@ const PRESSES_MAX: u32 = 3;
 
 impl Interrupts {
     /// Begins to listen, before it returns; call inside a runtime. The third Ctrl-C before [`clear`](Self::clear) ends the
-    /// process: work that does not yield must not make the program unstoppable.
+    /// process: work that does not yield must not make the program unstoppable. With `terminates`, SIGTERM counts as a press too.
     ///
     /// # Errors
     /// The system refuses the signal handler.
-    pub fn listen() -> io::Result<Interrupts> {
+    pub fn listen(terminates: bool) -> io::Result<Interrupts> {
         let interrupts = Interrupts::default();
         let listener = interrupts.clone();
         #[cfg(unix)]
@@ -43,7 +47,25 @@ impl Interrupts {
                 }
             }
         });
+        #[cfg(unix)]
+        if terminates {
+            let listener = interrupts.clone();
+            let mut signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    listener.0.terminated.store(true, Ordering::SeqCst);
+                    if listener.press() >= PRESSES_MAX {
+                        std::process::exit(TERMINATED.into());
+                    }
+                }
+            });
+        }
         Ok(interrupts)
+    }
+
+    /// Whether SIGTERM has come.
+    pub fn is_terminated(&self) -> bool {
+        self.0.terminated.load(Ordering::SeqCst)
     }
 
     /// Says how often it was pressed by now.

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use futures::FutureExt;
 use tidemill_exec::Error;
 use tidemill_exec::connectors::terminal::is_output_closed;
 use tidemill_planner::dialect;
@@ -12,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::args::{Command, Task};
 use crate::connection::{Connection, News, Report};
 use crate::failure::{Failure, Result};
-use crate::interrupt::{INTERRUPTED, Interrupts};
+use crate::interrupt::{INTERRUPTED, Interrupts, TERMINATED};
 use crate::screen::Screen;
 use crate::session::Session;
 use crate::show::{self, Then};
@@ -27,7 +28,10 @@ pub enum Exit {
     Failed,
     /// Nothing was run: a script could not be read, a setting is wrong.
     Usage,
+    /// By Ctrl-C.
     Interrupted,
+    /// By SIGTERM.
+    Terminated,
 }
 
 impl From<Exit> for ExitCode {
@@ -37,6 +41,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Interrupted => INTERRUPTED,
+            Exit::Terminated => TERMINATED,
         })
     }
 }
@@ -76,9 +81,15 @@ pub fn command(command: Command) -> Result<Exit> {
     let exit = {
         // Whatever the session does outside of a statement, be it to end its jobs, finds the runtime.
         let _inside = runtime.enter();
-        let interrupts = Interrupts::listen()?;
+        // In the shell SIGTERM ends the process, wherever it waits.
+        let interrupts = Interrupts::listen(scripts.is_some())?;
         match Session::new(command.variables.settings()) {
-            Ok(mut session) => in_session(&mut session, &runtime, scripts, &command, &interrupts),
+            Ok(mut session) => {
+                if let Task::Script(path) = &command.task {
+                    session.keep_checkpoints_in(path.with_extension("state").display().to_string());
+                }
+                in_session(&mut session, &runtime, scripts, &command, &interrupts)
+            }
             Err(error) => Ok(usage(&error.to_string())),
         }
     };
@@ -148,15 +159,19 @@ pub async fn scripts_to_end(
         match run_script(connection, script, variables, screen, interrupts).await? {
             Some(Then::Continue) => {}
             Some(Then::Quit) => break,
-            Some(Then::Stopped) => return Ok(Exit::Interrupted),
-            None => return Ok(Exit::Failed),
+            Some(Then::Stopped) => return stopped(connection, screen, interrupts).await,
+            None => {
+                // What the statements before it started goes on from there when the mistake is mended.
+                stop_jobs(connection, screen, interrupts).await;
+                return Ok(Exit::Failed);
+            }
         }
     }
     let mut exit = Exit::Succeeded;
     loop {
         let report = tokio::select! {
             report = connection.next_report() => report,
-            () = interrupts.pressed() => return Ok(Exit::Interrupted),
+            () = interrupts.pressed() => return stopped(connection, screen, interrupts).await,
         };
         match report {
             Some(Report { news: News::Failed(error), .. }) if is_output_closed(&error) => return Err(error.into()),
@@ -167,6 +182,30 @@ pub async fn scripts_to_end(
             }
             None => return Ok(exit),
         }
+    }
+}
+
+/// Ends in good order what can be, and then the program.
+async fn stopped(connection: &mut impl Connection, screen: &mut Screen, interrupts: &Interrupts) -> Result<Exit> {
+    let exit = if interrupts.is_terminated() { Exit::Terminated } else { Exit::Interrupted };
+    stop_jobs(connection, screen, interrupts).await;
+    Ok(exit)
+}
+
+/// Has jobs that take checkpoints take a last one, unless the user presses Ctrl-C again.
+pub async fn stop_jobs(connection: &mut impl Connection, screen: &mut Screen, interrupts: &Interrupts) {
+    if !connection.has_durable_jobs() {
+        return;
+    }
+    interrupts.clear();
+    screen.erase_echo();
+    screen.remark("taking a last checkpoint; Ctrl-C leaves without");
+    tokio::select! {
+        () = connection.stop_jobs() => {}
+        () = interrupts.pressed() => return,
+    }
+    while let Some(Some(report)) = connection.next_report().now_or_never() {
+        say(&report, screen);
     }
 }
 
@@ -216,6 +255,7 @@ pub fn say(report: &Report, screen: &mut Screen) -> bool {
     match &report.news {
         News::Note(note) => screen.say(&format!("job {job}: {note}")),
         News::Finished(what) => screen.remark(&format!("job {job} finished: {what}")),
+        News::Stopped(what) => screen.say(&format!("job {job} stopped: {what}")),
         News::Failed(error) => screen.say(&format!("error: job {job} failed: {error}")),
     }
     matches!(report.news, News::Failed(_))

@@ -203,7 +203,8 @@ impl Coordinator {
             self.outstanding = None;
             actions.push(Action::EpochComplete(self.epoch));
             if let Some(barrier) = self.checkpoint.take()
-                && let Some(UnderWay { deadline, .. }) = self.checkpoints.as_ref().and_then(|all| all.under_way.as_ref())
+                && let Some(UnderWay { deadline, .. }) =
+                    self.checkpoints.as_ref().and_then(|all| all.under_way.as_ref())
             {
                 actions.push(Action::Publish(barrier, *deadline));
             }

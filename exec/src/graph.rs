@@ -17,6 +17,14 @@ pub struct JobGraph {
     pub edges: Vec<Edge>,
 }
 
+impl JobGraph {
+    /// Whether all its sources end by themselves.
+    pub fn is_bounded(&self) -> bool {
+        let heads = self.stages.iter().map(|stage| &stage.head);
+        heads.into_iter().all(|head| !matches!(head, Head::Source(head) if !head.source.bounded()))
+    }
+}
+
 /// Operators that run in one task without an exchange between them.
 pub struct Stage {
     /// Names the stage in errors, metrics and (with its operators) in checkpoints.

@@ -30,5 +30,5 @@ pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};
 pub use graph::JobGraph;
 pub use message::{Barrier, Batch, Changes, Message};
-pub use operator::{ExplainLine, Input, Operator, OperatorSpec, JobToken, Output, ShardContext, TableSnapshot};
-pub use runtime::{Job, JobEvent, Metrics, catch_panic, launch};
+pub use operator::{ExplainLine, Input, JobToken, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
+pub use runtime::{Job, JobEvent, Metrics, Stop, catch_panic, launch};

@@ -134,7 +134,8 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Optio
                     Some(recovery) => recovery.splits(id)?,
                     None => None,
                 };
-                let splits = begin(head, begun).await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
+                let splits =
+                    begin(head, begun).await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
                 Some(share(splits, stage.parallelism))
             }
             Head::Inputs => None,
@@ -160,7 +161,8 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Optio
                 GraphTail::Sink { table, sink } => {
                     let writer =
                         sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
-                    let (table, metrics, next) = (table.clone(), Arc::clone(&metrics), durable.map(|token| token.first));
+                    let (table, metrics, next) =
+                        (table.clone(), Arc::clone(&metrics), durable.map(|token| token.first));
                     Tail::Sink { table, writer, metrics, prepared: Vec::new(), next }
                 }
             };

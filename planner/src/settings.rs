@@ -3,22 +3,65 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tidemill_exec::checkpoint::Durability;
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
+use tidemill_exec::coordinator::Rhythm;
 use tidemill_exec::operators::{Emit, Firing};
 use tidemill_exec::text::Zone;
 use tidemill_exec::window::LocalClock;
 use tidemill_exec::{Error, Result};
+use tidemill_state::checkpoint::Store;
 
 use OptionKind::{Boolean, Bytes, Duration as Time, Integer, OneOf, Text};
 
 /// Every setting that does something here, in alphabetical order.
 pub const SETTINGS: &[OptionSpec] = &[
+    OptionSpec::optional(
+        "execution.checkpointing.dir",
+        Text,
+        "where jobs keep checkpoints: a directory or `s3://`, `gs://`, `az://`",
+    ),
+    OptionSpec::with_default(
+        "execution.checkpointing.externalized-checkpoint-retention",
+        OneOf(&["RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"]),
+        "RETAIN_ON_CANCELLATION",
+        "whether checkpoints stay when the job is stopped; when its input has ended they go",
+    ),
+    OptionSpec::optional(
+        "execution.checkpointing.interval",
+        Time,
+        "time between checkpoints, 10 s for a job that keeps any; 0 ms: none are taken",
+    ),
+    OptionSpec::with_default(
+        "execution.checkpointing.min-pause",
+        Time,
+        "0 ms",
+        "time between the end of a checkpoint and the beginning of the next, at least",
+    ),
+    OptionSpec::with_default("execution.checkpointing.num-retained", Integer, "2", "how many checkpoints stay"),
+    OptionSpec::with_default(
+        "execution.checkpointing.timeout",
+        Time,
+        "10 min",
+        "a checkpoint that takes longer is given up",
+    ),
+    OptionSpec::optional(
+        "execution.checkpointing.tolerable-failed-checkpoints",
+        Integer,
+        "so many in a row may fail before the job does; default: any number",
+    ),
     OptionSpec::with_default("execution.epoch.interval", Time, "100 ms", "how long an epoch lasts at most under load"),
     OptionSpec::with_default(
         "execution.runtime-mode",
         OneOf(&["automatic", "batch", "streaming"]),
         "automatic",
         "how queries run; automatic: SELECT over bounded tables in batch, everything else as a stream",
+    ),
+    OptionSpec::with_default(
+        "execution.state-recovery.ignore-unclaimed-state",
+        Boolean,
+        "false",
+        "a job goes on without the state that no part of it takes",
     ),
     OptionSpec::optional("parallelism.default", Integer, "shards per stage; default: the number of cores"),
     OptionSpec::with_default(
@@ -91,8 +134,9 @@ pub const SETTINGS: &[OptionSpec] = &[
 
 /// Settings of Flink that scripts carry along and that need nothing here: accepted, checked for their type, without effect.
 const ACCEPTED: &[OptionSpec] = &[
-    OptionSpec::optional("execution.checkpointing.interval", Time, "time between checkpoints"),
-    OptionSpec::optional("execution.checkpointing.mode", Text, "guarantee of checkpoints"),
+    OptionSpec::optional("execution.checkpointing.max-concurrent-checkpoints", Integer, "one is taken at a time"),
+    OptionSpec::optional("execution.checkpointing.mode", Text, "guarantee of checkpoints; it is exactly once"),
+    OptionSpec::optional("execution.checkpointing.unaligned.enabled", Boolean, "barriers are always aligned"),
     OptionSpec::optional("execution.target", Text, "where a Flink job is deployed"),
     OptionSpec::optional("pipeline.max-parallelism", Integer, "number of key groups"),
     OptionSpec::optional("pipeline.object-reuse", Boolean, "a JVM matter"),
@@ -192,6 +236,37 @@ impl Settings {
 
     pub fn epoch_interval(&self) -> Duration {
         self.0.duration(SETTINGS, "execution.epoch.interval").unwrap_or(Duration::from_millis(100))
+    }
+
+    /// Time between checkpoints, if it was said.
+    pub fn checkpoint_interval(&self) -> Option<Duration> {
+        self.duration("execution.checkpointing.interval")
+    }
+
+    /// Where jobs keep checkpoints, if it was said.
+    pub fn checkpoint_dir(&self) -> Option<&str> {
+        self.0.get("execution.checkpointing.dir")
+    }
+
+    /// How a job keeps checkpoints there.
+    pub fn durability(&self, store: Store, statement: String) -> Durability {
+        let number = |key: &str| self.0.integer(SETTINGS, key).and_then(|number| u32::try_from(number.max(0)).ok());
+        let durability = Durability::new(store);
+        let rhythm = Rhythm {
+            interval: self.checkpoint_interval().unwrap_or(durability.rhythm.interval),
+            min_pause: self.duration("execution.checkpointing.min-pause").unwrap_or_default(),
+            timeout: self.duration("execution.checkpointing.timeout").unwrap_or(durability.rhythm.timeout),
+        };
+        let retention = self.text("execution.checkpointing.externalized-checkpoint-retention");
+        Durability {
+            rhythm,
+            tolerable_failures: number("execution.checkpointing.tolerable-failed-checkpoints"),
+            retained: number("execution.checkpointing.num-retained").unwrap_or(2).max(1) as usize,
+            keep_when_stopped: retention.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"),
+            statement,
+            allow_non_restored: self.0.boolean(SETTINGS, "execution.state-recovery.ignore-unclaimed-state"),
+            ..durability
+        }
     }
 
     pub fn time_zone(&self) -> &str {

@@ -1,10 +1,10 @@
 //! The jobs a session has started, and what became of them.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use tidemill_exec::{Error, Job, JobEvent, Metrics, Result, catch_panic};
+use tidemill_exec::{Error, Job, JobEvent, Metrics, Result, Stop, catch_panic};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -54,16 +54,20 @@ struct Entry {
     started: Instant,
     metrics: Arc<Metrics>,
     status: watch::Receiver<JobStatus>,
-    stop: Stop,
+    driver: Driver,
+    /// If the job takes checkpoints.
+    stop: Option<Stop>,
 }
 
-/// Ends the task that drives a job, and with it the job.
-struct Stop {
+/// The task that drives a job: when it ends, so does the job.
+struct Driver {
     task: AbortHandle,
     status: Arc<Mutex<watch::Sender<JobStatus>>>,
+    /// The job has been told to end.
+    is_stopping: Arc<AtomicBool>,
 }
 
-impl Drop for Stop {
+impl Drop for Driver {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -81,11 +85,12 @@ impl Jobs {
     pub fn start(&mut self, name: String, mut job: Job) -> String {
         let metrics = Arc::clone(&job.metrics);
         let written = Arc::clone(&job.metrics);
-        self.supervise(name, metrics, async move |note| {
+        let stop = job.stop();
+        self.supervise(name, metrics, stop, async move |note| {
             loop {
                 match job.event().await {
                     Some(JobEvent::Note(text)) => note(text),
-                    Some(JobEvent::Epoch(_)) => {}
+                    Some(JobEvent::Epoch(_) | JobEvent::Checkpoint(_)) => {}
                     Some(JobEvent::Failed(error)) => return Err(error),
                     Some(JobEvent::Finished) | None => return Ok(written.rows_written.load(Ordering::Relaxed)),
                 }
@@ -102,7 +107,7 @@ impl Jobs {
     ) -> String {
         let metrics = Arc::new(Metrics::default());
         let written = Arc::clone(&metrics);
-        self.supervise(name, metrics, async move |note| {
+        self.supervise(name, metrics, None, async move |note| {
             let outcome = work.await;
             while let Ok(text) = notes.try_recv() {
                 note(text);
@@ -113,7 +118,7 @@ impl Jobs {
         })
     }
 
-    fn supervise<F, W>(&mut self, name: String, metrics: Arc<Metrics>, work: W) -> String
+    fn supervise<F, W>(&mut self, name: String, metrics: Arc<Metrics>, stop: Option<Stop>, work: W) -> String
     where
         W: FnOnce(Box<dyn Fn(String) + Send>) -> F,
         F: Future<Output = Result<u64>> + Send + 'static,
@@ -127,16 +132,21 @@ impl Jobs {
         let work = work(Box::new(move |note| drop(notes.send(Report { job: job.clone(), news: News::Note(note) }))));
         let job = id.clone();
         let ended = Arc::clone(&sender);
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let was_stopped = Arc::clone(&is_stopping);
         let task = tokio::spawn(async move {
             let (status, news) = match catch_panic(work).await.and_then(|outcome| outcome) {
+                Ok(rows) if was_stopped.load(Ordering::Relaxed) => {
+                    (JobStatus::Stopped, News::Stopped(format!("{} written", super::query::rows(rows))))
+                }
                 Ok(rows) => (JobStatus::Finished, News::Finished(format!("{} written", super::query::rows(rows)))),
                 Err(error) => (JobStatus::Failed(error.clone()), News::Failed(error)),
             };
             let _ = reports.send(Report { job, news });
             locked(&ended).send_replace(status);
         });
-        let stop = Stop { task: task.abort_handle(), status: sender };
-        self.jobs.push(Entry { id: id.clone(), name, started: Instant::now(), metrics, status, stop });
+        let driver = Driver { task: task.abort_handle(), status: sender, is_stopping };
+        self.jobs.push(Entry { id: id.clone(), name, started: Instant::now(), metrics, status, driver, stop });
         id
     }
 
@@ -158,20 +168,47 @@ impl Jobs {
         }
     }
 
+    /// Ends a job: behind a last checkpoint if it takes any, else where it is.
+    ///
     /// # Errors
-    /// No job has this id, or it has ended already.
-    pub fn stop(&mut self, id: &str) -> Result<()> {
+    /// No job has this id, or it has ended already; the last checkpoint failed.
+    pub async fn stop(&mut self, id: &str) -> Result<()> {
         let known: Vec<String> = self.jobs.iter().map(|entry| entry.id.clone()).collect();
-        let Some(entry) = self.jobs.iter().find(|entry| entry.id == id) else {
+        let Some(entry) = self.jobs.iter_mut().find(|entry| entry.id == id) else {
             return Err(Error::new(format!("unknown job {id}")).nearest(id, known.iter().map(String::as_str)));
         };
         let status = entry.status.borrow().clone();
         if !matches!(status, JobStatus::Running) {
             return Err(Error::new(format!("job {id} does not run")).why(format!("it is {}", status.label())));
         }
-        entry.stop.task.abort();
-        locked(&entry.stop.status).send_replace(JobStatus::Stopped);
+        if let Some(stop) = &entry.stop {
+            entry.driver.is_stopping.store(true, Ordering::Relaxed);
+            stop.stop();
+            return self.wait(id).await.map(drop);
+        }
+        entry.driver.task.abort();
+        locked(&entry.driver.status).send_replace(JobStatus::Stopped);
         Ok(())
+    }
+
+    /// Ends all jobs that take checkpoints. How each ended is reported.
+    pub async fn stop_durable(&mut self) {
+        let is_running = |entry: &&mut Entry| matches!(*entry.status.borrow(), JobStatus::Running);
+        let mut stopping = Vec::new();
+        for entry in self.jobs.iter_mut().filter(is_running) {
+            let Some(stop) = &entry.stop else { continue };
+            entry.driver.is_stopping.store(true, Ordering::Relaxed);
+            stop.stop();
+            stopping.push(&mut entry.status);
+        }
+        for status in stopping {
+            let _ = status.wait_for(|status| !matches!(status, JobStatus::Running)).await;
+        }
+    }
+
+    /// Whether a job runs that takes checkpoints.
+    pub fn any_durable(&self) -> bool {
+        self.jobs.iter().any(|entry| entry.stop.is_some() && matches!(*entry.status.borrow(), JobStatus::Running))
     }
 
     pub fn summaries(&self) -> Vec<JobSummary> {

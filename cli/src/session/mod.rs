@@ -4,6 +4,7 @@ mod answers;
 mod collect;
 mod explain;
 mod jobs;
+mod keeping;
 mod query;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use jobs::{JobStatus, JobSummary};
 pub use query::{Event, Query};
 
 use jobs::Jobs;
+use keeping::Keeping;
 
 use crate::connection::Report;
 
@@ -33,6 +35,7 @@ pub struct Session {
     settings: Settings,
     registry: Registry,
     jobs: Jobs,
+    keeping: Keeping,
 }
 
 /// What executing a statement gave.
@@ -65,8 +68,13 @@ impl Session {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_registry(settings: impl IntoIterator<Item = (String, String)>, registry: Registry) -> Result<Session> {
-        let mut session =
-            Session { catalog: Catalog::default(), settings: Settings::default(), registry, jobs: Jobs::default() };
+        let mut session = Session {
+            catalog: Catalog::default(),
+            settings: Settings::default(),
+            registry,
+            jobs: Jobs::default(),
+            keeping: Keeping::default(),
+        };
         for (key, value) in settings {
             session.settings.set(&key, &value)?;
         }
@@ -90,6 +98,21 @@ impl Session {
         self.jobs.next_report().await
     }
 
+    /// Endless jobs keep checkpoints in `directory`, if the settings do not say where, or that they are not to.
+    pub fn keep_checkpoints_in(&mut self, directory: String) {
+        self.keeping.directory = Some(directory);
+    }
+
+    /// Whether a job runs that takes checkpoints.
+    pub fn has_durable_jobs(&self) -> bool {
+        self.jobs.any_durable()
+    }
+
+    /// Ends all jobs that take checkpoints behind a last one; waits for that. The others run on.
+    pub async fn stop_jobs(&mut self) {
+        self.jobs.stop_durable().await;
+    }
+
     /// Parses `script` and executes its statements in order, up to the first that fails. What they give is handed to `each`.
     pub async fn run(&mut self, script: &str, mut each: impl AsyncFnMut(Outcome) -> Result<()>) -> Result<()> {
         for statement in dialect::statements(script, &|name| std::env::var(name).ok()) {
@@ -111,9 +134,9 @@ impl Session {
     async fn dispatch(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
         match &statement.statement {
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
-            Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref())).await,
-            Statement::StatementSet(inserts) => self.insert(inserts).await,
-            Statement::CreateTable(create) => self.create_table(create).await,
+            Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref()), &statement.text).await,
+            Statement::StatementSet(inserts) => self.insert(inserts, &statement.text).await,
+            Statement::CreateTable(create) => self.create_table(create, &statement.text).await,
             Statement::CreateView(create) => {
                 let view = self.analyzed(false, |analyzer| ddl::view(create, analyzer))?;
                 let entry = Entry::View(Arc::new(view));
@@ -159,7 +182,7 @@ impl Session {
                 if stop.savepoint {
                     return Err(Error::new("cannot take a savepoint yet").fix(format!("write STOP JOB '{}'", stop.id)));
                 }
-                self.jobs.stop(&stop.id)?;
+                self.jobs.stop(&stop.id).await?;
                 Ok(Outcome::Done(format!("job {} stopped", stop.id)))
             }
             Statement::Help => Ok(Outcome::Text("HELP is for the shell: start tidemill without arguments".to_string())),
@@ -201,12 +224,12 @@ impl Session {
         let props = plan.props.clone();
         let graph =
             compile::compile(vec![insert::with_sink("result", Arc::new(sink), plan)], self.settings.parallelism())?;
-        let job = launch(graph, self.settings.epoch_interval()).await?;
+        let job = launch(graph, self.settings.epoch_interval(), None).await?;
         Ok(query::of_stream(props, events, job))
     }
 
     /// Runs inserts as one job.
-    async fn insert(&mut self, inserts: &[Insert]) -> Result<Outcome> {
+    async fn insert(&mut self, inserts: &[Insert], text: &str) -> Result<Outcome> {
         let batch = self.settings.runtime_mode() == RuntimeMode::Batch;
         let tables: Vec<String> = inserts.iter().map(|insert| insert.table.to_string()).collect();
         let name =
@@ -245,7 +268,8 @@ impl Session {
                 })
                 .collect::<Result<Vec<_>>>()?;
             let graph = compile::compile(plans, self.settings.parallelism())?;
-            let job = launch(graph, self.settings.epoch_interval()).await?;
+            let durability = self.keeping.durability(&self.settings, &graph, &name, text)?;
+            let job = launch(graph, self.settings.epoch_interval(), durability).await?;
             self.jobs.start(name.clone(), job)
         };
         if self.settings.is_dml_sync() {
@@ -255,7 +279,7 @@ impl Session {
         Ok(Outcome::Job { id, name })
     }
 
-    async fn create_table(&mut self, create: &CreateTable) -> Result<Outcome> {
+    async fn create_table(&mut self, create: &CreateTable, text: &str) -> Result<Outcome> {
         let streaming = self.settings.runtime_mode() != RuntimeMode::Batch;
         let table = self
             .analyzed(streaming, |analyzer| ddl::table(create, &self.catalog, analyzer, self.settings.time_zone()))?;
@@ -279,7 +303,7 @@ impl Session {
             query: query.clone(),
             on_conflict: None,
         };
-        let started = self.insert(&[insert]).await;
+        let started = self.insert(&[insert], text).await;
         if started.is_err() {
             // Half a CREATE TABLE AS is none.
             self.catalog.drop(&create.name.parts, "table", true)?;

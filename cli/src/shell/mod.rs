@@ -56,14 +56,16 @@ pub fn run(
             Ok(text) if text.trim().is_empty() => continue,
             Ok(text) => text,
             Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => return Ok(Exit::Succeeded),
+            Err(ReadlineError::Eof) => break,
             Err(error) => return Err(std::io::Error::other(error).into()),
         };
         remember(&mut editor, history.as_deref(), text.trim());
         if !run_text(text, connection, runtime, variables, screen, interrupts)? {
-            return Ok(Exit::Succeeded);
+            break;
         }
     }
+    runtime.block_on(run::stop_jobs(connection, screen, interrupts));
+    Ok(Exit::Succeeded)
 }
 
 /// Runs what was typed, up to the first statement that fails; false if the user wants to leave.

@@ -33,7 +33,7 @@ mod pseudo_terminal {
     fn shell_process() {
         let Ok(connection) = std::env::var(IS_SHELL) else { return };
         let runtime = runtime().unwrap();
-        let interrupts = runtime.block_on(async { Interrupts::listen() }).unwrap();
+        let interrupts = runtime.block_on(async { Interrupts::listen(false) }).unwrap();
         let mut screen = Screen::of_process(Format::Table, true);
         let variables = Variables::default();
         let exit = if connection == A_SESSION {

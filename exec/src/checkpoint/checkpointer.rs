@@ -183,8 +183,7 @@ impl Checkpointer {
             let Some(operator) = &self.meaning.operators[key.stage][key.place] else { continue };
             for (n, rows) in files.pending.iter().enumerate() {
                 let part = if n == 0 { String::new() } else { format!("-{n}") };
-                let path =
-                    format!("chk-{}/{}.{}.{}{part}.parquet", checkpoint.0, operator.uid, key.table, key.shard);
+                let path = format!("chk-{}/{}.{}.{}{part}.parquet", checkpoint.0, operator.uid, key.table, key.shard);
                 writes.push((key.clone(), path, rows.clone()));
             }
         }
@@ -283,7 +282,9 @@ impl Checkpointer {
     async fn merge_files(&mut self) -> Result<()> {
         let checkpoint = self.manifest.checkpoint;
         for (key, files) in &mut self.files {
-            let Some(replaces_by) = files.replaces_by.as_ref().filter(|_| is_scattered(&files.entries)) else { continue };
+            let Some(replaces_by) = files.replaces_by.as_ref().filter(|_| is_scattered(&files.entries)) else {
+                continue;
+            };
             let Some(operator) = &self.meaning.operators[key.stage][key.place] else { continue };
             let mut pieces = Vec::with_capacity(files.entries.len());
             for entry in &files.entries {
@@ -298,9 +299,9 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// The job has come to the end of its input, and its sinks have everything: nothing is left to go on from.
-    pub async fn end(&self) -> Result<()> {
-        if !self.durability.keep_at_end {
+    /// The job has ended. At the end of its input its sinks have everything: nothing is left to go on from.
+    pub async fn end(&self, was_stopped: bool) -> Result<()> {
+        if !(was_stopped && self.durability.keep_when_stopped) {
             self.durability.store.clear().await?;
         }
         Ok(())
@@ -320,5 +321,7 @@ async fn write(store: Store, path: String, rows: RecordBatch) -> Result<FileEntr
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::new("a checkpoint was interrupted").why(error.to_string()))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new("a checkpoint was interrupted").why(error.to_string()))?
 }

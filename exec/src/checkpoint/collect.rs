@@ -41,7 +41,8 @@ impl Checkpoints {
     pub fn publish(&mut self, checkpoint: CheckpointId, is_last: bool, deadline: Instant) {
         let mut checkpointer = self.checkpointer.take().expect("one checkpoint is under way at a time");
         self.is_last = is_last;
-        let passed: Vec<TaskId> = self.arrived.iter().filter(|(_, of, _)| *of == Some(checkpoint)).map(|entry| entry.0).collect();
+        let passed: Vec<TaskId> =
+            self.arrived.iter().filter(|(_, of, _)| *of == Some(checkpoint)).map(|entry| entry.0).collect();
         // What a task left at its end belongs to this one, unless it had passed the barrier before.
         let belongs = |(task, of, _): &mut (TaskId, Option<CheckpointId>, TaskSnapshot)| match of {
             Some(of) => *of <= checkpoint,
@@ -77,7 +78,9 @@ impl Checkpoints {
                 let is_too_often = tolerable.is_some_and(|tolerable| self.failures > tolerable);
                 match is_taken_over || is_too_often || self.is_last {
                     true => Err(error),
-                    false => Ok(Some(format!("checkpoint {} failed, the job goes on: {error}", published.checkpoint.0))),
+                    false => {
+                        Ok(Some(format!("checkpoint {} failed, the job goes on: {error}", published.checkpoint.0)))
+                    }
                 }
             }
         }
@@ -86,8 +89,8 @@ impl Checkpoints {
     /// The job has ended and its last checkpoint is there.
     pub async fn end(self, was_stopped: bool) -> Result<()> {
         match self.checkpointer {
-            Some(checkpointer) if !was_stopped => checkpointer.end().await,
-            _ => Ok(()),
+            Some(checkpointer) => checkpointer.end(was_stopped).await,
+            None => Ok(()),
         }
     }
 }

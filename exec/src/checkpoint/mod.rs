@@ -7,6 +7,7 @@
 mod checkpointer;
 mod collect;
 mod meaning;
+mod place;
 mod recovery;
 mod rescale;
 
@@ -18,6 +19,7 @@ use tidemill_state::checkpoint::{CheckpointError, SplitState, Store};
 pub use checkpointer::{Checkpointer, Published};
 pub use collect::Checkpoints;
 pub use meaning::{Identity, Meaning, meaning};
+pub use place::{in_memory, place};
 pub use recovery::{Begin, Recovery};
 pub use rescale::rescale;
 
@@ -34,8 +36,8 @@ pub struct Durability {
     pub tolerable_failures: Option<u32>,
     /// So many checkpoints stay, the newest.
     pub retained: usize,
-    /// Checkpoints stay when the job has come to the end of its input.
-    pub keep_at_end: bool,
+    /// Checkpoints stay when the job is told to stop. When it has come to the end of its input they go.
+    pub keep_when_stopped: bool,
     /// The statement, for whoever looks into the directory.
     pub statement: String,
     /// State that no operator of the job takes is left behind, rather than refused.
@@ -45,14 +47,11 @@ pub struct Durability {
 impl Durability {
     /// With defaults: a checkpoint every ten seconds.
     pub fn new(store: Store) -> Durability {
-        let rhythm = Rhythm {
-            interval: Duration::from_secs(10),
-            min_pause: Duration::ZERO,
-            timeout: Duration::from_secs(600),
-        };
+        let rhythm =
+            Rhythm { interval: Duration::from_secs(10), min_pause: Duration::ZERO, timeout: Duration::from_secs(600) };
         let (tolerable_failures, retained) = (None, 2);
-        let (statement, keep_at_end, allow_non_restored) = (String::new(), false, false);
-        Durability { store, rhythm, tolerable_failures, retained, keep_at_end, statement, allow_non_restored }
+        let (statement, keep_when_stopped, allow_non_restored) = (String::new(), true, false);
+        Durability { store, rhythm, tolerable_failures, retained, keep_when_stopped, statement, allow_non_restored }
     }
 }
 
@@ -75,11 +74,14 @@ impl From<CheckpointError> for Error {
                 .why(why)
                 .fix("see to its directory, or give another one with --state-dir"),
             CheckpointError::Damaged { .. } => Error::new(text),
-            CheckpointError::TooNew { .. } => Error::new(text)
-                .fix("use the version of tidemill that wrote it, or a newer one"),
-            CheckpointError::Locked { .. } | CheckpointError::TakenOver { .. } => Error::new("this job is run by another process")
-                .why(text)
-                .fix("stop one of the two, or give this one a directory of its own with --state-dir"),
+            CheckpointError::TooNew { .. } => {
+                Error::new(text).fix("use the version of tidemill that wrote it, or a newer one")
+            }
+            CheckpointError::Locked { .. } | CheckpointError::TakenOver { .. } => {
+                Error::new("this job is run by another process")
+                    .why(text)
+                    .fix("stop one of the two, or give this one a directory of its own with --state-dir")
+            }
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
     FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, TableState, fingerprint, merge, unhex,
 };
-use tidemill_state::CheckpointId;
 
 use super::checkpointer::{Checkpointer, Files, Key};
 use super::meaning::{Meaning, meaning};
@@ -85,9 +85,10 @@ impl Recovery {
         };
         refuse_lost(&manifest, &meaning, &durability)?;
         durability.store.publish(&manifest).await?;
-        if let Some(from) = from {
-            notes.push(format!("goes on from checkpoint {from} in {}", durability.store.name()));
-        }
+        notes.push(match from {
+            Some(from) => format!("goes on from checkpoint {from} in {}", durability.store.name()),
+            None => format!("keeps checkpoints in {}", durability.store.name()),
+        });
         let job = u64::from_str_radix(&manifest.token, 16).unwrap_or_else(|_| fingerprint(&manifest.token));
         let token = JobToken { job, first: CheckpointId(checkpoint.0 + 1) };
         let sinks = graph.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.tail {
@@ -99,7 +100,8 @@ impl Recovery {
             let identity = &meaning.sinks[stage];
             let in_sink = |error: Error| error.in_operator(format!("sink {}", identity.text));
             let prepared = manifest.sinks.iter().filter(|state| state.uid == identity.uid);
-            let prepared = prepared.flat_map(|state| &state.prepared).map(|text| bytes(text)).collect::<Result<Vec<_>>>()?;
+            let prepared =
+                prepared.flat_map(|state| &state.prepared).map(|text| bytes(text)).collect::<Result<Vec<_>>>()?;
             sink.commit(&prepared).await.map_err(in_sink)?;
             sink.recover(token.job, CheckpointId(from.unwrap_or_default())).await.map_err(in_sink)?;
         }
@@ -183,11 +185,13 @@ impl Recovery {
 fn restored(table: &TableState, files: Vec<arrow::array::RecordBatch>) -> Result<Option<TableSnapshot>> {
     let rows = match table.replaces_by.is_empty() {
         true => files.into_iter().next_back(),
-        false => merge(&files, &table.replaces_by)?.map(|rows| {
-            // Without `deleted`, which only files have.
-            let columns: Vec<usize> = (0..rows.num_columns().saturating_sub(1)).collect();
-            rows.project(&columns)
-        }).transpose()?,
+        false => merge(&files, &table.replaces_by)?
+            .map(|rows| {
+                // Without `deleted`, which only files have.
+                let columns: Vec<usize> = (0..rows.num_columns().saturating_sub(1)).collect();
+                rows.project(&columns)
+            })
+            .transpose()?,
     };
     Ok(rows.map(|rows| TableSnapshot {
         table: table.table.clone().into(),
@@ -208,9 +212,27 @@ fn refuse_lost(manifest: &Manifest, meaning: &Meaning, durability: &Durability) 
     let uids = |parts: &BTreeMap<usize, Identity>| parts.values().map(|part| part.uid.clone()).collect::<BTreeSet<_>>();
     let (sources, sinks) = (uids(&meaning.sources), uids(&meaning.sinks));
     let mut lost = Vec::new();
-    lost.extend(manifest.operators.iter().filter(|state| !operators.contains(state.uid.as_str())).map(|state| state.explain.clone()));
-    lost.extend(manifest.sources.iter().filter(|state| !sources.contains(&state.uid)).map(|state| format!("source {}", state.table)));
-    lost.extend(manifest.sinks.iter().filter(|state| !sinks.contains(&state.uid) && !state.prepared.is_empty()).map(|state| format!("sink {}", state.table)));
+    lost.extend(
+        manifest
+            .operators
+            .iter()
+            .filter(|state| !operators.contains(state.uid.as_str()))
+            .map(|state| state.explain.clone()),
+    );
+    lost.extend(
+        manifest
+            .sources
+            .iter()
+            .filter(|state| !sources.contains(&state.uid))
+            .map(|state| format!("source {}", state.table)),
+    );
+    lost.extend(
+        manifest
+            .sinks
+            .iter()
+            .filter(|state| !sinks.contains(&state.uid) && !state.prepared.is_empty())
+            .map(|state| format!("sink {}", state.table)),
+    );
     if lost.is_empty() {
         return Ok(());
     }
@@ -220,5 +242,7 @@ fn refuse_lost(manifest: &Manifest, meaning: &Meaning, durability: &Durability) 
 }
 
 fn bytes(hex: &str) -> Result<Bytes> {
-    unhex(hex).map(Bytes::from).ok_or_else(|| Error::new("a manifest is damaged").why(format!("'{hex}' is not hexadecimal")))
+    unhex(hex)
+        .map(Bytes::from)
+        .ok_or_else(|| Error::new("a manifest is damaged").why(format!("'{hex}' is not hexadecimal")))
 }

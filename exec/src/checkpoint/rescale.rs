@@ -59,7 +59,10 @@ fn deal(shard: u16, from: u16, table: &TableSnapshot, parts: &mut [Vec<RecordBat
                 let group = KeyGroup::of(hash);
                 if !owned.contains(group) {
                     return Err(Error::new("cannot restore at another parallelism than before")
-                        .why(format!("table {} of shard {shard} has rows of keys that belong to another shard", table.table))
+                        .why(format!(
+                            "table {} of shard {shard} has rows of keys that belong to another shard",
+                            table.table
+                        ))
                         .fix(format!("SET 'parallelism.default' = '{from}', as before")));
                 }
                 rows_of[usize::from(group.shard(parts.len() as u16))].push(row);

@@ -12,7 +12,7 @@ use crate::connect::Connector;
 mod blackhole;
 mod chance;
 mod datagen;
-mod filesystem;
+pub(crate) mod filesystem;
 mod nexmark;
 mod pace;
 mod print;

@@ -29,8 +29,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidemill_state::{Epoch, EventTime};
 
-use crate::message::{Barrier, Batch, Mark, Message};
 use crate::checkpoint::rescale;
+use crate::message::{Barrier, Batch, Mark, Message};
 use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 
 /// Replays the transcript in `expected` against the operator that `make` builds for its columns.
@@ -264,7 +264,8 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 }
                 Event::Barrier(epoch, time) => {
                     open = Epoch(epoch + 1);
-                    let barrier = Barrier { epoch: Epoch(*epoch), time: EventTime(*time), checkpoint: None, stops: false };
+                    let barrier =
+                        Barrier { epoch: Epoch(*epoch), time: EventTime(*time), checkpoint: None, stops: false };
                     self.barrier(barrier, &mut printed);
                     if matches!(cut, Cut::Crash) {
                         self.crash();

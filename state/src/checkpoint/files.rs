@@ -80,8 +80,7 @@ pub fn merge(files: &[RecordBatch], replaces_by: &[usize]) -> Result<Option<Reco
     let all = concat_batches(&first.schema(), files)?;
     let deleted = all.columns().last().map(|column| column.as_boolean().clone());
     let keys: Vec<_> = replaces_by.iter().map(|&column| Arc::clone(all.column(column))).collect();
-    let converter =
-        RowConverter::new(keys.iter().map(|column| SortField::new(column.data_type().clone())).collect())?;
+    let converter = RowConverter::new(keys.iter().map(|column| SortField::new(column.data_type().clone())).collect())?;
     let keys = converter.convert_columns(&keys)?;
     let mut last: HashMap<&[u8], u32> = HashMap::with_capacity(all.num_rows());
     for row in 0..all.num_rows() {

@@ -14,6 +14,7 @@ mod store;
 
 pub use files::{CheckpointError, fingerprint, merge};
 pub use manifest::{
-    Distribution, FORMAT, FileEntry, Kind, Manifest, OperatorState, SinkState, SourceState, SplitState, TableState, hex, unhex,
+    Distribution, FORMAT, FileEntry, Kind, Manifest, OperatorState, SinkState, SourceState, SplitState, TableState,
+    hex, unhex,
 };
 pub use store::{Found, Lock, Store};

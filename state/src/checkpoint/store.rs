@@ -80,7 +80,8 @@ impl Store {
             Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
         // Who it is, for the message to others.
-        let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let named =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         named.map_err(failed)?;
         Ok(Some(Lock(file)))
     }
@@ -155,10 +156,8 @@ impl Store {
     /// There is one of this number: then somebody else runs the job.
     pub async fn publish(&self, manifest: &Manifest) -> Result<()> {
         let path = manifest_path(manifest.checkpoint);
-        let unwritable = |error: serde_json::Error| CheckpointError::Store {
-            path: self.named(&path),
-            why: error.to_string(),
-        };
+        let unwritable =
+            |error: serde_json::Error| CheckpointError::Store { path: self.named(&path), why: error.to_string() };
         let manifest = serde_json::to_value(manifest).map_err(unwritable)?;
         let sealed = Sealed { checksum: checksum(manifest.to_string().as_bytes()), manifest };
         let bytes = serde_json::to_vec_pretty(&sealed).map_err(unwritable)?;

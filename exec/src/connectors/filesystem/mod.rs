@@ -25,7 +25,7 @@ mod location;
 mod object;
 mod part;
 mod partition;
-mod providers;
+pub(crate) mod providers;
 mod sink;
 mod source;
 mod store;

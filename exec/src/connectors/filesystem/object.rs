@@ -76,7 +76,7 @@ impl ObjectFiles {
     /// Performs no I/O.
     pub fn of(url: &str, table: &TableDefinition, watched: bool) -> Result<ObjectFiles> {
         let (root, key) = providers::split(url);
-        let store = providers::store(&root, table)?;
+        let store = providers::store(&root, &format!("the path of table {}", table.name), &table.options)?;
         let key = key.trim_matches('/').to_string();
         let name = format!("{root}{key}");
         Ok(ObjectFiles { table: table.name.clone(), store, root, key, name, watched })

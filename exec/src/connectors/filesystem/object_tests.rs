@@ -13,7 +13,7 @@ use crate::connectors::testing::{changes, lines_of, read_all, read_batches, regi
 use crate::operator::ShardContext;
 
 fn memory() -> Arc<dyn ObjectStore> {
-    providers::store("memory://", &table(&[], &[])).unwrap()
+    providers::store("memory://", "a test", &crate::connect::Options::default()).unwrap()
 }
 
 fn put(key: &str, bytes: impl Into<PutPayload> + Send + 'static) {

@@ -7,14 +7,14 @@ use object_store::memory::InMemory;
 
 #[cfg(feature = "s3")]
 use super::OPTIONS;
-use crate::connect::TableDefinition;
+use crate::connect::Options;
 use crate::error::{Error, Result};
 
 /// `memory://`: shared by the tables of one process, gone with it. For tests and for trying things out.
 static MEMORY: LazyLock<Arc<InMemory>> = LazyLock::new(Arc::default);
 
 /// A URL as `s3://bucket/` and the key. In memory there are no buckets, all is key.
-pub(super) fn split(url: &str) -> (String, String) {
+pub(crate) fn split(url: &str) -> (String, String) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("file", url));
     if scheme == "memory" {
         return ("memory://".to_string(), rest.to_string());
@@ -23,32 +23,33 @@ pub(super) fn split(url: &str) -> (String, String) {
     (format!("{scheme}://{bucket}/"), key.to_string())
 }
 
-/// The store at `root`, such as `s3://bucket/`. Performs no I/O: wrong credentials show when it is used.
+/// The store at `root`, such as `s3://bucket/`; `of` says what it is ("the path of table t"). Performs no I/O: wrong credentials show when it is used.
 ///
 /// # Errors
 /// The scheme is unknown or not in this build, or a setting is missing.
-pub(super) fn store(root: &str, table: &TableDefinition) -> Result<Arc<dyn ObjectStore>> {
+#[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "only S3 has options of its own"))]
+pub(crate) fn store(root: &str, of: &str, options: &Options) -> Result<Arc<dyn ObjectStore>> {
     let scheme = root.split_once("://").map_or(root, |(scheme, _)| scheme);
     match scheme {
         "memory" => Ok(Arc::<InMemory>::clone(&MEMORY)),
         #[cfg(feature = "s3")]
-        "s3" | "s3a" => s3(root, table),
+        "s3" | "s3a" => s3(root, of, options),
         #[cfg(feature = "gcs")]
         "gs" => {
             let built = object_store::gcp::GoogleCloudStorageBuilder::from_env().with_url(root).build();
-            Ok(Arc::new(built.map_err(|error| unusable(root, table, &error))?))
+            Ok(Arc::new(built.map_err(|error| unusable(root, of, &error))?))
         }
         #[cfg(feature = "azure")]
         "az" | "abfs" | "abfss" => {
             let built = object_store::azure::MicrosoftAzureBuilder::from_env().with_url(root).build();
-            Ok(Arc::new(built.map_err(|error| unusable(root, table, &error))?))
+            Ok(Arc::new(built.map_err(|error| unusable(root, of, &error))?))
         }
-        _ => Err(not_in_this_build(scheme, root, table)),
+        _ => Err(not_in_this_build(scheme, root, of)),
     }
 }
 
-fn not_in_this_build(scheme: &str, root: &str, table: &TableDefinition) -> Error {
-    let unusable = Error::new(format!("cannot use {root} as the path of table {}", table.name));
+fn not_in_this_build(scheme: &str, root: &str, of: &str) -> Error {
+    let unusable = Error::new(format!("cannot use {root} as {of}"));
     let feature = match scheme {
         "s3" | "s3a" => "s3",
         "gs" => "gcs",
@@ -65,15 +66,14 @@ fn not_in_this_build(scheme: &str, root: &str, table: &TableDefinition) -> Error
 }
 
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-fn unusable(root: &str, table: &TableDefinition, error: &object_store::Error) -> Error {
-    Error::new(format!("cannot use {root} as the path of table {}", table.name)).why(error.to_string())
+fn unusable(root: &str, of: &str, error: &object_store::Error) -> Error {
+    Error::new(format!("cannot use {root} as {of}")).why(error.to_string())
 }
 
 /// What the environment says (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, ...), and above that what the table says.
 #[cfg(feature = "s3")]
-fn s3(root: &str, table: &TableDefinition) -> Result<Arc<dyn ObjectStore>> {
+fn s3(root: &str, of: &str, options: &Options) -> Result<Arc<dyn ObjectStore>> {
     let mut builder = object_store::aws::AmazonS3Builder::from_env().with_url(root);
-    let options = &table.options;
     if let Some(key) = options.get("s3.access-key") {
         builder = builder.with_access_key_id(key);
     }
@@ -91,5 +91,5 @@ fn s3(root: &str, table: &TableDefinition) -> Result<Arc<dyn ObjectStore>> {
         let path_style = options.boolean(OPTIONS, "s3.path-style-access");
         builder = builder.with_virtual_hosted_style_request(!path_style);
     }
-    Ok(Arc::new(builder.build().map_err(|error| unusable(root, table, &error))?))
+    Ok(Arc::new(builder.build().map_err(|error| unusable(root, of, &error))?))
 }

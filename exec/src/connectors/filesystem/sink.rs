@@ -81,9 +81,7 @@ impl Sink for FilesystemSink {
                 let of = name[prefix.len()..].split_once('-').and_then(|(of, _)| of.parse::<u64>().ok());
                 if is_staged || of.is_some_and(|of| of > checkpoint.0) {
                     let file = || format!("{}/{directory}{name}", sink.directory.name());
-                    sink.directory
-                        .remove(&directory, &name, is_staged)
-                        .map_err(|error| unwritable(&file(), &error))?;
+                    sink.directory.remove(&directory, &name, is_staged).map_err(|error| unwritable(&file(), &error))?;
                 }
             }
             Ok(())

@@ -200,11 +200,8 @@ impl Operator for UpdatingWindows {
         let mut tables = self.results.snapshot()?;
         tables.push(self.results.pending()?);
         let last = |timer: &Timer| timer.last.unwrap_or(EventTime::MIN).0;
-        let fields = [
-            ("watermark", self.watermark.0),
-            ("early_fired", last(&self.early)),
-            ("late_fired", last(&self.late)),
-        ];
+        let fields =
+            [("watermark", self.watermark.0), ("early_fired", last(&self.early)), ("late_fired", last(&self.late))];
         let schema = Schema::new(fields.map(|(name, _)| Field::new(name, DataType::Int64, false)).to_vec());
         let columns = fields.map(|(_, value)| Arc::new(Int64Array::from(vec![value])) as ArrayRef).to_vec();
         // Rows find their shard by their keys without the window.
