@@ -18,6 +18,7 @@ pub mod message;
 mod news;
 pub mod operator;
 pub mod operators;
+pub mod planted;
 pub mod progress;
 pub mod runtime;
 mod task;

@@ -61,5 +61,5 @@ fn a_job_that_is_told_to_terminate_does() {
     let mut process = Process::of(&format!("{ENDLESS} {sql}"));
     process.until_error("job 1 started");
     process.signal("TERM");
-    assert_eq!(process.end().code, None, "ended by the signal");
+    assert_eq!(process.end().code, Some(143));
 }

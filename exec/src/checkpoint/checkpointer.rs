@@ -20,6 +20,7 @@ use crate::connect::Sink;
 use crate::coordinator::TaskId;
 use crate::error::{Error, Result};
 use crate::operator::{JobToken, TableSnapshot};
+use crate::planted::{self, Defect};
 
 /// So many files are written at once.
 const WRITES: usize = 4;
@@ -199,6 +200,11 @@ impl Checkpointer {
             }
         }
         let manifest = self.describe(checkpoint, kind);
+        if planted::has(Defect::EarlyCommit) {
+            self.commit().await?;
+            // Long enough for a test to kill the process here.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         let published = store.publish(&manifest).await;
         self.is_taken_over = matches!(published, Err(CheckpointError::TakenOver { .. }));
         published?;
@@ -260,8 +266,7 @@ impl Checkpointer {
         }
     }
 
-    /// What follows from there being a new checkpoint.
-    async fn settle(&mut self, notes: &mut Vec<String>) -> Result<()> {
+    async fn commit(&mut self) -> Result<()> {
         for (stage, sink) in &self.sinks {
             let Some(prepared) = self.prepared.get_mut(stage).filter(|prepared| !prepared.is_empty()) else { continue };
             sink.commit(prepared).await.map_err(|error| {
@@ -270,6 +275,12 @@ impl Checkpointer {
             })?;
             prepared.clear();
         }
+        Ok(())
+    }
+
+    /// What follows from there being a new checkpoint.
+    async fn settle(&mut self, notes: &mut Vec<String>) -> Result<()> {
+        self.commit().await?;
         let kept = self.published.len().saturating_sub(self.durability.retained.max(1));
         self.published.drain(..kept);
         if let Err(error) = self.durability.store.keep(&self.published).await {

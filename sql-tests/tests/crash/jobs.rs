@@ -1,0 +1,141 @@
+//! The jobs: every operator that keeps state, and some whole ones.
+
+use std::path::Path;
+
+pub struct Job {
+    pub name: &'static str,
+    /// The columns of the table `out`.
+    columns: &'static str,
+    /// Its rows.
+    query: &'static str,
+    /// Rows of the result change.
+    pub changes: bool,
+    /// Further settings, and options of the table `out` behind its format.
+    settings: &'static str,
+    options: &'static str,
+}
+
+const fn append(name: &'static str, columns: &'static str, query: &'static str) -> Job {
+    Job { name, columns, query, changes: false, settings: "", options: "" }
+}
+
+const fn changing(name: &'static str, columns: &'static str, query: &'static str) -> Job {
+    Job { name, columns, query, changes: true, settings: "", options: "" }
+}
+
+pub const JOBS: &[Job] = &[
+    append("copy", "id BIGINT, k INT", "SELECT id, k FROM events WHERE v > 0"),
+    Job {
+        options: "PARTITIONED BY (k)",
+        ..append("partitions", "id BIGINT, k INT", "SELECT id, k FROM events WHERE k < 5")
+    },
+    append("union", "id BIGINT, v INT", "SELECT id, v FROM events UNION ALL SELECT id, k FROM many"),
+    append("distinct", "a INT, b INT", "SELECT DISTINCT k, v FROM many"),
+    append("limit", "id BIGINT", "SELECT id FROM events WHERE v > 0 LIMIT 25000"),
+    changing(
+        "aggregate",
+        "k INT, n BIGINT, s BIGINT, least INT, most INT, d BIGINT",
+        "SELECT k, COUNT(*), SUM(CAST(v AS BIGINT)), MIN(v), MAX(v), COUNT(DISTINCT v) FROM many GROUP BY k",
+    ),
+    changing("global", "n BIGINT, s BIGINT", "SELECT COUNT(*), SUM(CAST(v AS BIGINT)) FROM many"),
+    changing(
+        "retractions",
+        "n BIGINT, pairs BIGINT, most BIGINT",
+        "SELECT MOD(n, 7), COUNT(*), MAX(s) FROM \
+         (SELECT k, v, COUNT(*) AS n, SUM(id) AS s FROM many GROUP BY k, v) GROUP BY MOD(n, 7)",
+    ),
+    append(
+        "tumble",
+        "k INT, ws TIMESTAMP(3), n BIGINT, s INT, most INT",
+        "SELECT k, window_start, COUNT(*), SUM(v), MAX(v) \
+         FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY k, window_start, window_end",
+    ),
+    append(
+        "hop",
+        "k INT, ws TIMESTAMP(3), n BIGINT, s INT, most INT",
+        "SELECT k, window_start, COUNT(*), SUM(v), MAX(v) \
+         FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND, INTERVAL '1' MINUTE)) \
+         GROUP BY k, window_start, window_end",
+    ),
+    append(
+        "cumulate",
+        "k INT, we TIMESTAMP(3), n BIGINT, d BIGINT",
+        "SELECT k, window_end, COUNT(*), COUNT(DISTINCT v) \
+         FROM TABLE(CUMULATE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND, INTERVAL '1' MINUTE)) \
+         GROUP BY k, window_start, window_end",
+    ),
+    append(
+        "session",
+        "k INT, ws TIMESTAMP(3), we TIMESTAMP(3), n BIGINT, s INT",
+        "SELECT k, window_start, window_end, COUNT(*), SUM(v) \
+         FROM TABLE(SESSION(TABLE events PARTITION BY k, DESCRIPTOR(ts), INTERVAL '3' SECOND)) \
+         GROUP BY k, window_start, window_end",
+    ),
+    append(
+        "session_rows",
+        "id BIGINT, ws TIMESTAMP(3)",
+        "SELECT id, window_start FROM TABLE(SESSION(TABLE events PARTITION BY k, DESCRIPTOR(ts), INTERVAL '3' SECOND))",
+    ),
+    append(
+        "top",
+        "k INT, id BIGINT, v INT, place BIGINT",
+        "SELECT k, id, v, place FROM (SELECT *, ROW_NUMBER() OVER \
+         (PARTITION BY window_start, window_end, k ORDER BY v DESC, id) AS place \
+         FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' MINUTE))) WHERE place <= 3",
+    ),
+    Job {
+        settings: "SET 'table.exec.emit.allow-lateness' = '5 s'; SET 'table.exec.emit.early-fire.enabled' = 'true';",
+        ..changing(
+            "early",
+            "k INT, ws TIMESTAMP(3), n BIGINT, s INT",
+            "SELECT k, window_start, COUNT(*), SUM(v) \
+             FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY k, window_start, window_end",
+        )
+    },
+    append(
+        "cascade",
+        "ws TIMESTAMP(3), ks BIGINT, n BIGINT",
+        "SELECT window_start, COUNT(*), SUM(n) FROM TABLE(TUMBLE(TABLE per_key, DESCRIPTOR(t), INTERVAL '1' MINUTE)) \
+         GROUP BY window_start, window_end",
+    ),
+];
+
+pub fn named(name: &str) -> &'static Job {
+    JOBS.iter().find(|job| job.name == name).expect("a job of this name")
+}
+
+impl Job {
+    pub fn script(&self, directory: &Path) -> String {
+        let Job { columns, query, settings, options, .. } = self;
+        let format = if self.changes { "debezium-json" } else { "csv" };
+        let out = directory.join("out");
+        let out = out.display();
+        format!(
+            "SET 'execution.checkpointing.interval' = '20 ms';
+             SET 'execution.epoch.interval' = '10 ms';
+             {settings}
+             CREATE TABLE events (
+               id BIGINT, k INT, v INT,
+               ts AS TO_TIMESTAMP_LTZ(id * 50 + v * 4, 3), WATERMARK FOR ts AS ts - INTERVAL '0.5' SECOND
+             ) WITH (
+               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '60000', 'seed' = '7',
+               'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '59999',
+               'fields.k.min' = '0', 'fields.k.max' = '50', 'fields.v.min' = '-100', 'fields.v.max' = '100'
+             );
+             CREATE TABLE many (id BIGINT, k INT, v INT) WITH (
+               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '60000', 'seed' = '8',
+               'scan.parallelism' = '3', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0',
+               'fields.id.end' = '59999', 'fields.k.min' = '0', 'fields.k.max' = '300', 'fields.v.min' = '-100',
+               'fields.v.max' = '100', 'fields.v.null-rate' = '0.1'
+             );
+             CREATE VIEW per_key AS
+               SELECT k, window_time AS t, COUNT(*) AS n
+               FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+               GROUP BY k, window_start, window_end, window_time;
+             CREATE TABLE `out` ({columns}) {options} WITH (
+               'connector' = 'filesystem', 'path' = '{out}', 'format' = '{format}'
+             );
+             INSERT INTO `out` {query};"
+        )
+    }
+}
