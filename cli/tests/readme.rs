@@ -108,8 +108,37 @@ fn words_typed_into_a_socket_are_counted_at_once() {
     assert!(child.wait().expect("the server has closed the connection").success());
 }
 
+#[test]
+fn words_of_a_growing_file_are_counted_on_after_the_job_was_killed() {
+    let place = tempfile::tempdir().expect("there is room for a directory");
+    let words = place.path().join("words.txt");
+    let (file, state) = (format!("FILE={}", words.display()), place.path().join("state").display().to_string());
+    let mut first = true;
+    let mut append = std::fs::File::create(&words).expect("the file is made");
+    for (text, mut wanted) in [
+        ("the tide the mill\n", vec!["+I[the, 2]", "+I[tide, 1]", "+I[mill, 1]"]),
+        ("the ebb\n", vec!["+U[the, 3]", "+I[ebb, 1]"]),
+    ] {
+        append.write_all(text.as_bytes()).expect("the file grows");
+        let mut command = tidemill(&["run", "examples/durable_wordcount.sql", "-D", &file, "--state-dir", &state]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let mut printed = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        while !wanted.is_empty() {
+            let line = printed.next().expect("the job goes on").expect("its output is text");
+            wanted.retain(|change| *change != line);
+        }
+        while !place.path().join("state/insert-into-counts/chk-2/manifest.json").exists() && first {
+            std::thread::yield_now();
+        }
+        first = false;
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+}
+
 /// The examples that the tests above run.
-const EXAMPLES: [&str; 6] = ["changelog", "csv_to_parquet", "join_batch", "socket_wordcount", "windows", "wordcount"];
+const EXAMPLES: [&str; 7] =
+    ["changelog", "csv_to_parquet", "durable_wordcount", "join_batch", "socket_wordcount", "windows", "wordcount"];
 
 #[test]
 fn no_example_is_left_out() {

@@ -1,7 +1,7 @@
 //! The sink behind a SELECT: hands its rows to whoever reads the query.
 
 use async_trait::async_trait;
-use tidemill_exec::connect::{Sink, Writer};
+use tidemill_exec::connect::{Guarantee, Sink, Writer};
 use tidemill_exec::{ChangeBatch, Error, Result, ShardContext};
 use tidemill_state::Epoch;
 use tokio::sync::mpsc;
@@ -29,6 +29,10 @@ impl Sink for Collect {
 
     fn max_parallelism(&self) -> Option<u16> {
         Some(1)
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        None
     }
 
     async fn open(&self, _: &ShardContext) -> Result<Box<dyn Writer>> {

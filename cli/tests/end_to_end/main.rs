@@ -9,5 +9,6 @@ mod interrupts;
 mod outputs;
 mod panics;
 mod process;
+mod recovery;
 mod sockets;
 mod statements;

@@ -21,9 +21,9 @@ pub trait Sink: Debug + Send + Sync {
         None
     }
 
-    /// What a reader may count on when the job fails and goes on from a checkpoint.
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::AtLeastOnce
+    /// What a reader may count on when the job fails and goes on from a checkpoint; `None`: there is no reader then.
+    fn guarantee(&self) -> Option<Guarantee> {
+        Some(Guarantee::AtLeastOnce)
     }
 
     /// Second phase: makes visible what writers have prepared, in that order. Called once the checkpoint it belongs to is there, and

@@ -184,6 +184,15 @@ impl Display for StreamPlan {
 }
 
 impl StreamPlan {
+    /// Tables whose rows are gone once they are read.
+    fn lossy_sources(&self) -> Vec<&str> {
+        let own = match &self.op {
+            PlanOp::Source { table, source, .. } if !source.can_be_replayed() => Some(table.as_str()),
+            _ => None,
+        };
+        own.into_iter().chain(self.inputs.iter().flat_map(StreamPlan::lossy_sources)).collect()
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         write!(f, "{:indent$}", "", indent = depth * 2)?;
         let columns =
@@ -202,7 +211,14 @@ impl StreamPlan {
                 write!(f, "{}({line})", operator.name())?;
             }
             PlanOp::Union => write!(f, "union(columns=[{}])", columns())?,
-            PlanOp::Sink { table, .. } => write!(f, "sink(table={table})")?,
+            PlanOp::Sink { table, sink } => {
+                let lossy = self.lossy_sources();
+                match sink.guarantee() {
+                    None => write!(f, "sink(table={table})")?,
+                    Some(guarantee) if lossy.is_empty() => write!(f, "sink(table={table}, delivery={guarantee})")?,
+                    Some(_) => write!(f, "sink(table={table}, delivery=at most once from {})", lossy.join(", "))?,
+                }
+            }
         }
         write!(f, " changes={}", changes_text(&self.props.changes, &self.props.schema))?;
         if self.required != Distribution::Any {

@@ -31,7 +31,7 @@ pub const JOBS: &[Job] = &[
     },
     append("union", "id BIGINT, v INT", "SELECT id, v FROM events UNION ALL SELECT id, k FROM many"),
     append("distinct", "a INT, b INT", "SELECT DISTINCT k, v FROM many"),
-    append("limit", "id BIGINT", "SELECT id FROM events WHERE v > 0 LIMIT 25000"),
+    append("limit", "id BIGINT", "SELECT id FROM events WHERE v > 0 LIMIT 35000"),
     changing(
         "aggregate",
         "k INT, n BIGINT, s BIGINT, least INT, most INT, d BIGINT",
@@ -79,7 +79,7 @@ pub const JOBS: &[Job] = &[
     append(
         "top",
         "k INT, id BIGINT, v INT, place BIGINT",
-        "SELECT k, id, v, place FROM (SELECT *, ROW_NUMBER() OVER \
+        "SELECT k, id, v, CAST(place AS BIGINT) FROM (SELECT *, ROW_NUMBER() OVER \
          (PARTITION BY window_start, window_end, k ORDER BY v DESC, id) AS place \
          FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '1' MINUTE))) WHERE place <= 3",
     ),
@@ -118,14 +118,14 @@ impl Job {
                id BIGINT, k INT, v INT,
                ts AS TO_TIMESTAMP_LTZ(id * 50 + v * 4, 3), WATERMARK FOR ts AS ts - INTERVAL '0.5' SECOND
              ) WITH (
-               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '60000', 'seed' = '7',
-               'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '59999',
+               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '80000', 'seed' = '7',
+               'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '79999',
                'fields.k.min' = '0', 'fields.k.max' = '50', 'fields.v.min' = '-100', 'fields.v.max' = '100'
              );
              CREATE TABLE many (id BIGINT, k INT, v INT) WITH (
-               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '60000', 'seed' = '8',
+               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '80000', 'seed' = '8',
                'scan.parallelism' = '3', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0',
-               'fields.id.end' = '59999', 'fields.k.min' = '0', 'fields.k.max' = '300', 'fields.v.min' = '-100',
+               'fields.id.end' = '79999', 'fields.k.min' = '0', 'fields.k.max' = '300', 'fields.v.min' = '-100',
                'fields.v.max' = '100', 'fields.v.null-rate' = '0.1'
              );
              CREATE VIEW per_key AS

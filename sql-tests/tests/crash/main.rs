@@ -26,7 +26,7 @@ fn child() {
 }
 
 /// How often each job is killed in a round.
-const KILLS: usize = 13;
+const KILLS: usize = 14;
 
 #[test]
 fn whatever_moment_a_job_is_killed_at_it_ends_with_the_rows_of_an_undisturbed_run() {
@@ -86,7 +86,7 @@ fn disturbed(job: &Job, seed: u64, kills_max: usize, defect: Option<&str>) -> (u
     while !place.is_finished() {
         let parallelism = random.random_range(1..=4);
         let lifetime = match kills < kills_max {
-            true => Some(Duration::from_millis(random.random_range(100..=500))),
+            true => Some(Duration::from_millis(random.random_range(60..=300))),
             false => None,
         };
         story.push(format!("-p {parallelism} for {lifetime:?}"));

@@ -61,8 +61,8 @@ impl Sink for FilesystemSink {
         if self.overwrite { Some(1) } else { self.parallelism_max }
     }
 
-    fn guarantee(&self) -> Guarantee {
-        if self.overwrite { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce }
+    fn guarantee(&self) -> Option<Guarantee> {
+        Some(if self.overwrite { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce })
     }
 
     async fn commit(&self, prepared: &[Bytes]) -> Result<()> {

@@ -1,0 +1,184 @@
+//! Jobs that are killed, stopped, altered or run twice, and what becomes of their state.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::{Process, tidemill};
+
+/// A directory with a script and the file it reads.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    /// `query` counts what is in the table `lines`.
+    fn new(query: &str) -> Place {
+        let place = Place(tempfile::tempdir().expect("there is room for a directory"));
+        std::fs::write(place.path("words.txt"), "").expect("the file is made");
+        place.script(query);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn script(&self, query: &str) {
+        let sql = format!(
+            "SET 'execution.checkpointing.interval' = '10 ms';
+             CREATE TABLE lines (line STRING) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'raw',
+               'source.follow' = 'true');
+             CREATE TABLE counts (word STRING, times BIGINT) WITH ('connector' = 'print');
+             INSERT INTO counts {query};",
+            self.path("words.txt").display()
+        );
+        std::fs::write(self.path("count.sql"), sql).expect("the script is written");
+    }
+
+    fn append(&self, text: &str) {
+        let mut file = std::fs::File::options().append(true).open(self.path("words.txt")).expect("the file is there");
+        file.write_all(text.as_bytes()).expect("the file grows");
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let script = self.path("count.sql").display().to_string();
+        tidemill(&[&["run", &script], more].concat())
+    }
+
+    fn run(&self, more: &[&str]) -> Process {
+        Process::start(&mut self.command(more))
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path("count.state/insert-into-counts")
+    }
+}
+
+const COUNT: &str = "SELECT line, COUNT(*) FROM lines GROUP BY line";
+
+/// Reads what the job prints, until this is among it.
+fn until(process: &mut Process, wanted: &str) {
+    while process.line() != wanted {}
+}
+
+#[test]
+fn the_words_of_a_growing_file_are_counted_right_however_often_the_job_is_killed() {
+    let place = Place::new(COUNT);
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for run in 0..6 {
+        let mut process = place.run(&["-p", &(1 + run % 3).to_string()]);
+        // Each word this run adds is seen, and with it those of the runs before.
+        for n in 0..200 {
+            let word = format!("w{}", n % 7);
+            place.append(&format!("{word}\n"));
+            *expected.entry(word).or_default() += 1;
+        }
+        let mut missing: Vec<String> = expected.iter().map(|(word, times)| format!("{word}, {times}]")).collect();
+        while !missing.is_empty() {
+            let line = process.line();
+            missing.retain(|last| !line.ends_with(last));
+        }
+        process.signal("KILL");
+    }
+}
+
+#[test]
+fn a_stopped_job_goes_on_where_it_was() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let place = Place::new(COUNT);
+        place.append("tide\ntide\n");
+        let mut process = place.run(&[]);
+        until(&mut process, "+I[tide, 2]");
+        process.signal(signal);
+        let ended = process.end();
+        assert_eq!(ended.code, Some(code));
+        assert!(ended.err.contains("job 1 stopped: "), "{}", ended.err);
+        place.append("tide\n");
+        let mut process = place.run(&[]);
+        until(&mut process, "+U[tide, 3]");
+        process.until_error("job 1: goes on from checkpoint");
+    }
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_of_the_first() {
+    let place = Place::new(COUNT);
+    let mut first = place.run(&[]);
+    first.until_error("keeps checkpoints in");
+    place.run(&[]).end().failed_saying(&["this job is run by another process", "is held by process", "--state-dir"]);
+    assert!(first.is_running());
+    place.append("tide\n");
+    until(&mut first, "+I[tide, 1]");
+}
+
+#[test]
+fn another_query_is_refused_unless_its_state_may_be_lost() {
+    let place = Place::new(COUNT);
+    place.append("tide\n");
+    let mut process = place.run(&[]);
+    until(&mut process, "+I[tide, 1]");
+    process.signal("INT");
+    process.end();
+    place.script("SELECT UPPER(line), COUNT(*) FROM lines GROUP BY UPPER(line)");
+    place.run(&[]).end().failed_saying(&[
+        "the job is not the one whose checkpoint there is",
+        "there is the state of: aggregate(keys=[line]",
+        "--allow-non-restored-state",
+    ]);
+    place.append("mill\n");
+    let mut process = place.run(&["--allow-non-restored-state"]);
+    until(&mut process, "+I[MILL, 1]");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
+    let place = Place::new(COUNT);
+    for change in ["+I[tide, 1]", "+U[tide, 2]"] {
+        place.append("tide\n");
+        let mut process = place.run(&[]);
+        until(&mut process, change);
+        process.signal("INT");
+        process.end();
+    }
+    let newest = checkpoints(&place.state()).pop().expect("there is a checkpoint");
+    for entry in std::fs::read_dir(&newest).expect("it is a directory").flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "parquet") {
+            std::fs::write(entry.path(), "rubbish").expect("the file is written over");
+        }
+    }
+    place.append("tide\n");
+    let mut process = place.run(&[]);
+    until(&mut process, "+U[tide, 3]");
+    process.until_error("a checkpoint cannot be used");
+    process.until_error("is damaged: it has 7 bytes");
+}
+
+/// The directories of checkpoints, the newest last.
+fn checkpoints(state: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(state).expect("the job keeps checkpoints here").flatten();
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .filter(|entry| entry.path().join("manifest.json").exists())
+        .filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix("chk-")?.parse().ok()?, entry.path())))
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+#[test]
+fn a_job_that_comes_to_its_end_leaves_its_rows_and_no_state() {
+    let place = Place::new(COUNT);
+    let sql = format!(
+        "CREATE TABLE n (n INT) WITH ('connector' = 'datagen', 'number-of-rows' = '5', 'fields.n.kind' = 'sequence',
+           'fields.n.start' = '1', 'fields.n.end' = '5');
+         CREATE TABLE o (n INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+         INSERT INTO o SELECT n FROM n;",
+        place.path("out").display()
+    );
+    std::fs::write(place.path("count.sql"), sql).expect("the script is written");
+    let state = place.path("kept").display().to_string();
+    assert_eq!(place.run(&["--state-dir", &state]).end().code, Some(0));
+    assert!(!Path::new(&state).join("insert-into-o").exists());
+    let files = std::fs::read_dir(place.path("out")).expect("the table is a directory").flatten();
+    let rows: String = files.map(|file| std::fs::read_to_string(file.path()).expect("a file of text")).collect();
+    assert_eq!(rows.lines().count(), 5, "{rows}");
+}
