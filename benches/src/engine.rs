@@ -53,18 +53,8 @@ impl Runs {
     /// # Errors
     /// It failed; what it said is in the error.
     pub fn once(&self, sql: &str) -> Result<(Cost, String), Failure> {
-        let mut command = match &self.binary {
-            Some(binary) => Command::new(binary),
-            None => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg(AS_ENGINE);
-                command
-            }
-        };
-        if let Some(parallelism) = self.parallelism {
-            command.arg("-p").arg(parallelism.to_string());
-        }
-        command.args(["--format", "csv", "-c", sql]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = self.command(sql)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn()?;
         // Messages are few, so that they fit into the pipe until the rows are read.
@@ -77,6 +67,23 @@ impl Runs {
             true => Ok((cost, rows)),
             false => Err(format!("{command:?} ended with {status}:\n{messages}").into()),
         }
+    }
+
+    /// Tidemill with these statements, not started yet.
+    pub fn command(&self, sql: &str) -> Result<Command, Failure> {
+        let mut command = match &self.binary {
+            Some(binary) => Command::new(binary),
+            None => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg(AS_ENGINE);
+                command
+            }
+        };
+        if let Some(parallelism) = self.parallelism {
+            command.arg("-p").arg(parallelism.to_string());
+        }
+        command.args(["--format", "csv", "-c", sql]);
+        Ok(command)
     }
 
     /// Runs the same statements as often as asked for; what they printed last.

@@ -5,6 +5,7 @@
 //!               └──> text, events, number    make data        └──> figures   what is printed
 //! ```
 
+pub mod checkpoints;
 pub mod engine;
 pub mod events;
 pub mod figures;

@@ -65,3 +65,10 @@ fn totals_per_key_are_as_by_hand() {
 fn the_smallest_query_runs() {
     assert!(bench(&["startup"]).contains("peak"));
 }
+
+#[test]
+fn checkpoints_cost_what_has_changed() {
+    bench(&["checkpoints", "throughput", "--rows", "2000", "--keys", "100"]);
+    let printed = bench(&["checkpoints", "changes", "--keys", "5000"]);
+    assert!(printed.contains("50 of them"), "{printed}");
+}

@@ -235,7 +235,7 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Optio
     });
     if let Some(checkpoints) = &checkpoints {
         let (rhythm, first) = checkpoints.begin();
-        coordinator = coordinator.with_checkpoints(rhythm, first, std::time::Instant::now());
+        coordinator = coordinator.with_checkpoints(rhythm, first, Instant::now().into_std());
     }
     let stop = checkpoints.as_ref().map(|_| signals.clone());
     let driver = Driver { tasks, sources, barriers, events, metrics: Arc::clone(&metrics), checkpoints };
@@ -359,7 +359,7 @@ impl Driver {
                     Signal::CheckpointEnded(checkpoint)
                 }
             };
-            for action in coordinator.step(signal, std::time::Instant::now()) {
+            for action in coordinator.step(signal, Instant::now().into_std()) {
                 match action {
                     Action::InjectBarrier(barrier) => {
                         let barrier = Barrier { time: wall_clock(), ..barrier };

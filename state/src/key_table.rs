@@ -133,6 +133,11 @@ impl KeyTable {
         }
     }
 
+    /// Whether the group has a key.
+    pub fn is_live(&self, group: u32) -> bool {
+        self.entries.get(group as usize).is_some_and(|entry| entry.len != FREE)
+    }
+
     /// Forgets every key, and keeps the memory for the next ones.
     pub fn clear(&mut self) {
         self.map.clear();

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
-    CheckpointError, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SinkState, SourceState, SplitState,
-    Store, TableState, hex, merge,
+    CheckpointError, Cost, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SinkState, SourceState,
+    SplitState, Store, TableState, hex, merge,
 };
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
 use super::meaning::Meaning;
@@ -42,6 +43,7 @@ pub struct Checkpointer {
     /// The newest last.
     published: Vec<u64>,
     is_taken_over: bool,
+    cost: Cost,
     /// Held as long as this lives.
     _lock: Option<Lock>,
 }
@@ -131,6 +133,7 @@ impl Checkpointer {
             prepared,
             published,
             is_taken_over,
+            cost: Cost::default(),
             _lock,
         }
     }
@@ -148,6 +151,7 @@ impl Checkpointer {
     pub fn take(&mut self, task: TaskId, snapshot: TaskSnapshot) {
         let (stage, shard) = self.tasks[task.0];
         self.splits.insert(task, snapshot.splits);
+        self.cost.stall_us = self.cost.stall_us.max(snapshot.stall.as_micros() as u64);
         for (place, tables) in snapshot.operators.into_iter().enumerate() {
             for table in tables {
                 let key = Key { stage, place, table: table.table.to_string(), shard };
@@ -194,6 +198,7 @@ impl Checkpointer {
         });
         let written: Vec<(Key, FileEntry)> = futures::stream::iter(writes).buffered(WRITES).try_collect().await?;
         for (key, entry) in written {
+            self.cost.bytes += entry.bytes;
             if let Some(files) = self.files.get_mut(&key) {
                 files.entries.push(entry);
                 files.pending.remove(0);
@@ -209,6 +214,7 @@ impl Checkpointer {
         self.is_taken_over = matches!(published, Err(CheckpointError::TakenOver { .. }));
         published?;
         self.published.push(checkpoint.0);
+        self.cost = Cost::default();
         self.manifest = manifest;
         Ok(())
     }
@@ -258,6 +264,7 @@ impl Checkpointer {
             checkpoint: checkpoint.0,
             kind,
             taken_at: crate::runtime::wall_clock().0,
+            cost: self.cost,
             statement: self.durability.statement.clone(),
             sources: sources.into_values().collect(),
             operators: operators.into_values().collect(),
@@ -305,7 +312,9 @@ impl Checkpointer {
             let merged = blocking(move || Ok(merge(&pieces, &replaces_by)?)).await?;
             let Some(rows) = merged else { continue };
             let path = format!("chk-{checkpoint}/{}.{}.{}-merged.parquet", operator.uid, key.table, key.shard);
-            files.entries = vec![write(self.durability.store.clone(), path, rows).await?];
+            let merged = write(self.durability.store.clone(), path, rows).await?;
+            self.cost.bytes += merged.bytes;
+            files.entries = vec![merged];
         }
         Ok(())
     }
@@ -327,11 +336,17 @@ fn is_scattered(files: &[FileEntry]) -> bool {
 
 /// Encoding takes long, and so may a disk: not on a thread that tasks share.
 async fn write(store: Store, path: String, rows: RecordBatch) -> Result<FileEntry> {
-    let runtime = tokio::runtime::Handle::current();
+    let runtime = Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Ok(store.write(path, rows).await?); // All share the one thread there is.
+    }
     blocking(move || Ok(runtime.block_on(store.write(path, rows))?)).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work();
+    }
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::new("a checkpoint was interrupted").why(error.to_string()))?

@@ -64,6 +64,8 @@ pub struct TaskSnapshot {
     pub operators: Vec<Vec<TableSnapshot>>,
     /// What its sink has prepared since the last one.
     pub prepared: Vec<Bytes>,
+    /// How long the task was held up by handing over its state.
+    pub stall: Duration,
 }
 
 impl From<CheckpointError> for Error {
@@ -73,7 +75,7 @@ impl From<CheckpointError> for Error {
             CheckpointError::Store { path, why } => Error::new(format!("cannot use the checkpoint file {path}"))
                 .why(why)
                 .fix("see to its directory, or give another one with --state-dir"),
-            CheckpointError::Damaged { .. } => Error::new(text),
+            CheckpointError::Damaged { .. } | CheckpointError::Missing { .. } => Error::new(text),
             CheckpointError::TooNew { .. } => {
                 Error::new(text).fix("use the version of tidemill that wrote it, or a newer one")
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
-    FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, TableState, fingerprint, merge, unhex,
+    Cost, FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, TableState, fingerprint, merge, unhex,
 };
 
 use super::checkpointer::{Checkpointer, Files, Key};
@@ -77,6 +77,7 @@ impl Recovery {
                 generation: 1,
                 kind: Kind::Takeover,
                 taken_at: crate::runtime::wall_clock().0,
+                cost: Cost::default(),
                 statement: durability.statement.clone(),
                 sources: Vec::new(),
                 operators: Vec::new(),
@@ -130,10 +131,10 @@ impl Recovery {
     /// What the operators of a stage begin with: by shard, then by place in the chain.
     pub async fn state(&mut self, stage: usize) -> Result<Vec<Vec<Vec<TableSnapshot>>>> {
         let shards = self.parallelism[stage];
-        let places = self.meaning.operators[stage].len();
-        let mut state = vec![vec![Vec::new(); places]; usize::from(shards)];
-        for place in 0..places {
-            let Some(identity) = self.meaning.operators[stage][place].clone() else { continue };
+        let identities = self.meaning.operators[stage].clone();
+        let mut state = vec![vec![Vec::new(); identities.len()]; usize::from(shards)];
+        for (place, identity) in identities.into_iter().enumerate() {
+            let Some(identity) = identity else { continue };
             let Some(operator) = self.manifest.operators.iter().find(|operator| operator.uid == identity.uid).cloned()
             else {
                 continue;
@@ -144,10 +145,8 @@ impl Recovery {
             for (shard, tables) in tables.into_iter().enumerate() {
                 for table in &tables {
                     let Some(of) = operator.tables.iter().find(|of| of.table == table.table) else { continue };
-                    if of.replaces_by.is_empty() {
-                        continue; // The next snapshot of it is whole anyway.
-                    }
-                    let files = match is_rescaled {
+                    // One that is not of changes yet may have become one: then the first changes follow the rows restored.
+                    let files = match is_rescaled || of.replaces_by.is_empty() {
                         true => Files::of_rows(table.clone())?,
                         false => Files::of_entries(table, of.shards[shard].clone()),
                     };

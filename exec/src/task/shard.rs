@@ -1,5 +1,7 @@
 //! What is the same for every task: a chain, where its rows go, and who hears of both.
 
+use std::time::{Duration, Instant};
+
 use tidemill_state::checkpoint::SplitState;
 use tidemill_state::{Epoch, EventTime};
 
@@ -54,7 +56,11 @@ impl<'a> Shard<'a> {
         // Now, before anything behind the barrier changes it.
         let snapshot = match barrier.checkpoint {
             None => None,
-            Some(_) => Some(TaskSnapshot { splits, operators: self.chain.snapshot()?, prepared: Vec::new() }),
+            Some(_) => {
+                let begun = Instant::now();
+                let operators = self.chain.snapshot()?;
+                Some(TaskSnapshot { splits, operators, prepared: Vec::new(), stall: begun.elapsed() })
+            }
         };
         self.passing = Some((barrier, snapshot));
         Ok(())
@@ -111,7 +117,7 @@ impl<'a> Shard<'a> {
         self.tell_time();
         if self.reports.checkpoints {
             let (operators, prepared) = (self.chain.snapshot()?, self.tail.take_prepared());
-            self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared });
+            self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared, stall: Duration::ZERO });
         }
         Ok(())
     }

@@ -27,11 +27,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use expect_test::Expect;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tidemill_state::{Epoch, EventTime};
+use tidemill_state::{CheckpointId, Epoch, EventTime};
 
 use crate::checkpoint::rescale;
 use crate::message::{Barrier, Batch, Mark, Message};
-use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
+use crate::operator::{Input, JobToken, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
 
 /// Replays the transcript in `expected` against the operator that `make` builds for its columns.
 ///
@@ -201,6 +201,31 @@ fn by_barrier(outcome: Outcome) -> Vec<BTreeMap<String, i64>> {
     joined
 }
 
+/// A shard of a job that takes checkpoints.
+const DURABLE: ShardContext =
+    ShardContext { durable: Some(JobToken { job: 0, first: CheckpointId(1) }), ..ShardContext::SINGLE };
+
+/// Tables with the changes in a later snapshot, as whole ones.
+fn merged(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<TableSnapshot> {
+    let merge = |table: TableSnapshot| {
+        let Some(replaces_by) = &table.replaces_by else { return table };
+        let before = before.iter().find(|before| before.table == table.table);
+        let deleted = |rows: &RecordBatch| {
+            let mut columns = rows.columns().to_vec();
+            columns.push(Arc::new(BooleanArray::from(vec![false; rows.num_rows()])));
+            RecordBatch::try_new(table.rows.schema(), columns).expect("the table has the columns it had")
+        };
+        let files: Vec<RecordBatch> =
+            before.map(|before| deleted(&before.rows)).into_iter().chain([table.rows.clone()]).collect();
+        let rows = tidemill_state::checkpoint::merge(&files, replaces_by).expect("tables can be merged");
+        let rows = rows.expect("there is a file");
+        let columns: Vec<usize> = (0..rows.num_columns() - 1).collect();
+        let rows = rows.project(&columns).expect("there is a last column");
+        TableSnapshot { rows, replaces_by: None, ..table }
+    };
+    snapshot.into_iter().map(merge).collect()
+}
+
 struct Replay<'a, S> {
     spec: &'a S,
     operator: Box<dyn Operator>,
@@ -218,7 +243,7 @@ enum Fed {
 
 impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn new(spec: &'a S) -> Replay<'a, S> {
-        let operator = spec.open(&ShardContext::SINGLE).expect("the operator opens");
+        let operator = spec.open(&DURABLE).expect("the operator opens");
         Replay { spec, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![Interval::default()] }
     }
 
@@ -336,7 +361,8 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn barrier(&mut self, barrier: Barrier, printed: &mut String) {
         let mut out = Output::default();
         self.operator.on_barrier(&barrier, &mut out).expect("the barrier is handled");
-        self.saved = self.operator.snapshot().expect("the state can be saved");
+        let snapshot = self.operator.snapshot().expect("the state can be saved");
+        self.saved = merged(std::mem::take(&mut self.saved), snapshot);
         self.since.clear();
         self.report(out, printed);
         self.outcome.last_mut().expect("there is an open interval").barrier = true;
@@ -345,7 +371,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
 
     /// What came out before the crash since the last barrier came out once already; repeating it is the sink's business.
     fn crash(&mut self) {
-        self.operator = self.spec.open(&ShardContext::SINGLE).expect("the operator opens again");
+        self.operator = self.spec.open(&DURABLE).expect("the operator opens again");
         self.operator.restore(self.through_three_shards()).expect("the state can be restored");
         for fed in self.since.clone() {
             self.apply(&fed);

@@ -91,9 +91,7 @@ impl Place {
     /// The job has come to its end, although it was killed then: its checkpoints are gone, and its rows are there.
     pub fn is_finished(&self) -> bool {
         let jobs = std::fs::read_dir(self.path("state")).into_iter().flatten().flatten();
-        let has_checkpoint = jobs
-            .flat_map(|job| std::fs::read_dir(job.path()).into_iter().flatten().flatten())
-            .any(|checkpoint| checkpoint.path().join("manifest.json").exists());
+        let has_checkpoint = jobs.into_iter().any(|job| job.path().join("latest").exists());
         !has_checkpoint && !self.output().is_empty()
     }
 

@@ -20,8 +20,10 @@ use twox_hash::XxHash3_64;
 pub enum CheckpointError {
     /// The store refused, or could not be reached.
     Store { path: String, why: String },
-    /// The file is not what was written: cut short, altered, or gone.
+    /// The file is not what was written: cut short, or altered.
     Damaged { path: String, why: String },
+    /// The file is not there.
+    Missing { path: String },
     /// Written by a newer version of the program.
     TooNew { path: String, format: u32 },
     /// Another process of this machine uses the directory.
@@ -34,6 +36,7 @@ impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CheckpointError::Store { path, why } => write!(f, "{path}: {why}"),
+            CheckpointError::Missing { path } => write!(f, "{path} is missing"),
             CheckpointError::Damaged { path, why } => write!(f, "{path} is damaged: {why}"),
             CheckpointError::TooNew { path, format } => {
                 write!(f, "{path} has format {format}, newer than {}", super::FORMAT)

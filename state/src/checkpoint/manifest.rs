@@ -19,11 +19,21 @@ pub struct Manifest {
     pub kind: Kind,
     /// Milliseconds since 1970.
     pub taken_at: i64,
+    pub cost: Cost,
     /// The statement of the job, for whoever looks into the directory.
     pub statement: String,
     pub sources: Vec<SourceState>,
     pub operators: Vec<OperatorState>,
     pub sinks: Vec<SinkState>,
+}
+
+/// What a checkpoint took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Written since the last one, merging included.
+    pub bytes: u64,
+    /// The longest that a task was held up by handing over its state, in microseconds.
+    pub stall_us: u64,
 }
 
 /// Why there is this checkpoint.

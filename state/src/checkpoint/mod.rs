@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/<job>/chk-7/manifest.json            the checkpoint exists if and only if this does
 //! <dir>/<job>/chk-7/<operator>.<table>.<shard>.parquet
+//! <dir>/<job>/latest                         "7": for stores that list late
 //! ```
 //!
 //! A manifest names all files it needs, be they in its own directory or in those of earlier checkpoints. Files never change once
@@ -14,7 +15,7 @@ mod store;
 
 pub use files::{CheckpointError, fingerprint, merge};
 pub use manifest::{
-    Distribution, FORMAT, FileEntry, Kind, Manifest, OperatorState, SinkState, SourceState, SplitState, TableState,
-    hex, unhex,
+    Cost, Distribution, FORMAT, FileEntry, Kind, Manifest, OperatorState, SinkState, SourceState, SplitState,
+    TableState, hex, unhex,
 };
 pub use store::{Found, Lock, Store};

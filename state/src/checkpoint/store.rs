@@ -143,14 +143,13 @@ impl Store {
     async fn get(&self, path: &str) -> Result<Bytes> {
         match self.objects.get(&self.path(path)).await {
             Ok(found) => found.bytes().await.map_err(self.failed(path)),
-            Err(object_store::Error::NotFound { .. }) => {
-                Err(CheckpointError::Damaged { path: self.named(path), why: "it is not there".to_string() })
-            }
+            Err(object_store::Error::NotFound { .. }) => Err(CheckpointError::Missing { path: self.named(path) }),
             Err(error) => Err(self.failed(path)(error)),
         }
     }
 
-    /// Makes the checkpoint exist. Everything it names must be written.
+    /// Makes the checkpoint exist. Everything it names must be written. Until this has succeeded, nothing may be committed: it may be
+    /// overlooked.
     ///
     /// # Errors
     /// There is one of this number: then somebody else runs the job.
@@ -162,11 +161,25 @@ impl Store {
         let sealed = Sealed { checksum: checksum(manifest.to_string().as_bytes()), manifest };
         let bytes = serde_json::to_vec_pretty(&sealed).map_err(unwritable)?;
         match self.objects.put_opts(&self.path(&path), bytes.into(), PutMode::Create.into()).await {
-            Ok(_) => self.sync(&path),
+            Ok(_) => self.sync(&path)?,
             Err(object_store::Error::AlreadyExists { .. }) => {
-                Err(CheckpointError::TakenOver { path: self.named(&path) })
+                return Err(CheckpointError::TakenOver { path: self.named(&path) });
             }
-            Err(error) => Err(self.failed(&path)(error)),
+            Err(error) => return Err(self.failed(&path)(error)),
+        }
+        let number = number(&path).unwrap_or_default().to_string();
+        self.objects.put(&self.path(LATEST), number.into()).await.map_err(self.failed(LATEST))?;
+        self.sync(LATEST)
+    }
+
+    /// The checkpoint published last, 0 if that cannot be read; `None`: the directory is that of no job, or of one that has ended.
+    async fn hint(&self) -> Result<Option<u64>> {
+        match self.get(LATEST).await {
+            Ok(bytes) => {
+                Ok(Some(std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).unwrap_or_default()))
+            }
+            Err(CheckpointError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -226,25 +239,41 @@ impl Store {
     /// # Errors
     /// The store cannot be read; a checkpoint was written by a newer version: then an older one must not be used in its stead.
     pub async fn latest(&self) -> Result<Found> {
-        let numbers = self.checkpoints().await?;
+        // Some stores do not list at once what was written last: who asks for it by its name gets it.
+        let mut known: BTreeSet<u64> = self.checkpoints().await?.into_iter().collect();
+        let hint = self.hint().await?;
+        known.extend(hint.filter(|number| *number > 0));
         let mut damaged = Vec::new();
-        let last = numbers.last().copied().unwrap_or_default();
-        for &number in numbers.iter().rev() {
-            match self.whole(number).await {
-                Ok(manifest) => return Ok(Found { manifest: Some(manifest), damaged, last }),
-                Err(error @ CheckpointError::Damaged { .. }) => damaged.push(error),
+        let (first, last) = (known.first().copied().unwrap_or_default(), known.last().copied().unwrap_or_default());
+        if hint.is_none() {
+            // Manifests without it are what was left when the job had ended, or had not begun.
+            return Ok(Found { manifest: None, damaged, last });
+        }
+        for number in (first..=last).rev() {
+            let manifest = match self.manifest(number).await {
+                Ok(manifest) => manifest,
+                Err(CheckpointError::Missing { .. }) => continue,
+                Err(error @ CheckpointError::Damaged { .. }) => {
+                    damaged.push(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match self.verify(&manifest).await {
+                Ok(()) => return Ok(Found { manifest: Some(manifest), damaged, last }),
+                Err(error @ (CheckpointError::Damaged { .. } | CheckpointError::Missing { .. })) => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
         Ok(Found { manifest: None, damaged, last })
     }
 
-    async fn whole(&self, checkpoint: u64) -> Result<Manifest> {
-        let manifest = self.manifest(checkpoint).await?;
+    /// Whether all files are there and whole.
+    async fn verify(&self, manifest: &Manifest) -> Result<()> {
         for file in manifest.files() {
             self.verified(file).await?;
         }
-        Ok(manifest)
+        Ok(())
     }
 
     /// Removes all but these checkpoints and the files they need; savepoints stay. What is damaged stays too, to be looked into.
@@ -254,7 +283,9 @@ impl Store {
     pub async fn keep(&self, checkpoints: &[u64]) -> Result<()> {
         let mut needed = BTreeSet::new();
         let mut gone = Vec::new();
-        for number in self.checkpoints().await? {
+        // Those to keep are looked at even if the store does not list them, as some do not at once.
+        let numbers: BTreeSet<u64> = self.checkpoints().await?.into_iter().chain(checkpoints.iter().copied()).collect();
+        for number in numbers {
             let path = manifest_path(number);
             match self.manifest(number).await {
                 Ok(manifest) if checkpoints.contains(&number) || manifest.kind == Kind::Savepoint => {
@@ -263,6 +294,7 @@ impl Store {
                 }
                 Ok(_) => gone.push(path),
                 Err(CheckpointError::Damaged { .. }) => drop(needed.insert(path)),
+                Err(CheckpointError::Missing { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -281,11 +313,13 @@ impl Store {
         Ok(())
     }
 
-    /// Removes every checkpoint but the user's savepoints.
+    /// Removes every checkpoint but the user's savepoints: the job has ended.
     ///
     /// # Errors
     /// As [`keep`](Self::keep).
     pub async fn clear(&self) -> Result<()> {
+        // From here on there is nothing to go on from, whatever is left.
+        self.delete(LATEST).await?;
         self.keep(&[]).await?;
         if let Some(local) = &self.local {
             let _ = std::fs::remove_file(local.join("lock"));
@@ -310,6 +344,9 @@ impl Store {
         }
     }
 }
+
+/// Says which checkpoint was published last.
+const LATEST: &str = "latest";
 
 fn manifest_path(checkpoint: u64) -> String {
     format!("chk-{checkpoint}/manifest.json")

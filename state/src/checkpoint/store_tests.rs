@@ -37,6 +37,7 @@ fn manifest(checkpoint: u64, files: Vec<FileEntry>) -> Manifest {
         generation: 1,
         kind: Kind::Periodic,
         taken_at: 0,
+        cost: Default::default(),
         statement: String::new(),
         sources: Vec::new(),
         operators: vec![operator],

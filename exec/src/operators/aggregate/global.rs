@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::dirty::Dirty;
 use super::groups::{Groups, take_all};
 use super::results::Results;
 use super::{Aggregate, Emit};
@@ -20,6 +24,8 @@ pub(in crate::operators) struct Aggregating {
     emit: Emit,
     schema: SchemaRef,
     changed: Changed,
+    /// Snapshots are of what has changed since the last.
+    dirty: Option<Dirty>,
 }
 
 /// Groups touched since their results last went out, and what their results were before.
@@ -53,6 +59,9 @@ impl Operator for Aggregating {
         self.groups.intern(&keys, batch.len(), &mut groups)?;
         if self.distinct {
             let new: Vec<u32> = (known as u32..self.groups.keys.groups() as u32).collect();
+            if let Some(dirty) = &mut self.dirty {
+                new.iter().for_each(|&group| dirty.mark(group));
+            }
             out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), self.groups.keys.columns(&new)?)?));
             return Ok(());
         }
@@ -73,33 +82,40 @@ impl Operator for Aggregating {
         gone.sort_unstable();
         gone.dedup();
         gone.retain(|&group| self.groups.rows[group as usize] == 0);
-        self.groups.remove(&gone);
-        Ok(())
+        self.remove(&gone)
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
         let gone = self.emit_changes(|_| true, out)?;
-        self.groups.remove(&gone);
-        Ok(())
+        self.remove(&gone)
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
-        let live: Vec<u32> = self.groups.keys.live().collect();
-        let columns = self.groups.partials(&live)?;
-        let fields: Vec<Field> = columns
-            .iter()
-            .enumerate()
-            .map(|(n, column)| {
-                let name = match n.checked_sub(self.keys.len()) {
-                    None => self.schema.field(n).name().clone(),
-                    Some(0) => "rows".to_string(),
-                    Some(n) => format!("state{n}"),
+        let Some(dirty) = &mut self.dirty else {
+            let live: Vec<u32> = self.groups.keys.live().collect();
+            let rows = self.table(self.groups.partials(&live)?)?;
+            return Ok(vec![TableSnapshot::by_key("groups", rows, 0..self.keys.len())]);
+        };
+        let (mut changed, gone) = dirty.take();
+        changed.retain(|&group| self.groups.keys.is_live(group));
+        let mut columns = self.groups.partials(&changed)?;
+        let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
+        if gone_rows > 0 {
+            // Those that went come first: a key that came back is among those that changed.
+            for (n, column) in columns.iter_mut().enumerate() {
+                let nothing = new_null_array(column.data_type(), gone_rows);
+                let before: Vec<&dyn Array> = match n < self.keys.len() {
+                    true => gone.iter().map(|keys| keys[n].as_ref()).collect(),
+                    false => vec![nothing.as_ref()],
                 };
-                Field::new(name, column.data_type().clone(), true)
-            })
-            .collect();
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-        Ok(vec![TableSnapshot::by_key("groups", rows, 0..self.keys.len())])
+                *column = concat(&before.into_iter().chain([column.as_ref()]).collect::<Vec<_>>())?;
+            }
+        }
+        let deleted = (0..gone_rows + changed.len()).map(|row| Some(row < gone_rows)).collect::<BooleanArray>();
+        columns.push(Arc::new(deleted));
+        let keys: Vec<usize> = (0..self.keys.len()).collect();
+        let table = TableSnapshot::by_key("groups", self.table(columns)?, keys.iter().copied());
+        Ok(vec![TableSnapshot { replaces_by: Some(keys), ..table }])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
@@ -119,8 +135,12 @@ pub(in crate::operators) fn run_of_distinct(groups: &[u32]) -> usize {
 }
 
 impl Aggregating {
-    /// An instance without state, for keys of these types.
-    pub(in crate::operators) fn new(spec: &Aggregate, key_types: &[DataType]) -> Result<Aggregating> {
+    /// An instance without state, for keys of these types. `incremental`: its snapshots are of what has changed since the last.
+    pub(in crate::operators) fn new(
+        spec: &Aggregate,
+        key_types: &[DataType],
+        incremental: bool,
+    ) -> Result<Aggregating> {
         Ok(Aggregating {
             groups: Groups::new(key_types, &spec.columns)?,
             keys: spec.keys.clone(),
@@ -129,7 +149,32 @@ impl Aggregating {
             emit: spec.emit,
             schema: Arc::clone(&spec.schema),
             changed: Changed::default(),
+            // A single group is as well written whole.
+            dirty: (incremental && !spec.keys.is_empty()).then(Dirty::default),
         })
+    }
+
+    /// State columns with their names.
+    fn table(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let states = self.groups.width() - 1;
+        let name = |n: usize| match n.checked_sub(self.keys.len()) {
+            None => self.schema.field(n).name().clone(),
+            Some(0) => "rows".to_string(),
+            Some(n) if n <= states => format!("state{n}"),
+            Some(_) => "deleted".to_string(),
+        };
+        let field = |(n, column): (usize, &ArrayRef)| Field::new(name(n), column.data_type().clone(), true);
+        let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    /// Forgets groups without rows.
+    fn remove(&mut self, gone: &[u32]) -> Result<()> {
+        if let Some(dirty) = self.dirty.as_mut().filter(|_| !gone.is_empty()) {
+            dirty.gone(self.groups.keys.columns(gone)?);
+        }
+        self.groups.remove(gone);
+        Ok(())
     }
 
     /// Takes in rows of these groups, whose changes are to go out.
@@ -157,6 +202,9 @@ impl Aggregating {
             let is_live = self.groups.is_live(group);
             let before = is_live.then_some(changed.rows_before);
             changed.entries.push(Entry { group, before, last_touch: changed.touches });
+            if let Some(dirty) = &mut self.dirty {
+                dirty.mark(group);
+            }
             *place = changed.entries.len() as u32;
             if is_live {
                 existing.push(group);

@@ -119,6 +119,11 @@ impl Groups {
         Ok(())
     }
 
+    /// How many columns its partial results have behind the keys.
+    pub(in crate::operators) fn width(&self) -> usize {
+        1 + self.accumulators.iter().map(|(_, accumulator)| accumulator.state_types().len()).sum::<usize>()
+    }
+
     /// Whether all aggregates can be [taken out](Self::take_out).
     pub(in crate::operators) fn is_invertible(&self) -> bool {
         self.accumulators.iter().all(|(_, accumulator)| accumulator.is_invertible())

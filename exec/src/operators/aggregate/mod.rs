@@ -3,6 +3,7 @@
 //! Two phases where that pays: [`LocalAggregate`] before the exchange turns the rows of an epoch into partial states, one per key;
 //! [`Aggregate`] behind it merges them (or takes rows directly), and emits how each key's result has changed.
 
+mod dirty;
 mod global;
 mod groups;
 mod local;
@@ -96,13 +97,13 @@ impl OperatorSpec for Aggregate {
         })
     }
 
-    fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
+    fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {
         let key_types = if self.partial {
             self.schema.fields()[..self.keys.len()].iter().map(|field| field.data_type().clone()).collect()
         } else {
             key_types(&self.input, &self.keys)
         };
-        Ok(Box::new(Aggregating::new(self, &key_types)?))
+        Ok(Box::new(Aggregating::new(self, &key_types, context.durable.is_some())?))
     }
 }
 

@@ -90,7 +90,7 @@ impl OperatorSpec for UpdatingWindowAggregate {
             schema: Arc::clone(&self.schema),
         };
         Ok(Box::new(UpdatingWindows {
-            results: Aggregating::new(&aggregate, &types)?,
+            results: Aggregating::new(&aggregate, &types, false)?,
             keys,
             time: self.window[2],
             lateness: self.lateness.as_millis() as i64,

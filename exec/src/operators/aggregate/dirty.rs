@@ -1,0 +1,40 @@
+//! Which groups have changed since the last snapshot, so that a checkpoint costs what has changed.
+
+use arrow::array::ArrayRef;
+
+#[derive(Default)]
+pub(super) struct Dirty {
+    /// A bit per group.
+    bits: Vec<u64>,
+    /// Those whose bit is set.
+    groups: Vec<u32>,
+    /// Keys of groups that went.
+    gone: Vec<Vec<ArrayRef>>,
+}
+
+impl Dirty {
+    pub fn mark(&mut self, group: u32) {
+        let (word, bit) = (group as usize / 64, 1 << (group % 64));
+        if word >= self.bits.len() {
+            self.bits.resize((word + 1).max(self.bits.len() * 2), 0);
+        }
+        if self.bits[word] & bit == 0 {
+            self.bits[word] |= bit;
+            self.groups.push(group);
+        }
+    }
+
+    /// The groups of these keys go. Their numbers may be given to others, which are marked then, or are so already.
+    pub fn gone(&mut self, keys: Vec<ArrayRef>) {
+        self.gone.push(keys);
+    }
+
+    /// The groups marked since the last call, of which some may have gone, and the keys of those that went.
+    pub fn take(&mut self) -> (Vec<u32>, Vec<Vec<ArrayRef>>) {
+        // Bit by bit: after a small change most of the bits are as they were.
+        for &group in &self.groups {
+            self.bits[group as usize / 64] = 0;
+        }
+        (std::mem::take(&mut self.groups), std::mem::take(&mut self.gone))
+    }
+}
