@@ -63,6 +63,21 @@ enum Sub {
     Run {
         /// File of statements separated by `;`, or - for standard input
         script: PathBuf,
+
+        /// Begin with this savepoint where a job has no checkpoints of its own
+        #[arg(long, value_name = "DIR")]
+        from_savepoint: Option<String>,
+
+        /// Start no job, and say what would become of the state of each
+        #[arg(long)]
+        check: bool,
+    },
+    /// Copy the newest checkpoint of a job, be it running or not, to where it stays
+    Savepoint {
+        /// The directory of the job, as it was named when the job began
+        job: String,
+        /// A directory for the savepoint
+        to: String,
     },
 }
 
@@ -81,6 +96,12 @@ pub enum Task {
     /// Statements from the command line. Standard input is data.
     Statements(Vec<String>),
     Script(PathBuf),
+    /// What would become of the state of its jobs.
+    Check(PathBuf),
+    Savepoint {
+        job: String,
+        to: String,
+    },
     /// `run -`
     StandardInput,
 }
@@ -89,13 +110,18 @@ impl Args {
     /// # Errors
     /// Arguments that contradict each other.
     pub fn command(self) -> Result<Command, clap::Error> {
+        let mut savepoint = None;
         let task = match self.subcommand {
             Some(Sub::Run { .. }) if !self.statements.is_empty() => {
                 let why = "-c cannot be used with run: it has the statements already";
                 return Err(<Args as CommandFactory>::command().error(ErrorKind::ArgumentConflict, why));
             }
-            Some(Sub::Run { script }) if script.as_os_str() == "-" => Task::StandardInput,
-            Some(Sub::Run { script }) => Task::Script(script),
+            Some(Sub::Savepoint { job, to }) => Task::Savepoint { job, to },
+            Some(Sub::Run { script, check: true, .. }) => Task::Check(script),
+            Some(Sub::Run { script, from_savepoint, .. }) => {
+                savepoint = from_savepoint.map(|from| ("execution.state-recovery.path".to_string(), from));
+                if script.as_os_str() == "-" { Task::StandardInput } else { Task::Script(script) }
+            }
             None if self.statements.is_empty() => Task::Shell,
             None => Task::Statements(self.statements),
         };
@@ -103,7 +129,7 @@ impl Args {
         let state_dir = self.state_dir.map(|directory| ("execution.checkpointing.dir".to_string(), directory));
         let allow = ("execution.state-recovery.ignore-unclaimed-state".to_string(), "true".to_string());
         let allow = self.allow_non_restored_state.then_some(allow);
-        let given = self.definitions.into_iter().chain(parallelism).chain(state_dir).chain(allow);
+        let given = self.definitions.into_iter().chain(parallelism).chain(state_dir).chain(allow).chain(savepoint);
         let variables = Variables::new(given);
         Ok(Command { task, format: self.format, variables })
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use tidemill_exec::Error;
+use tidemill_exec::checkpoint::{self, place_for, place_of};
 use tidemill_exec::connectors::terminal::is_output_closed;
 use tidemill_planner::dialect;
 use tokio::runtime::{Builder, Runtime};
@@ -78,6 +79,9 @@ pub fn command(command: Command) -> Result<Exit> {
         Err(what) => return Ok(usage(&what)),
     };
     let runtime = runtime()?;
+    if let Task::Savepoint { job, to } = &command.task {
+        return runtime.block_on(savepoint(job, to)).map_err(Failure::from);
+    }
     let exit = {
         // Whatever the session does outside of a statement, be it to end its jobs, finds the runtime.
         let _inside = runtime.enter();
@@ -85,8 +89,11 @@ pub fn command(command: Command) -> Result<Exit> {
         let interrupts = Interrupts::listen(scripts.is_some())?;
         match Session::new(command.variables.settings()) {
             Ok(mut session) => {
-                if let Task::Script(path) = &command.task {
+                if let Task::Script(path) | Task::Check(path) = &command.task {
                     session.keep_checkpoints_in(path.with_extension("state").display().to_string());
+                }
+                if let Task::Check(_) = &command.task {
+                    session.only_check();
                 }
                 in_session(&mut session, &runtime, scripts, &command, &interrupts)
             }
@@ -96,6 +103,14 @@ pub fn command(command: Command) -> Result<Exit> {
     // A read that hangs (a terminal, a pipe) must not hold the program.
     runtime.shutdown_background();
     exit
+}
+
+/// Copies the newest checkpoint of a job.
+async fn savepoint(job: &str, to: &str) -> tidemill_exec::Result<Exit> {
+    let (from, to) = (place_of(job)?, place_for(to)?);
+    let manifest = checkpoint::savepoint(&from, &to).await?;
+    println!("savepoint of checkpoint {} in {}", manifest.checkpoint, to.name());
+    Ok(Exit::Succeeded)
 }
 
 fn in_session(
@@ -133,7 +148,8 @@ fn scripts(task: &Task) -> Result<Option<Vec<Script>>, String> {
         Task::Statements(texts) => {
             Ok(Some(texts.iter().map(|text| Script { origin: None, text: text.clone() }).collect()))
         }
-        Task::Script(path) => {
+        Task::Savepoint { .. } => Ok(Some(Vec::new())),
+        Task::Script(path) | Task::Check(path) => {
             let origin = path.display().to_string();
             let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("cannot read script {origin}\n  why: {error}"))?;

@@ -35,6 +35,8 @@ pub enum Signal {
     CheckpointEnded(CheckpointId),
     /// The job is to take a last checkpoint and end where it is.
     Stop,
+    /// The job is to end as if its sources had, and keep its last checkpoint.
+    Drain,
 }
 
 /// What to do, in order.
@@ -44,6 +46,8 @@ pub enum Action {
     InjectBarrier(Barrier),
     /// Send [`Signal::Tick`] then. The last one counts.
     WakeAt(Instant),
+    /// Have all sources come to their ends.
+    EndSources,
     /// Every task has passed the barrier: the epoch is complete at the sinks.
     EpochComplete(Epoch),
     /// Every task has handed over its state as of this checkpoint, or has ended: write it down, by then at the latest. Send
@@ -76,7 +80,8 @@ pub struct Coordinator {
     earliest: Option<Instant>,
     clock: Option<Clock>,
     checkpoints: Option<Checkpoints>,
-    /// When it was told to.
+    is_drained: bool,
+    /// When it was told to stop.
     stopping: Option<Instant>,
     /// The checkpoint that the barrier under way is.
     checkpoint: Option<CheckpointId>,
@@ -133,6 +138,7 @@ impl Coordinator {
             earliest: None,
             clock: None,
             checkpoints: None,
+            is_drained: false,
             stopping: None,
             checkpoint: None,
         }
@@ -164,7 +170,7 @@ impl Coordinator {
 
     /// It was told to end before its input had.
     pub fn was_stopped(&self) -> bool {
-        self.stopping.is_some()
+        self.stopping.is_some() || self.is_drained
     }
 
     /// Advances the protocol by one signal.
@@ -195,6 +201,10 @@ impl Coordinator {
                 }
             }
             Signal::Stop => drop(self.stopping.get_or_insert(now)),
+            Signal::Drain => {
+                self.is_drained = true;
+                actions.push(Action::EndSources);
+            }
         }
         if let Some(clock) = &mut self.clock {
             clock.next.get_or_insert(now + clock.every);

@@ -48,6 +48,11 @@ pub struct Job {
 pub struct Stop(mpsc::UnboundedSender<Report>);
 
 impl Stop {
+    /// The job ends as if its sources had: open windows close. Its last checkpoint stays.
+    pub fn drain(&self) {
+        let _ = self.0.send(Report::Signal(Signal::Drain)); // It may have ended already.
+    }
+
     /// The job takes a last checkpoint and ends where it is. Its last event comes when that is done.
     pub fn stop(&self) {
         let _ = self.0.send(Report::Signal(Signal::Stop)); // It may have ended already.
@@ -367,6 +372,8 @@ impl Driver {
                             let _ = source.send(barrier); // A source that has ended needs no barrier.
                         });
                     }
+                    // Who is told of no barrier any more ends.
+                    Action::EndSources => self.barriers.clear(),
                     Action::WakeAt(time) => wake_at = Some(Instant::from_std(time)),
                     Action::EpochComplete(epoch) => {
                         self.metrics.epochs.store(epoch.0, Ordering::Relaxed);

@@ -39,6 +39,11 @@ pub const SETTINGS: &[OptionSpec] = &[
         "time between the end of a checkpoint and the beginning of the next, at least",
     ),
     OptionSpec::with_default("execution.checkpointing.num-retained", Integer, "2", "how many checkpoints stay"),
+    OptionSpec::optional(
+        "execution.checkpointing.savepoint-dir",
+        Text,
+        "where STOP JOB ... WITH SAVEPOINT puts savepoints; also written `state.savepoints.dir`",
+    ),
     OptionSpec::with_default(
         "execution.checkpointing.timeout",
         Time,
@@ -63,6 +68,11 @@ pub const SETTINGS: &[OptionSpec] = &[
         "false",
         "a job goes on without the state that no part of it takes",
     ),
+    OptionSpec::optional(
+        "execution.state-recovery.path",
+        Text,
+        "the savepoint that a job without checkpoints of its own begins with",
+    ),
     OptionSpec::optional("parallelism.default", Integer, "shards per stage; default: the number of cores"),
     OptionSpec::with_default(
         "pipeline.auto-watermark-interval",
@@ -77,6 +87,7 @@ pub const SETTINGS: &[OptionSpec] = &[
         "table",
         "how the shell shows an updating result",
     ),
+    OptionSpec::optional("state.savepoints.dir", Text, "the same as execution.checkpointing.savepoint-dir, which wins"),
     OptionSpec::with_default("table.dml-sync", Boolean, "false", "INSERT waits until its job has finished"),
     OptionSpec::with_default(
         "table.exec.emit",
@@ -246,6 +257,16 @@ impl Settings {
     /// Where jobs keep checkpoints, if it was said.
     pub fn checkpoint_dir(&self) -> Option<&str> {
         self.0.get("execution.checkpointing.dir")
+    }
+
+    /// Where savepoints go, if it was said.
+    pub fn savepoint_dir(&self) -> Option<&str> {
+        self.0.get("execution.checkpointing.savepoint-dir").or_else(|| self.0.get("state.savepoints.dir"))
+    }
+
+    /// The savepoint that jobs begin with.
+    pub fn savepoint(&self) -> Option<&str> {
+        self.0.get("execution.state-recovery.path")
     }
 
     /// How a job keeps checkpoints there.

@@ -8,7 +8,7 @@ use tidemill_planner::{engine, show};
 use super::{Outcome, Session};
 
 impl Session {
-    pub(super) fn show(&self, statement: &Show) -> Result<Outcome> {
+    pub(super) async fn show(&self, statement: &Show) -> Result<Outcome> {
         let named = |kinds: &[&str], filter: &Option<Filter>| -> Vec<String> {
             let entries = self.catalog.entries().filter(|entry| kinds.contains(&entry.kind()));
             entries.map(|entry| entry.name().to_string()).filter(|name| passes(name, filter)).collect()
@@ -16,6 +16,7 @@ impl Session {
         let rows = match statement {
             Show::Tables { filter, .. } => show::names("table name", named(&["table", "view"], filter)),
             Show::Views { filter, .. } => show::names("view name", named(&["view"], filter)),
+            Show::Checkpoints(directory) => return super::checkpoints::show(directory).await,
             Show::MaterializedViews { .. } => show::names("materialized table name", []),
             Show::Catalogs(filter) => {
                 show::names("catalog name", [CATALOG.to_string()].into_iter().filter(|name| passes(name, filter)))

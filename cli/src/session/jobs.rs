@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use tidemill_exec::{Error, Job, JobEvent, Metrics, Result, Stop, catch_panic};
+use tidemill_state::checkpoint::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -57,6 +58,8 @@ struct Entry {
     driver: Driver,
     /// If the job takes checkpoints.
     stop: Option<Stop>,
+    /// Where it keeps them.
+    store: Option<Store>,
 }
 
 /// The task that drives a job: when it ends, so does the job.
@@ -82,11 +85,11 @@ impl Default for Jobs {
 
 impl Jobs {
     /// Looks after a job that runs.
-    pub fn start(&mut self, name: String, mut job: Job) -> String {
+    pub fn start(&mut self, name: String, mut job: Job, store: Option<Store>) -> String {
         let metrics = Arc::clone(&job.metrics);
         let written = Arc::clone(&job.metrics);
         let stop = job.stop();
-        self.supervise(name, metrics, stop, async move |note| {
+        let id = self.supervise(name, metrics, stop, async move |note| {
             loop {
                 match job.event().await {
                     Some(JobEvent::Note(text)) => note(text),
@@ -95,7 +98,9 @@ impl Jobs {
                     Some(JobEvent::Finished) | None => return Ok(written.rows_written.load(Ordering::Relaxed)),
                 }
             }
-        })
+        });
+        self.jobs.iter_mut().filter(|entry| entry.id == id).for_each(|entry| entry.store = store.clone());
+        id
     }
 
     /// Runs a batch job; `work` gives the number of rows it wrote.
@@ -146,7 +151,16 @@ impl Jobs {
             locked(&ended).send_replace(status);
         });
         let driver = Driver { task: task.abort_handle(), status: sender, is_stopping };
-        self.jobs.push(Entry { id: id.clone(), name, started: Instant::now(), metrics, status, driver, stop });
+        self.jobs.push(Entry {
+            id: id.clone(),
+            name,
+            started: Instant::now(),
+            metrics,
+            status,
+            driver,
+            stop,
+            store: None,
+        });
         id
     }
 
@@ -168,11 +182,12 @@ impl Jobs {
         }
     }
 
-    /// Ends a job: behind a last checkpoint if it takes any, else where it is.
+    /// Ends a job: behind a last checkpoint if it takes any, else where it is. `drain`: as if its sources had ended. Gives where its
+    /// checkpoints are.
     ///
     /// # Errors
-    /// No job has this id, or it has ended already; the last checkpoint failed.
-    pub async fn stop(&mut self, id: &str) -> Result<()> {
+    /// No job has this id, or it has ended already; the last checkpoint failed; it takes none, and is to be drained.
+    pub async fn stop(&mut self, id: &str, drain: bool) -> Result<Option<Store>> {
         let known: Vec<String> = self.jobs.iter().map(|entry| entry.id.clone()).collect();
         let Some(entry) = self.jobs.iter_mut().find(|entry| entry.id == id) else {
             return Err(Error::new(format!("unknown job {id}")).nearest(id, known.iter().map(String::as_str)));
@@ -183,12 +198,23 @@ impl Jobs {
         }
         if let Some(stop) = &entry.stop {
             entry.driver.is_stopping.store(true, Ordering::Relaxed);
-            stop.stop();
-            return self.wait(id).await.map(drop);
+            if drain {
+                stop.drain()
+            } else {
+                stop.stop()
+            }
+            let store = entry.store.clone();
+            self.wait(id).await?;
+            return Ok(store);
+        }
+        if drain {
+            return Err(Error::new(format!("cannot drain job {id}"))
+                .why("it takes no checkpoints")
+                .fix("SET 'execution.checkpointing.interval' before it is started"));
         }
         entry.driver.task.abort();
         locked(&entry.driver.status).send_replace(JobStatus::Stopped);
-        Ok(())
+        Ok(None)
     }
 
     /// Ends all jobs that take checkpoints. How each ended is reported.

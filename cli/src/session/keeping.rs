@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_exec::checkpoint::{Durability, in_memory, place};
+use tidemill_exec::checkpoint::{Durability, in_memory, place, place_of};
 use tidemill_exec::{JobGraph, Result};
 use tidemill_planner::settings::Settings;
 
@@ -10,6 +10,8 @@ use tidemill_planner::settings::Settings;
 pub struct Keeping {
     /// Where endless jobs keep them if nothing else was said.
     pub directory: Option<String>,
+    /// Jobs are not started.
+    pub checks: bool,
     /// How many jobs of each name there were: the same script gives its jobs the same names again.
     names: BTreeMap<String, usize>,
 }
@@ -41,6 +43,7 @@ impl Keeping {
             None if interval.is_some() => in_memory(),
             None => return Ok(None),
         };
-        Ok(Some(settings.durability(store, statement.to_string())))
+        let start_from = settings.savepoint().map(place_of).transpose()?;
+        Ok(Some(Durability { start_from, ..settings.durability(store, statement.to_string()) }))
     }
 }

@@ -1,6 +1,7 @@
 //! A session: catalog, settings and running jobs; takes statements one by one.
 
 mod answers;
+mod checkpoints;
 mod collect;
 mod explain;
 mod jobs;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use tidemill_exec::checkpoint::{self, place};
 use tidemill_exec::connect::Registry;
 use tidemill_exec::{Error, Result, batch, catch_panic, launch};
 use tidemill_planner::analyze::Analyzer;
@@ -103,6 +105,11 @@ impl Session {
         self.keeping.directory = Some(directory);
     }
 
+    /// From now on jobs are not started: INSERT says what would become of the state in their checkpoints.
+    pub fn only_check(&mut self) {
+        self.keeping.checks = true;
+    }
+
     /// Whether a job runs that takes checkpoints.
     pub fn has_durable_jobs(&self) -> bool {
         self.jobs.any_durable()
@@ -154,7 +161,7 @@ impl Session {
             Statement::AlterTable(alter) => self.alter_table(alter),
             Statement::AlterView(alter) => self.alter_view(alter),
             Statement::Explain(explain) => self.explain(explain).await.map(Outcome::Text),
-            Statement::Show(show) => self.show(show),
+            Statement::Show(show) => self.show(show).await,
             Statement::Describe(describe) => self.describe(describe),
             Statement::Set(Some((key, value))) => {
                 self.settings.set(key, value)?;
@@ -179,11 +186,18 @@ impl Session {
                 other => Err(Error::new(format!("unknown catalog {other}")).fix("the only catalog is default_catalog")),
             },
             Statement::StopJob(stop) => {
-                if stop.savepoint {
-                    return Err(Error::new("cannot take a savepoint yet").fix(format!("write STOP JOB '{}'", stop.id)));
-                }
-                self.jobs.stop(&stop.id).await?;
-                Ok(Outcome::Done(format!("job {} stopped", stop.id)))
+                let place = match self.settings.savepoint_dir().filter(|_| stop.savepoint) {
+                    Some(directory) => Some(place(directory, &savepoint_name(&stop.id))?),
+                    None if stop.savepoint => return Err(no_savepoint_dir()),
+                    None => None,
+                };
+                let store = self.jobs.stop(&stop.id, stop.drain).await?;
+                let Some(place) = place else { return Ok(Outcome::Done(format!("job {} stopped", stop.id))) };
+                let store = store.ok_or_else(|| {
+                    Error::new(format!("job {} stopped without a savepoint", stop.id)).why("it takes no checkpoints")
+                })?;
+                checkpoint::savepoint(&store, &place).await?;
+                Ok(Outcome::Done(format!("job {} stopped, savepoint in {}", stop.id, place.name())))
             }
             Statement::Help => Ok(Outcome::Text("HELP is for the shell: start tidemill without arguments".to_string())),
             Statement::Quit => Ok(Outcome::Quit),
@@ -269,8 +283,12 @@ impl Session {
                 .collect::<Result<Vec<_>>>()?;
             let graph = compile::compile(plans, self.settings.parallelism())?;
             let durability = self.keeping.durability(&self.settings, &graph, &name, text)?;
+            if self.keeping.checks {
+                return checkpoints::check(&name, durability.as_ref(), &graph).await;
+            }
+            let store = durability.as_ref().map(|durability| durability.store.clone());
             let job = launch(graph, self.settings.epoch_interval(), durability).await?;
-            self.jobs.start(name.clone(), job)
+            self.jobs.start(name.clone(), job, store)
         };
         if self.settings.is_dml_sync() {
             let rows = self.jobs.wait(&id).await?;
@@ -370,6 +388,18 @@ impl Session {
         let rows = all.into_iter().map(|(key, value)| vec![Some(key.to_string()), Some(value.to_string())]).collect();
         Ok(Outcome::Rows(tidemill_planner::show::texts(&["key", "value"], rows)?))
     }
+}
+
+fn no_savepoint_dir() -> Error {
+    Error::new("cannot take a savepoint")
+        .why("nobody said where to")
+        .fix("SET 'execution.checkpointing.savepoint-dir' = '/some/directory'")
+}
+
+/// Another one each time.
+fn savepoint_name(job: &str) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("savepoint-{job}-{}", now.map_or(0, |since| since.as_millis()))
 }
 
 fn require_bounded(bounded: bool) -> Result<()> {

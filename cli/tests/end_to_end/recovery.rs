@@ -182,3 +182,89 @@ fn a_job_that_comes_to_its_end_leaves_its_rows_and_no_state() {
     let rows: String = files.map(|file| std::fs::read_to_string(file.path()).expect("a file of text")).collect();
     assert_eq!(rows.lines().count(), 5, "{rows}");
 }
+
+#[test]
+fn a_check_says_what_would_become_of_the_state_and_changes_nothing() {
+    let place = Place::new(COUNT);
+    place.append("tide\n");
+    let check = |wanted: &[&str]| {
+        let mut command = place.command(&["--check", "--format", "csv"]);
+        let ended = Process::start(&mut command).end();
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let lines: Vec<&str> = ended.out.lines().skip(1).collect();
+        assert_eq!(lines, wanted);
+    };
+    check(&[
+        "insert into counts,source lines,begins anew",
+        "insert into counts,\"aggregate(keys=[line], aggregates=[count(Int64(1))])\",begins anew",
+    ]);
+    let mut process = place.run(&[]);
+    until(&mut process, "+I[tide, 1]");
+    process.signal("INT");
+    process.end();
+    check(&[
+        "insert into counts,source lines,kept",
+        "insert into counts,\"aggregate(keys=[line], aggregates=[count(Int64(1))])\",kept",
+    ]);
+    place.script("SELECT line, SUM(1) FROM lines GROUP BY line");
+    check(&[
+        "insert into counts,source lines,kept",
+        "insert into counts,\"aggregate(keys=[line], aggregates=[sum(Int32(1))])\",begins anew",
+        "insert into counts,\"aggregate(keys=[line], aggregates=[count(Int64(1))])\",lost",
+    ]);
+}
+
+#[test]
+fn a_savepoint_is_another_beginning_for_the_same_job() {
+    let place = Place::new(COUNT);
+    place.append("tide\n");
+    let mut process = place.run(&[]);
+    until(&mut process, "+I[tide, 1]");
+    process.signal("INT");
+    process.end();
+    let (state, savepoint) = (place.state().display().to_string(), place.path("saved").display().to_string());
+    let said = Process::start(&mut tidemill(&["savepoint", &state, &savepoint])).end().succeeded();
+    assert!(said.starts_with("savepoint of checkpoint "), "{said}");
+    Process::start(&mut tidemill(&["savepoint", &state, &savepoint])).end().failed_saying(&["there is a savepoint"]);
+    // The job goes on, and so does another that begins with the savepoint, at another parallelism.
+    place.append("tide\n");
+    for (more, change) in [
+        (vec![], "+U[tide, 2]"),
+        (vec!["--state-dir", "other", "--from-savepoint", savepoint.as_str(), "-p", "3"], "+U[tide, 2]"),
+    ] {
+        let other = place.path("other").display().to_string();
+        let more: Vec<&str> =
+            more.into_iter().map(|word| if word == "other" { other.as_str() } else { word }).collect();
+        let mut process = place.run(&more);
+        until(&mut process, change);
+    }
+    let sql = format!("SHOW CHECKPOINTS FROM '{savepoint}'");
+    let shown = super::process::run(&sql).succeeded();
+    assert!(shown.lines().nth(1).is_some_and(|line| line.contains("savepoint,")), "{shown}");
+}
+
+#[test]
+fn a_job_is_stopped_with_a_savepoint_and_drained() {
+    let place = Place::new(COUNT);
+    let saved = place.path("saved").display().to_string();
+    let sql = |then: &str| {
+        format!(
+            "SET 'execution.checkpointing.interval' = '1 h'; SET 'execution.checkpointing.savepoint-dir' = '{saved}';
+             CREATE TABLE n (n INT, ts AS TO_TIMESTAMP_LTZ(n * 1000, 3), WATERMARK FOR ts AS ts) WITH (
+               'connector' = 'datagen', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '100000',
+               'rows-per-second' = '10');
+             CREATE TABLE o (n BIGINT) WITH ('connector' = 'print');
+             INSERT INTO o SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE n, DESCRIPTOR(ts), INTERVAL '1' HOUR))
+             GROUP BY window_start, window_end;
+             {then}"
+        )
+    };
+    // The window is an hour long: it only closes because the job is drained.
+    let drained = super::process::run(&sql("STOP JOB '1' WITH SAVEPOINT WITH DRAIN;"));
+    // Nothing may have been read by then.
+    assert!(drained.out.lines().all(|line| line.starts_with("+I[")), "{}", drained.out);
+    assert_eq!(drained.code, Some(0), "{}", drained.err);
+    let stopped = super::process::run(&sql("STOP JOB '1' WITH SAVEPOINT;"));
+    assert_eq!((stopped.out.as_str(), stopped.code), ("", Some(0)));
+    assert_eq!(std::fs::read_dir(&saved).expect("savepoints are here").count(), 2);
+}

@@ -19,8 +19,8 @@ use tidemill_state::checkpoint::{CheckpointError, SplitState, Store};
 pub use checkpointer::{Checkpointer, Published};
 pub use collect::Checkpoints;
 pub use meaning::{Identity, Meaning, meaning};
-pub use place::{in_memory, place};
-pub use recovery::{Begin, Recovery};
+pub use place::{in_memory, place, place_for, place_of, places};
+pub use recovery::{Begin, Fate, Recovery, check, savepoint};
 pub use rescale::rescale;
 
 use crate::coordinator::Rhythm;
@@ -40,6 +40,8 @@ pub struct Durability {
     pub keep_when_stopped: bool,
     /// The statement, for whoever looks into the directory.
     pub statement: String,
+    /// Where a job begins that has no checkpoint of its own yet: a savepoint.
+    pub start_from: Option<Store>,
     /// State that no operator of the job takes is left behind, rather than refused.
     pub allow_non_restored: bool,
 }
@@ -49,9 +51,18 @@ impl Durability {
     pub fn new(store: Store) -> Durability {
         let rhythm =
             Rhythm { interval: Duration::from_secs(10), min_pause: Duration::ZERO, timeout: Duration::from_secs(600) };
-        let (tolerable_failures, retained) = (None, 2);
+        let (tolerable_failures, retained, start_from) = (None, 2, None);
         let (statement, keep_when_stopped, allow_non_restored) = (String::new(), true, false);
-        Durability { store, rhythm, tolerable_failures, retained, keep_when_stopped, statement, allow_non_restored }
+        Durability {
+            store,
+            rhythm,
+            tolerable_failures,
+            retained,
+            keep_when_stopped,
+            statement,
+            start_from,
+            allow_non_restored,
+        }
     }
 }
 

@@ -16,10 +16,50 @@ use crate::error::{Error, Result};
 /// # Errors
 /// The scheme is unknown or not in this build, or a setting of the store is missing; the directory cannot be made.
 pub fn place(directory: &str, job: &str) -> Result<Store> {
-    let (directory, job) = (directory.trim_end_matches('/'), slug(job));
+    within(directory, &slug(job))
+}
+
+/// The directory of one job, such as `place` has named, or of a savepoint.
+///
+/// # Errors
+/// There is none; else as `place`.
+pub fn place_of(directory: &str) -> Result<Store> {
+    if local(directory).is_some_and(|path| !path.is_dir()) {
+        return Err(Error::new(format!("there is no directory {directory}"))
+            .fix("give the one that a job has named when it began, or that of a savepoint"));
+    }
+    within(directory, "")
+}
+
+/// A directory for a savepoint. As `place`.
+pub fn place_for(directory: &str) -> Result<Store> {
+    within(directory, "")
+}
+
+/// The directories of jobs in `directory`, which may be one itself.
+///
+/// # Errors
+/// There is none.
+pub fn places(directory: &str) -> Result<Vec<Store>> {
+    let Some(path) = local(directory).filter(|path| !path.join("latest").exists()) else {
+        return Ok(vec![place_of(directory)?]);
+    };
+    let entries = std::fs::read_dir(&path).map_err(|error| unusable(directory, &error))?;
+    let mut jobs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    jobs.retain(|job| job.join("latest").exists());
+    jobs.sort();
+    if jobs.is_empty() {
+        return Err(Error::new(format!("there are no checkpoints in {directory}"))
+            .fix("give the directory that a job has named when it began"));
+    }
+    jobs.iter().map(|job| place_of(&job.display().to_string())).collect()
+}
+
+fn within(directory: &str, job: &str) -> Result<Store> {
+    let directory = directory.trim_end_matches('/');
     match local(directory) {
         Some(path) => {
-            let path = std::path::absolute(path.join(&job)).map_err(|error| unusable(directory, &error))?;
+            let path = std::path::absolute(path.join(job)).map_err(|error| unusable(directory, &error))?;
             let objects =
                 LocalFileSystem::new_with_prefix(existing(&path).map_err(|error| unusable(directory, &error))?);
             let objects = objects.map_err(|error| unusable(directory, &error))?;
@@ -29,8 +69,9 @@ pub fn place(directory: &str, job: &str) -> Result<Store> {
         None => {
             let (root, key) = providers::split(directory);
             let objects = providers::store(&root, "the state directory", &Options::default())?;
-            let key = object_store::path::Path::from(key).join(job.as_str());
-            Ok(Store::new(objects, key, format!("{directory}/{job}"), None))
+            let key = object_store::path::Path::from(key);
+            let key = if job.is_empty() { key } else { key.join(job) };
+            Ok(Store::new(objects, key, format!("{directory}/{job}").trim_end_matches('/').to_string(), None))
         }
     }
 }
@@ -38,7 +79,7 @@ pub fn place(directory: &str, job: &str) -> Result<Store> {
 /// Checkpoints that live as long as the process: for a job that starts again by itself.
 pub fn in_memory() -> Store {
     let root = object_store::path::Path::default();
-    Store::new(Arc::new(InMemory::new()), root, "memory".to_string(), None)
+    Store::new(Arc::new(InMemory::new()), root, "memory, as long as it runs".to_string(), None)
 }
 
 fn local(directory: &str) -> Option<PathBuf> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
-    Cost, FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, TableState, fingerprint, merge, unhex,
+    Cost, FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, Store, TableState, fingerprint, merge, unhex,
 };
 
 use super::checkpointer::{Checkpointer, Files, Key};
@@ -59,8 +59,22 @@ impl Recovery {
                 .why(notes.join("; "))
                 .fix("remove the directory to begin anew"));
         }
-        let checkpoint = CheckpointId(found.last + 1);
-        let restored = found.manifest;
+        let mut last = found.last;
+        let restored = match (found.manifest, &durability.start_from) {
+            (None, Some(savepoint)) => {
+                let manifest = savepoint_in(savepoint).await?;
+                refuse_lost(&manifest, &meaning, &durability)?;
+                last = last.max(manifest.checkpoint);
+                notes.push(format!("begins with the savepoint in {}", savepoint.name()));
+                // Another job from now on: what this one writes is not that one's.
+                let token = format!("{:016x}", rand::random::<u64>());
+                let own = Manifest { token, checkpoint: last, kind: Kind::Periodic, ..manifest.clone() };
+                durability.store.import(savepoint, &own).await?;
+                Some(own)
+            }
+            (found, _) => found,
+        };
+        let checkpoint = CheckpointId(last + 1);
         let from = restored.as_ref().map(|manifest| manifest.checkpoint);
         let manifest = match restored {
             Some(manifest) => Manifest {
@@ -178,6 +192,70 @@ impl Recovery {
         let Recovery { durability, meaning, manifest, token, sinks, files, lock, .. } = self;
         Checkpointer::new(durability, meaning, manifest, token, sinks, files, tasks, lock)
     }
+}
+
+async fn savepoint_in(store: &Store) -> Result<Manifest> {
+    let found = store.latest().await?;
+    found.manifest.ok_or_else(|| {
+        let why = found.damaged.first().map_or("there is no checkpoint in it".to_string(), ToString::to_string);
+        Error::new(format!("cannot begin with {}", store.name()))
+            .why(why)
+            .fix("give the directory that STOP JOB ... WITH SAVEPOINT or tidemill savepoint has named")
+    })
+}
+
+/// The newest checkpoint in `from` becomes a savepoint in `to`, which is nobody's but the user's.
+///
+/// # Errors
+/// There is no whole checkpoint; a store cannot be used; there is a savepoint already.
+pub async fn savepoint(from: &Store, to: &Store) -> Result<Manifest> {
+    let manifest = Manifest { kind: Kind::Savepoint, ..savepoint_in(from).await? };
+    if to.latest().await?.manifest.is_some() {
+        return Err(Error::new(format!("there is a savepoint in {} already", to.name())).fix("give another directory"));
+    }
+    to.import(from, &manifest).await?;
+    Ok(manifest)
+}
+
+/// What becomes of a part of a job, or of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on where it was.
+    Kept,
+    /// It begins without state, or from the start.
+    New,
+    /// There is state of it, and no part of the job takes that.
+    Lost,
+}
+
+/// What would become of everything if `graph` went on from the newest checkpoint. Changes nothing.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn check(store: &Store, graph: &JobGraph) -> Result<Vec<(String, Fate)>> {
+    let meaning = meaning(graph);
+    let manifest = store.latest().await?.manifest;
+    let sources = manifest.iter().flat_map(|manifest| &manifest.sources);
+    let sources = sources.map(|source| (source.uid.clone(), format!("source {}", source.table)));
+    let operators = manifest.iter().flat_map(|manifest| &manifest.operators);
+    let operators = operators.map(|operator| (operator.uid.clone(), operator.explain.clone()));
+    let mut known: BTreeMap<String, String> = sources.chain(operators).collect();
+    let mut fates = Vec::new();
+    for (stage, of_graph) in graph.stages.iter().enumerate() {
+        let source = meaning.sources.get(&stage).map(|source| (source, format!("source {}", source.text)));
+        let operators = meaning.operators[stage].iter().zip(&of_graph.chain);
+        let stateful = operators.filter(|(_, operator)| operator.state_bound().is_some());
+        let operators = stateful.filter_map(|(identity, _)| identity.as_ref().map(|it| (it, it.text.clone())));
+        for (identity, text) in source.into_iter().chain(operators) {
+            let fate = if known.remove(&identity.uid).is_some() { Fate::Kept } else { Fate::New };
+            fates.push((text, fate));
+        }
+    }
+    // Operators without a bound, such as LIMIT, are kept too if they are there.
+    let others = meaning.operators.iter().flatten().flatten();
+    fates.extend(others.filter_map(|other| Some((known.remove(&other.uid)?, Fate::Kept))));
+    fates.extend(known.into_values().map(|text| (text, Fate::Lost)));
+    Ok(fates)
 }
 
 /// A table of one shard out of its files.

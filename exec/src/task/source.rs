@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use tidemill_state::checkpoint::{SplitState, hex};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::Instant;
 
 use super::watermarks::{Observed, TimeNews, Watermarks};
@@ -73,7 +74,7 @@ impl Positions {
 }
 
 /// Reads until the source ends, the chain has all it needs, nobody wants its rows, or the job stops; passes barriers on as they are
-/// handed in.
+/// handed in. When nobody can hand in any more, the source has come to its end.
 pub async fn run_source(
     mut source: SourceTask,
     barriers: mpsc::UnboundedReceiver<Barrier>,
@@ -115,7 +116,8 @@ impl SourceTask {
             // Barriers first: under load the reader always has something.
             let event = match barriers.try_recv() {
                 Ok(barrier) => Event::Barrier(barrier),
-                Err(_) => {
+                Err(TryRecvError::Disconnected) => Event::End,
+                Err(TryRecvError::Empty) => {
                     let watermarks = self.watermarks.as_ref();
                     let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks };
                     match next_event(self.reader.as_mut(), self.alignment.as_mut(), waits, &mut active, reports).await {
@@ -257,7 +259,7 @@ async fn next_event(
         let clock = watermarks.and_then(Watermarks::due);
         tokio::select! {
             biased;
-            Some(barrier) = barriers.recv() => return Ok(Event::Barrier(barrier)),
+            barrier = barriers.recv() => return Ok(barrier.map_or(Event::End, Event::Barrier)),
             ready = &mut next => {
                 // The coordinator believes we are caught up: tell it that rows came after all.
                 *active = false;

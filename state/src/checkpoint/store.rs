@@ -276,6 +276,19 @@ impl Store {
         Ok(())
     }
 
+    /// Makes a checkpoint of another job's directory the first one here, with all its files.
+    ///
+    /// # Errors
+    /// A file there is missing or damaged; a store refuses; there is a checkpoint of that number here.
+    pub async fn import(&self, from: &Store, manifest: &Manifest) -> Result<()> {
+        for file in manifest.files() {
+            let bytes = from.verified(file).await?;
+            self.objects.put(&self.path(&file.path), bytes.into()).await.map_err(self.failed(&file.path))?;
+            self.sync(&file.path)?;
+        }
+        self.publish(manifest).await
+    }
+
     /// Removes all but these checkpoints and the files they need; savepoints stay. What is damaged stays too, to be looked into.
     ///
     /// # Errors

@@ -44,9 +44,11 @@ impl Grammar<'_> {
             Show::Jars
         } else if self.word("JOBS") {
             Show::Jobs
+        } else if self.words(&["CHECKPOINTS", "FROM"]) {
+            Show::Checkpoints(self.text("a state directory in quotes")?)
         } else {
             return self.expected(
-                "TABLES, VIEWS, COLUMNS FROM, CREATE TABLE, FUNCTIONS, DATABASES, CATALOGS, CURRENT DATABASE, MODULES or JOBS behind SHOW",
+                "TABLES, VIEWS, COLUMNS FROM, CREATE TABLE, FUNCTIONS, DATABASES, CATALOGS, CURRENT DATABASE, MODULES, JOBS or CHECKPOINTS FROM behind SHOW",
             );
         };
         Ok(Statement::Show(show))
