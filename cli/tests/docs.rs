@@ -239,7 +239,7 @@ const SETTINGS_HEAD: &str = "\
 # Settings
 
 `SET 'key' = 'value'` in the shell or a script, `-D key=value` on the command line; `SET;` shows all, `RESET 'key'` goes
-back to the default. Further settings of Flink that scripts carry along (`execution.checkpointing.interval`,
+back to the default. Further settings of Flink that scripts carry along (`execution.checkpointing.mode`,
 `table.exec.mini-batch.enabled` and the like) are accepted without effect; a key that nobody knows is an error.
 
 This page is written from the list the program checks against (`cli/tests/docs.rs`).

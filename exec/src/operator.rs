@@ -122,6 +122,8 @@ pub struct TableSnapshot {
     /// `None`: the rows are all there are. Or they are those that have changed since the last snapshot, with a last column `deleted`,
     /// and each replaces the earlier one that equals it in these columns.
     pub replaces_by: Option<Vec<usize>>,
+    /// Nothing that came before counts, whatever it is replaced by: so much has changed that all is given.
+    pub is_whole: bool,
 }
 
 impl TableSnapshot {
@@ -132,7 +134,7 @@ impl TableSnapshot {
 
     /// A whole table.
     pub fn whole(table: &'static str, rows: RecordBatch, distribution: Distribution) -> TableSnapshot {
-        TableSnapshot { table: Cow::Borrowed(table), rows, distribution, replaces_by: None }
+        TableSnapshot { table: Cow::Borrowed(table), rows, distribution, replaces_by: None, is_whole: true }
     }
 }
 

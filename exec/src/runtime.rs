@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery};
+use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts};
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
 use crate::exchange::{Inbox, LaneStart, Router, inbox};
@@ -40,22 +40,22 @@ pub struct Job {
     events: mpsc::UnboundedReceiver<JobEvent>,
     driver: tokio::task::JoinHandle<()>,
     /// If it takes checkpoints.
-    stop: Option<mpsc::UnboundedSender<Report>>,
+    stop: Option<Stop>,
 }
 
 /// Tells a job that takes checkpoints to end.
 #[derive(Clone)]
-pub struct Stop(mpsc::UnboundedSender<Report>);
+pub struct Stop(mpsc::UnboundedSender<Signal>);
 
 impl Stop {
     /// The job ends as if its sources had: open windows close. Its last checkpoint stays.
     pub fn drain(&self) {
-        let _ = self.0.send(Report::Signal(Signal::Drain)); // It may have ended already.
+        let _ = self.0.send(Signal::Drain); // It may have ended already.
     }
 
     /// The job takes a last checkpoint and ends where it is. Its last event comes when that is done.
     pub fn stop(&self) {
-        let _ = self.0.send(Report::Signal(Signal::Stop)); // It may have ended already.
+        let _ = self.0.send(Signal::Stop); // It may have ended already.
     }
 }
 
@@ -95,7 +95,7 @@ impl Job {
 
     /// How to end it behind a last checkpoint; `None` if it takes none.
     pub fn stop(&self) -> Option<Stop> {
-        self.stop.clone().map(Stop)
+        self.stop.clone()
     }
 
     /// Stops all tasks where they are. Sinks are not finished.
@@ -110,142 +110,190 @@ impl Drop for Job {
     }
 }
 
-/// Starts every task of `graph`, on the current tokio runtime: anew, or where the newest checkpoint left them.
+/// Starts every task of `graph`, on the current tokio runtime: anew, or where the newest checkpoint left them. A job that fails
+/// starts again if its restart strategy says so.
 ///
 /// Returns once every source and sink is open.
 ///
 /// # Errors
 /// A source or sink that cannot be opened, named by its table; a checkpoint that cannot be gone on from.
 pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Option<Durability>) -> Result<Job> {
-    let mut recovery = match durability {
-        Some(durability) => Some(Recovery::of(durability, &graph).await?),
-        None => None,
-    };
-    let durable = recovery.as_ref().map(Recovery::token);
     let metrics = Arc::new(Metrics::default());
-    let (signals, reports) = mpsc::unbounded_channel();
-    let mut wiring = Wiring::new(&graph);
-    let mut tasks = JoinSet::new();
-    let mut barriers = BTreeMap::new();
-    let mut sources = Vec::new();
-    let mut places = Vec::new();
-    let mut alignments = Alignments::default();
-
-    let needs_clock = graph.stages.iter().flat_map(|stage| &stage.chain).any(|operator| operator.needs_clock());
-    for (id, stage) in graph.stages.into_iter().enumerate() {
-        let mut splits = match &stage.head {
-            Head::Source(head) => {
-                let begun = match &recovery {
-                    Some(recovery) => recovery.splits(id)?,
-                    None => None,
-                };
-                let splits =
-                    begin(head, begun).await.map_err(|error| error.in_operator(format!("source {}", head.table)))?;
-                Some(share(splits, stage.parallelism))
-            }
-            Head::Inputs => None,
-        };
-        let mut state = match &mut recovery {
-            Some(recovery) => recovery.state(id).await?,
-            None => Vec::new(),
-        };
-        let has_splits = match (&stage.head, &splits) {
-            (Head::Source(head), Some(splits)) => {
-                splits.iter().flatten().any(|begin| !head.source.only_discovers(&begin.split))
-            }
-            _ => false,
-        };
-        for shard in 0..stage.parallelism {
-            let context = ShardContext { shard, parallelism: stage.parallelism, durable };
-            let mut chain = Chain::open(&stage.chain, &context)?;
-            if let Some(state) = state.get_mut(usize::from(shard)) {
-                chain.restore(std::mem::take(state))?;
-            }
-            let tail = match &stage.tail {
-                GraphTail::Exchange => wiring.tail(StageId(id), shard),
-                GraphTail::Sink { table, sink } => {
-                    let writer =
-                        sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
-                    let (table, metrics, next) =
-                        (table.clone(), Arc::clone(&metrics), durable.map(|token| token.first));
-                    Tail::Sink { table, writer, metrics, prepared: Vec::new(), next }
-                }
-            };
-            let reports = Reports {
-                task: TaskId(places.len()),
-                signals: signals.clone(),
-                metrics: Arc::clone(&metrics),
-                checkpoints: durable.is_some(),
-            };
-            places.push((id, shard));
-            match (&stage.head, &mut splits) {
-                (Head::Source(head), Some(splits)) => {
-                    let splits = std::mem::take(&mut splits[usize::from(shard)]);
-                    // Beside tasks that have something to read, one that has nothing yet does not hold event time back.
-                    let silent = has_splits && splits.iter().all(|begin| head.source.only_discovers(&begin.split));
-                    if silent {
-                        wiring.silent.insert((StageId(id), shard));
-                    }
-                    let operator = format!("source {}", head.table);
-                    let mut watermarks =
-                        head.watermark.clone().map(|strategy| Watermarks::new(strategy, silent, Instant::now()));
-                    for begin in &splits {
-                        if let (Some(watermarks), Some(state)) = (&mut watermarks, &begin.state) {
-                            watermarks.restore(&begin.split, state, Instant::now());
-                        }
-                    }
-                    let positions = Positions::new(&splits);
-                    let reader = head
-                        .source
-                        .open(splits.into_iter().map(|begin| (begin.split, begin.offset)).collect())
-                        .await
-                        .map_err(|error| error.in_operator(operator.clone()))?;
-                    let (barrier, barrier_inbox) = mpsc::unbounded_channel();
-                    barriers.insert(reports.task, barrier);
-                    let alignment = head.watermark.as_ref().and_then(|strategy| strategy.alignment.as_ref());
-                    let source = SourceTask {
-                        table: head.table.clone(),
-                        reader,
-                        positions,
-                        watermarks,
-                        bounded: head.source.bounded(),
-                        alignment: alignment.map(|alignment| alignments.join(alignment, reports.task)),
-                    };
-                    sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
-                        run_source(source, barrier_inbox, chain, tail, reports)
-                            .await
-                            .map_err(|error| error.in_operator(operator))
-                    })));
-                }
-                _ => {
-                    let (inbox, lanes) = wiring.inbox(StageId(id), shard);
-                    tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
-                        run_inputs(inbox, lanes, chain, tail, reports).await
-                    }));
-                }
-            }
-        }
-    }
-
     let (events, job_events) = mpsc::unbounded_channel();
-    let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), epoch_interval);
-    if needs_clock {
-        coordinator = coordinator.with_clock(epoch_interval);
-    }
-    let checkpoints = recovery.map(|mut recovery| {
-        for note in recovery.notes.drain(..) {
-            let _ = events.send(JobEvent::Note(note));
+    let (requests, mut requested) = mpsc::unbounded_channel();
+    let stop = durability.is_some().then_some(Stop(requests));
+    let mut restarts =
+        Restarts::new(durability.as_ref().map_or(RestartStrategy::None, |durability| durability.restart));
+    let job = Plan { graph, epoch_interval, durability, metrics: Arc::clone(&metrics), events };
+    let mut driver = job.start().await?;
+    let driver = tokio::spawn(async move {
+        loop {
+            let mut error = match driver.drive(&mut requested).await {
+                End::Finished => return drop(job.events.send(JobEvent::Finished)),
+                End::Failed { error, for_good: true } => return drop(job.events.send(JobEvent::Failed(error))),
+                End::Failed { error, for_good: false } => error,
+            };
+            driver = loop {
+                let Some(delay) = restarts.failed(Instant::now().into_std()) else {
+                    return drop(job.events.send(JobEvent::Failed(error)));
+                };
+                let note = format!("failed and starts again in {delay:?}: {error}");
+                let _ = job.events.send(JobEvent::Note(note));
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    // Whoever wants it to end does not want it to start; its last checkpoint is there.
+                    Some(_) = requested.recv() => return drop(job.events.send(JobEvent::Failed(error))),
+                }
+                match job.start().await {
+                    Ok(driver) => break driver,
+                    Err(again) => error = again,
+                }
+            };
         }
-        Checkpoints::new(recovery.checkpointer(places), signals.clone())
     });
-    if let Some(checkpoints) = &checkpoints {
-        let (rhythm, first) = checkpoints.begin();
-        coordinator = coordinator.with_checkpoints(rhythm, first, Instant::now().into_std());
-    }
-    let stop = checkpoints.as_ref().map(|_| signals.clone());
-    let driver = Driver { tasks, sources, barriers, events, metrics: Arc::clone(&metrics), checkpoints };
-    let driver = tokio::spawn(driver.drive(coordinator, reports));
     Ok(Job { metrics, events: job_events, driver, stop })
+}
+
+/// All that is needed to start a job, be it again.
+struct Plan {
+    graph: JobGraph,
+    epoch_interval: Duration,
+    durability: Option<Durability>,
+    metrics: Arc<Metrics>,
+    events: mpsc::UnboundedSender<JobEvent>,
+}
+
+impl Plan {
+    async fn start(&self) -> Result<Driver> {
+        let Plan { graph, metrics, events, .. } = self;
+        let mut recovery = match &self.durability {
+            Some(durability) => Some(Recovery::of(durability.clone(), graph).await?),
+            None => None,
+        };
+        let durable = recovery.as_ref().map(Recovery::token);
+        let (signals, reports) = mpsc::unbounded_channel();
+        let mut wiring = Wiring::new(graph);
+        let mut tasks = JoinSet::new();
+        let mut barriers = BTreeMap::new();
+        let mut sources = Vec::new();
+        let mut places = Vec::new();
+        let mut alignments = Alignments::default();
+
+        let needs_clock = graph.stages.iter().flat_map(|stage| &stage.chain).any(|operator| operator.needs_clock());
+        for (id, stage) in graph.stages.iter().enumerate() {
+            let mut splits = match &stage.head {
+                Head::Source(head) => {
+                    let begun = match &recovery {
+                        Some(recovery) => recovery.splits(id)?,
+                        None => None,
+                    };
+                    let splits = begin(head, begun)
+                        .await
+                        .map_err(|error| error.in_operator(format!("source {}", head.table)))?;
+                    Some(share(splits, stage.parallelism))
+                }
+                Head::Inputs => None,
+            };
+            let mut state = match &mut recovery {
+                Some(recovery) => recovery.state(id).await?,
+                None => Vec::new(),
+            };
+            let has_splits = match (&stage.head, &splits) {
+                (Head::Source(head), Some(splits)) => {
+                    splits.iter().flatten().any(|begin| !head.source.only_discovers(&begin.split))
+                }
+                _ => false,
+            };
+            for shard in 0..stage.parallelism {
+                let context = ShardContext { shard, parallelism: stage.parallelism, durable };
+                let mut chain = Chain::open(&stage.chain, &context)?;
+                if let Some(state) = state.get_mut(usize::from(shard)) {
+                    chain.restore(std::mem::take(state))?;
+                }
+                let tail = match &stage.tail {
+                    GraphTail::Exchange => wiring.tail(StageId(id), shard),
+                    GraphTail::Sink { table, sink } => {
+                        let writer =
+                            sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
+                        let (table, metrics, next) =
+                            (table.clone(), Arc::clone(metrics), durable.map(|token| token.first));
+                        Tail::Sink { table, writer, metrics, prepared: Vec::new(), next }
+                    }
+                };
+                let reports = Reports {
+                    task: TaskId(places.len()),
+                    signals: signals.clone(),
+                    metrics: Arc::clone(metrics),
+                    checkpoints: durable.is_some(),
+                };
+                places.push((id, shard));
+                match (&stage.head, &mut splits) {
+                    (Head::Source(head), Some(splits)) => {
+                        let splits = std::mem::take(&mut splits[usize::from(shard)]);
+                        // Beside tasks that have something to read, one that has nothing yet does not hold event time back.
+                        let silent = has_splits && splits.iter().all(|begin| head.source.only_discovers(&begin.split));
+                        if silent {
+                            wiring.silent.insert((StageId(id), shard));
+                        }
+                        let operator = format!("source {}", head.table);
+                        let mut watermarks =
+                            head.watermark.clone().map(|strategy| Watermarks::new(strategy, silent, Instant::now()));
+                        for begin in &splits {
+                            if let (Some(watermarks), Some(state)) = (&mut watermarks, &begin.state) {
+                                watermarks.restore(&begin.split, state, Instant::now());
+                            }
+                        }
+                        let positions = Positions::new(&splits);
+                        let reader = head
+                            .source
+                            .open(splits.into_iter().map(|begin| (begin.split, begin.offset)).collect())
+                            .await
+                            .map_err(|error| error.in_operator(operator.clone()))?;
+                        let (barrier, barrier_inbox) = mpsc::unbounded_channel();
+                        barriers.insert(reports.task, barrier);
+                        let alignment = head.watermark.as_ref().and_then(|strategy| strategy.alignment.as_ref());
+                        let source = SourceTask {
+                            table: head.table.clone(),
+                            reader,
+                            positions,
+                            watermarks,
+                            bounded: head.source.bounded(),
+                            alignment: alignment.map(|alignment| alignments.join(alignment, reports.task)),
+                        };
+                        sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
+                            run_source(source, barrier_inbox, chain, tail, reports)
+                                .await
+                                .map_err(|error| error.in_operator(operator))
+                        })));
+                    }
+                    _ => {
+                        let (inbox, lanes) = wiring.inbox(StageId(id), shard);
+                        tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
+                            run_inputs(inbox, lanes, chain, tail, reports).await
+                        }));
+                    }
+                }
+            }
+        }
+
+        let interval = self.epoch_interval;
+        let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), interval);
+        if needs_clock {
+            coordinator = coordinator.with_clock(interval);
+        }
+        let checkpoints = recovery.map(|mut recovery| {
+            for note in recovery.notes.drain(..) {
+                let _ = events.send(JobEvent::Note(note));
+            }
+            Checkpoints::new(recovery.checkpointer(places), signals.clone())
+        });
+        if let Some(checkpoints) = &checkpoints {
+            let (rhythm, first) = checkpoints.begin();
+            coordinator = coordinator.with_checkpoints(rhythm, first, Instant::now().into_std());
+        }
+        let (events, metrics) = (events.clone(), Arc::clone(metrics));
+        Ok(Driver { coordinator, reports, tasks, sources, barriers, events, metrics, checkpoints, _signals: signals })
+    }
 }
 
 /// The splits of a source with what each begins with: those of the checkpoint, and if it can have new ones, those too.
@@ -302,6 +350,10 @@ pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T> {
 
 /// What a running job consists of, beside the protocol. Dropping it aborts all tasks.
 struct Driver {
+    coordinator: Coordinator,
+    reports: mpsc::UnboundedReceiver<Report>,
+    /// The sending end, so that there is always one.
+    _signals: mpsc::UnboundedSender<Report>,
     tasks: JoinSet<()>,
     sources: Vec<AbortHandle>,
     barriers: BTreeMap<TaskId, mpsc::UnboundedSender<Barrier>>,
@@ -310,9 +362,19 @@ struct Driver {
     checkpoints: Option<Checkpoints>,
 }
 
+/// How a job ended.
+enum End {
+    Finished,
+    /// `for_good`: starting again would change nothing.
+    Failed {
+        error: Error,
+        for_good: bool,
+    },
+}
+
 impl Driver {
-    /// Feeds the coordinator and does what it says, until the job ends.
-    async fn drive(mut self, mut coordinator: Coordinator, mut reports: mpsc::UnboundedReceiver<Report>) {
+    /// Feeds the coordinator and does what it says, until the job ends. Passes on what is requested meanwhile.
+    async fn drive(mut self, requested: &mut mpsc::UnboundedReceiver<Signal>) -> End {
         // The first tick starts the clock, if there is one.
         let mut wake_at: Option<Instant> = Some(Instant::now());
         let mut news = TimeNews::new(Arc::clone(&self.metrics));
@@ -327,7 +389,8 @@ impl Driver {
             };
             let report = tokio::select! {
                 biased;
-                report = reports.recv() => report.expect("the driver holds a sending end"),
+                report = self.reports.recv() => report.expect("the driver holds a sending end"),
+                Some(request) = requested.recv() => Report::Signal(request),
                 () = timer => {
                     wake_at = None;
                     Report::Signal(Signal::Tick)
@@ -343,7 +406,7 @@ impl Driver {
                     self.note(note);
                     continue;
                 }
-                Report::Failed(error) => return self.fail(error).await,
+                Report::Failed(error) => return self.fail(error, false).await,
                 Report::Snapshot(task, checkpoint, snapshot) => {
                     if let Some(checkpoints) = &mut self.checkpoints {
                         checkpoints.arrived(task, checkpoint, snapshot);
@@ -359,12 +422,15 @@ impl Driver {
                     match checkpoints.returned(checkpointer, published) {
                         Ok(None) => drop(self.events.send(JobEvent::Checkpoint(checkpoint))),
                         Ok(Some(note)) => self.note(note),
-                        Err(error) => return self.fail(error).await,
+                        Err(error) => {
+                            let for_good = checkpoints.is_taken_over();
+                            return self.fail(error, for_good).await;
+                        }
                     }
                     Signal::CheckpointEnded(checkpoint)
                 }
             };
-            for action in coordinator.step(signal, Instant::now().into_std()) {
+            for action in self.coordinator.step(signal, Instant::now().into_std()) {
                 match action {
                     Action::InjectBarrier(barrier) => {
                         let barrier = Barrier { time: wall_clock(), ..barrier };
@@ -381,18 +447,17 @@ impl Driver {
                     }
                     Action::Publish(checkpoint, deadline) => {
                         if let Some(checkpoints) = &mut self.checkpoints {
-                            checkpoints.publish(checkpoint, coordinator.is_ending(), Instant::from_std(deadline));
+                            checkpoints.publish(checkpoint, self.coordinator.is_ending(), Instant::from_std(deadline));
                         }
                     }
                     Action::Finish => {
                         news.late_rows().into_iter().for_each(|note| self.note(note));
                         if let Some(checkpoints) = self.checkpoints.take()
-                            && let Err(error) = checkpoints.end(coordinator.was_stopped()).await
+                            && let Err(error) = checkpoints.end(self.coordinator.was_stopped()).await
                         {
                             self.note(format!("checkpoints could not be removed: {error}"));
                         }
-                        let _ = self.events.send(JobEvent::Finished);
-                        return;
+                        return End::Finished;
                     }
                 }
             }
@@ -403,11 +468,18 @@ impl Driver {
         let _ = self.events.send(JobEvent::Note(note));
     }
 
-    async fn fail(mut self, error: Error) {
+    async fn fail(mut self, error: Error, for_good: bool) -> End {
         wind_down(&mut self.tasks, &self.sources).await;
         // Whoever is told may start the job again: by then its directory is free.
-        drop(self.checkpoints.take());
-        let _ = self.events.send(JobEvent::Failed(error));
+        while self.checkpoints.as_ref().is_some_and(Checkpoints::is_away) {
+            if let Some(Report::Checkpoint(checkpointer, published)) = self.reports.recv().await
+                && let Some(checkpoints) = &mut self.checkpoints
+            {
+                // What became of it shows when the job begins again.
+                let _ = checkpoints.returned(checkpointer, published);
+            }
+        }
+        End::Failed { error, for_good }
     }
 }
 

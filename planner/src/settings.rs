@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidemill_exec::checkpoint::Durability;
+use tidemill_exec::checkpoint::{Durability, RestartStrategy};
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
 use tidemill_exec::coordinator::Rhythm;
 use tidemill_exec::operators::{Emit, Firing};
@@ -86,6 +86,51 @@ pub const SETTINGS: &[OptionSpec] = &[
         OneOf(&["table", "changelog", "tableau"]),
         "table",
         "how the shell shows an updating result",
+    ),
+    OptionSpec::with_default(
+        "restart-strategy.exponential-delay.backoff-multiplier",
+        Text,
+        "1.5",
+        "by how much longer each delay is than the last",
+    ),
+    OptionSpec::with_default("restart-strategy.exponential-delay.initial-backoff", Time, "1 s", "the first delay"),
+    OptionSpec::with_default("restart-strategy.exponential-delay.max-backoff", Time, "1 min", "the longest delay"),
+    OptionSpec::with_default(
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        Time,
+        "1 h",
+        "a job that has run for so long begins with the first delay again",
+    ),
+    OptionSpec::with_default("restart-strategy.failure-rate.delay", Time, "1 s", "time before a job starts again"),
+    OptionSpec::with_default(
+        "restart-strategy.failure-rate.failure-rate-interval",
+        Time,
+        "1 min",
+        "over which failures are counted",
+    ),
+    OptionSpec::with_default(
+        "restart-strategy.failure-rate.max-failures-per-interval",
+        Integer,
+        "1",
+        "a job that fails more often ends",
+    ),
+    OptionSpec::with_default("restart-strategy.fixed-delay.attempts", Integer, "1", "how often a job starts again"),
+    OptionSpec::with_default("restart-strategy.fixed-delay.delay", Time, "1 s", "time before a job starts again"),
+    OptionSpec::with_default(
+        "restart-strategy.type",
+        OneOf(&[
+            "none",
+            "off",
+            "disable",
+            "fixed-delay",
+            "fixeddelay",
+            "exponential-delay",
+            "exponentialdelay",
+            "failure-rate",
+            "failurerate",
+        ]),
+        "none",
+        "whether a job with checkpoints starts again by itself when it has failed",
     ),
     OptionSpec::optional("state.savepoints.dir", Text, "the same as execution.checkpointing.savepoint-dir, which wins"),
     OptionSpec::with_default("table.dml-sync", Boolean, "false", "INSERT waits until its job has finished"),
@@ -259,6 +304,38 @@ impl Settings {
         self.0.get("execution.checkpointing.dir")
     }
 
+    fn restart_strategy(&self) -> RestartStrategy {
+        let time = |key: &str| self.duration(&format!("restart-strategy.{key}")).unwrap_or_default();
+        let number = |key: &str| {
+            let number = self.0.integer(SETTINGS, &format!("restart-strategy.{key}"));
+            number.and_then(|number| u32::try_from(number.max(0)).ok()).unwrap_or(u32::MAX)
+        };
+        match self.text("restart-strategy.type").to_lowercase().as_str() {
+            "fixed-delay" | "fixeddelay" => RestartStrategy::FixedDelay {
+                attempts: number("fixed-delay.attempts"),
+                delay: time("fixed-delay.delay"),
+            },
+            "failure-rate" | "failurerate" => RestartStrategy::FailureRate {
+                failures: number("failure-rate.max-failures-per-interval"),
+                interval: time("failure-rate.failure-rate-interval"),
+                delay: time("failure-rate.delay"),
+            },
+            "exponential-delay" | "exponentialdelay" => RestartStrategy::ExponentialDelay {
+                initial: time("exponential-delay.initial-backoff"),
+                max: time("exponential-delay.max-backoff"),
+                multiplier: self
+                    .text("restart-strategy.exponential-delay.backoff-multiplier")
+                    .trim()
+                    .parse()
+                    .ok()
+                    .filter(|multiplier: &f64| multiplier.is_finite() && *multiplier >= 1.0)
+                    .unwrap_or(1.5),
+                reset_after: time("exponential-delay.reset-backoff-threshold"),
+            },
+            _ => RestartStrategy::None,
+        }
+    }
+
     /// Where savepoints go, if it was said.
     pub fn savepoint_dir(&self) -> Option<&str> {
         self.0.get("execution.checkpointing.savepoint-dir").or_else(|| self.0.get("state.savepoints.dir"))
@@ -284,6 +361,7 @@ impl Settings {
             tolerable_failures: number("execution.checkpointing.tolerable-failed-checkpoints"),
             retained: number("execution.checkpointing.num-retained").unwrap_or(2).max(1) as usize,
             keep_when_stopped: retention.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"),
+            restart: self.restart_strategy(),
             statement,
             allow_non_restored: self.0.boolean(SETTINGS, "execution.state-recovery.ignore-unclaimed-state"),
             ..durability

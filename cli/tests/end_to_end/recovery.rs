@@ -268,3 +268,29 @@ fn a_job_is_stopped_with_a_savepoint_and_drained() {
     assert_eq!((stopped.out.as_str(), stopped.code), ("", Some(0)));
     assert_eq!(std::fs::read_dir(&saved).expect("savepoints are here").count(), 2);
 }
+
+#[test]
+fn a_job_that_fails_starts_again_from_its_checkpoint_as_often_as_its_strategy_says() {
+    let place = Place::new(COUNT);
+    let sql = format!(
+        "SET 'execution.checkpointing.interval' = '10 ms'; SET 'restart-strategy.type' = 'fixed-delay';
+         SET 'restart-strategy.fixed-delay.attempts' = '2'; SET 'restart-strategy.fixed-delay.delay' = '0 ms';
+         CREATE TABLE lines (n INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv',
+           'source.follow' = 'true');
+         CREATE TABLE counts (n INT) WITH ('connector' = 'print');
+         INSERT INTO counts SELECT SUM(n) FROM lines;",
+        place.path("words.txt").display()
+    );
+    std::fs::write(place.path("count.sql"), sql).expect("the script is written");
+    let mut process = place.run(&[]);
+    place.append("1\n2\n");
+    until_any(&mut process, &["+I[3]", "+U[3]"]);
+    place.append("rubbish\n");
+    let ended = process.end().failed_saying(&["starts again in 0ns", "goes on from checkpoint", "rubbish"]);
+    assert_eq!(ended.err.matches("starts again in").count(), 2, "{}", ended.err);
+    assert!(ended.err.contains("error: job 1 failed"), "{}", ended.err);
+}
+
+fn until_any(process: &mut Process, wanted: &[&str]) {
+    while !wanted.contains(&process.line().as_str()) {}
+}

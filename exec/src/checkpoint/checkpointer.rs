@@ -86,11 +86,11 @@ impl Files {
     }
 
     fn take(&mut self, table: TableSnapshot) {
-        if table.replaces_by.is_none() {
+        if table.is_whole {
             self.entries.clear();
             self.pending.clear();
         }
-        if table.replaces_by.is_none() || table.rows.num_rows() > 0 {
+        if table.is_whole || table.rows.num_rows() > 0 {
             self.pending.push(table.rows);
         }
         (self.distribution, self.replaces_by) = (table.distribution, table.replaces_by);

@@ -86,6 +86,16 @@ impl Checkpoints {
         }
     }
 
+    /// A checkpoint is being written.
+    pub fn is_away(&self) -> bool {
+        self.checkpointer.is_none()
+    }
+
+    /// Another process has the job.
+    pub fn is_taken_over(&self) -> bool {
+        self.checkpointer.as_ref().is_some_and(|checkpointer| checkpointer.is_taken_over())
+    }
+
     /// The job has ended and its last checkpoint is there.
     pub async fn end(self, was_stopped: bool) -> Result<()> {
         match self.checkpointer {

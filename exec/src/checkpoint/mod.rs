@@ -10,6 +10,7 @@ mod meaning;
 mod place;
 mod recovery;
 mod rescale;
+mod restart;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use meaning::{Identity, Meaning, meaning};
 pub use place::{in_memory, place, place_for, place_of, places};
 pub use recovery::{Begin, Fate, Recovery, check, savepoint};
 pub use rescale::rescale;
+pub use restart::{RestartStrategy, Restarts};
 
 use crate::coordinator::Rhythm;
 use crate::error::Error;
@@ -40,6 +42,8 @@ pub struct Durability {
     pub keep_when_stopped: bool,
     /// The statement, for whoever looks into the directory.
     pub statement: String,
+    /// Whether the job starts again by itself when it has failed.
+    pub restart: RestartStrategy,
     /// Where a job begins that has no checkpoint of its own yet: a savepoint.
     pub start_from: Option<Store>,
     /// State that no operator of the job takes is left behind, rather than refused.
@@ -58,6 +62,7 @@ impl Durability {
             rhythm,
             tolerable_failures,
             retained,
+            restart: RestartStrategy::None,
             keep_when_stopped,
             statement,
             start_from,

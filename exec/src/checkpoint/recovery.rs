@@ -275,6 +275,7 @@ fn restored(table: &TableState, files: Vec<arrow::array::RecordBatch>) -> Result
         rows,
         distribution: table.distribution.clone(),
         replaces_by: None,
+        is_whole: true,
     }))
 }
 

@@ -209,7 +209,7 @@ const DURABLE: ShardContext =
 fn merged(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<TableSnapshot> {
     let merge = |table: TableSnapshot| {
         let Some(replaces_by) = &table.replaces_by else { return table };
-        let before = before.iter().find(|before| before.table == table.table);
+        let before = before.iter().find(|before| before.table == table.table && !table.is_whole);
         let deleted = |rows: &RecordBatch| {
             let mut columns = rows.columns().to_vec();
             columns.push(Arc::new(BooleanArray::from(vec![false; rows.num_rows()])));
@@ -221,7 +221,7 @@ fn merged(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<Table
         let rows = rows.expect("there is a file");
         let columns: Vec<usize> = (0..rows.num_columns() - 1).collect();
         let rows = rows.project(&columns).expect("there is a last column");
-        TableSnapshot { rows, replaces_by: None, ..table }
+        TableSnapshot { rows, replaces_by: None, is_whole: true, ..table }
     };
     snapshot.into_iter().map(merge).collect()
 }

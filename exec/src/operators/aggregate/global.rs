@@ -96,8 +96,13 @@ impl Operator for Aggregating {
             let rows = self.table(self.groups.partials(&live)?)?;
             return Ok(vec![TableSnapshot::by_key("groups", rows, 0..self.keys.len())]);
         };
-        let (mut changed, gone) = dirty.take();
-        changed.retain(|&group| self.groups.keys.is_live(group));
+        let (mut changed, mut gone) = dirty.take();
+        // Where most has changed, all is no more work, and spares whoever brings the pieces together.
+        let is_whole = changed.len() * 2 >= self.groups.keys.len();
+        match is_whole {
+            true => (changed, gone) = (self.groups.keys.live().collect(), Vec::new()),
+            false => changed.retain(|&group| self.groups.keys.is_live(group)),
+        }
         let mut columns = self.groups.partials(&changed)?;
         let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
         if gone_rows > 0 {
@@ -115,7 +120,7 @@ impl Operator for Aggregating {
         columns.push(Arc::new(deleted));
         let keys: Vec<usize> = (0..self.keys.len()).collect();
         let table = TableSnapshot::by_key("groups", self.table(columns)?, keys.iter().copied());
-        Ok(vec![TableSnapshot { replaces_by: Some(keys), ..table }])
+        Ok(vec![TableSnapshot { replaces_by: Some(keys), is_whole, ..table }])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
