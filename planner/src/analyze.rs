@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -26,6 +27,7 @@ use crate::engine;
 use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
+use crate::state::{StateOf, StatePlanner};
 use crate::{functions, unnest, window};
 
 /// Resolves names against a catalog.
@@ -61,9 +63,16 @@ impl<'a> Analyzer<'a> {
             relation_planners: vec![
                 Arc::new(window::WindowPlanner { clock: settings.clock() }),
                 Arc::new(unnest::UnnestPlanner),
+                Arc::new(StatePlanner(Vec::new())),
             ],
             hinted: RefCell::default(),
         }
+    }
+
+    /// The same, for queries that ask for these states.
+    pub fn with_states(mut self, states: Vec<(StateOf, RecordBatch)>) -> Analyzer<'a> {
+        self.relation_planners.insert(0, Arc::new(StatePlanner(states)));
+        self
     }
 
     /// The relational plan of a query, not yet optimized.

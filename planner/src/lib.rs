@@ -15,6 +15,7 @@ mod plan_error;
 pub mod scan;
 pub mod settings;
 pub mod show;
+pub mod state;
 pub mod stream;
 pub mod types;
 pub mod unnest;

@@ -1,11 +1,15 @@
 //! What there is to say of checkpoints: SHOW CHECKPOINTS, and what would become of them.
 
+use arrow::array::RecordBatch;
 use chrono::DateTime;
+use datafusion::sql::sqlparser::ast::Query;
 use tidemill_exec::checkpoint::{self, Durability, Fate, places};
-use tidemill_exec::{JobGraph, Result};
+use tidemill_exec::{Error, JobGraph, Result};
 use tidemill_planner::show;
+use tidemill_planner::state::{StateOf, asked_for};
 
 use super::Outcome;
+use super::jobs::Jobs;
 
 /// `SHOW CHECKPOINTS FROM 'directory'`: a line per checkpoint; for one that cannot be read, why.
 pub async fn show(directory: &str) -> Result<Outcome> {
@@ -35,6 +39,27 @@ pub async fn show(directory: &str) -> Result<Outcome> {
     }
     let names = ["job", "checkpoint", "kind", "taken at", "rows", "bytes", "bytes written", "stall ms", "error"];
     show::texts(&names, lines).map(Outcome::Rows)
+}
+
+/// The states that a query asks for, read from the newest checkpoints.
+pub async fn states(query: &Query, jobs: &Jobs) -> Result<Vec<(StateOf, RecordBatch)>> {
+    let mut states = Vec::new();
+    for asked in asked_for(query) {
+        let store = match jobs.store(&asked.job) {
+            Some(store) => store,
+            None => match &places(&asked.job)?[..] {
+                [only] => only.clone(),
+                several => {
+                    let names: Vec<&str> = several.iter().map(|store| store.name()).collect();
+                    return Err(Error::new(format!("in {} there are several jobs", asked.job))
+                        .fix(format!("give the directory of one: {}", names.join(", "))));
+                }
+            },
+        };
+        let rows = checkpoint::state(&store, &asked.operator).await?;
+        states.push((asked, rows));
+    }
+    Ok(states)
 }
 
 /// What would become of the state of a job.

@@ -237,6 +237,11 @@ impl Jobs {
         self.jobs.iter().any(|entry| entry.stop.is_some() && matches!(*entry.status.borrow(), JobStatus::Running))
     }
 
+    /// Where a job keeps its checkpoints.
+    pub fn store(&self, id: &str) -> Option<Store> {
+        self.jobs.iter().find(|entry| entry.id == id)?.store.clone()
+    }
+
     pub fn summaries(&self) -> Vec<JobSummary> {
         self.jobs
             .iter()

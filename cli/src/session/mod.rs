@@ -213,12 +213,14 @@ impl Session {
 
     async fn query(&self, query: &datafusion::sql::sqlparser::ast::Query) -> Result<Query> {
         let (notes, heard) = query::notes();
+        let states = checkpoints::states(query, &self.jobs).await?;
         let mode = self.settings.runtime_mode();
         if mode != RuntimeMode::Streaming {
             // Planned for batch before it is known to be one, because most queries are, and setting DataFusion up is a good part
             // of what a small query takes.
             let state = engine::state(&self.settings, false, Arc::clone(&notes))?;
             let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+            let analyzer = analyzer.with_states(states.clone());
             let plan = analyzer.query(query)?;
             if mode == RuntimeMode::Batch {
                 require_bounded(engine::is_bounded(&plan))?;
@@ -230,7 +232,7 @@ impl Session {
             }
         }
         let state = engine::state(&self.settings, true, notes)?;
-        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state);
+        let analyzer = Analyzer::new(&self.catalog, &self.settings, &self.registry, &state).with_states(states);
         let plan = analyzer.query(query)?;
         let plan = analyzer.optimize_for_stream(plan)?;
         let plan = stream::stream(&plan, &self.settings, state.execution_props())?;

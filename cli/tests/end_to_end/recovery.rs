@@ -238,6 +238,10 @@ fn a_savepoint_is_another_beginning_for_the_same_job() {
         let mut process = place.run(&more);
         until(&mut process, change);
     }
+    let sql = format!("SELECT line, `rows` FROM state('{savepoint}', 'aggregate') WHERE `rows` > 0");
+    assert_eq!(super::process::run(&sql).succeeded(), "line,rows\ntide,1\n");
+    let sql = format!("SELECT * FROM TABLE(state('{savepoint}', 'join'))");
+    super::process::run(&sql).failed_saying(&["no operator join has state in", "known are: aggregate-"]);
     let sql = format!("SHOW CHECKPOINTS FROM '{savepoint}'");
     let shown = super::process::run(&sql).succeeded();
     assert!(shown.lines().nth(1).is_some_and(|line| line.contains("savepoint,")), "{shown}");

@@ -21,7 +21,7 @@ pub use checkpointer::{Checkpointer, Published};
 pub use collect::Checkpoints;
 pub use meaning::{Identity, Meaning, meaning};
 pub use place::{in_memory, place, place_for, place_of, places};
-pub use recovery::{Begin, Fate, Recovery, check, savepoint};
+pub use recovery::{Begin, Fate, Recovery, check, savepoint, state};
 pub use rescale::rescale;
 pub use restart::{RestartStrategy, Restarts};
 

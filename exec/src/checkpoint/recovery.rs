@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use bytes::Bytes;
 use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
-    Cost, FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, Store, TableState, fingerprint, merge, unhex,
+    Cost, Distribution, FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, Store, TableState, fingerprint, merge,
+    unhex,
 };
 
 use super::checkpointer::{Checkpointer, Files, Key};
@@ -217,6 +220,48 @@ pub async fn savepoint(from: &Store, to: &Store) -> Result<Manifest> {
     Ok(manifest)
 }
 
+/// What an operator kept at the newest checkpoint: all rows of one of its tables, whatever shard they were in. `operator` is its name or
+/// uid, and behind a dot which of its tables, else the first.
+///
+/// # Errors
+/// There is no whole checkpoint, no such operator or table in it, or more than one.
+pub async fn state(store: &Store, operator: &str) -> Result<RecordBatch> {
+    let manifest = savepoint_in(store).await?;
+    let (wanted, table) = operator.split_once('.').map_or((operator, None), |(name, table)| (name, Some(table)));
+    let found: Vec<&OperatorState> =
+        manifest.operators.iter().filter(|known| known.uid == wanted || known.name == wanted).collect();
+    let known = || {
+        let known = manifest.operators.iter().map(|operator| {
+            let tables: Vec<&str> = operator.tables.iter().map(|table| table.table.as_str()).collect();
+            format!("{} ({})", operator.uid, tables.join(", "))
+        });
+        format!("known are: {}", known.collect::<Vec<_>>().join("; "))
+    };
+    let [found] = found[..] else {
+        let what = if found.is_empty() { "no operator" } else { "more than one operator" };
+        return Err(Error::new(format!("{what} {wanted} has state in {}", store.name())).fix(known()));
+    };
+    let of_table = match table {
+        None => found.tables.iter().find(|table| table.distribution != Distribution::ToAll),
+        Some(name) => found.tables.iter().find(|table| table.table == name),
+    };
+    let Some(of_table) = of_table else {
+        return Err(Error::new(format!("operator {wanted} has no table {}", table.unwrap_or_default())).fix(known()));
+    };
+    let mut rows = Vec::new();
+    for files in &of_table.shards {
+        let mut pieces = Vec::with_capacity(files.len());
+        for file in files {
+            pieces.push(store.read(file).await?);
+        }
+        rows.extend(restored(of_table, pieces)?.map(|table| table.rows));
+    }
+    match rows.first() {
+        Some(first) => Ok(concat_batches(&first.schema(), &rows)?),
+        None => Err(Error::new(format!("table {} of operator {wanted} is empty", of_table.table))),
+    }
+}
+
 /// What becomes of a part of a job, or of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -259,7 +304,7 @@ pub async fn check(store: &Store, graph: &JobGraph) -> Result<Vec<(String, Fate)
 }
 
 /// A table of one shard out of its files.
-fn restored(table: &TableState, files: Vec<arrow::array::RecordBatch>) -> Result<Option<TableSnapshot>> {
+fn restored(table: &TableState, files: Vec<RecordBatch>) -> Result<Option<TableSnapshot>> {
     let rows = match table.replaces_by.is_empty() {
         true => files.into_iter().next_back(),
         false => merge(&files, &table.replaces_by)?

@@ -1,10 +1,12 @@
 //! Rows that stand in the query itself: `VALUES (1, 'a'), (2, 'b')`.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::connect::{Offset, Reader, Source, SplitBatch, SplitId};
+use crate::connect::{Connector, Offset, OptionSpec, Reader, Registry, Source, SplitBatch, SplitId, TableDefinition};
 use crate::error::Result;
 use crate::message::Batch;
 
@@ -35,6 +37,23 @@ impl Source for Inline {
         let pending =
             splits.into_iter().find(|(_, offset)| offset.is_none()).map(|(split, _)| (split, self.rows.clone()));
         Ok(Box::new(InlineReader { pending }))
+    }
+}
+
+/// A connector whose tables have these rows.
+pub struct Rows(pub RecordBatch);
+
+impl Connector for Rows {
+    fn name(&self) -> &'static str {
+        "rows"
+    }
+
+    fn options(&self) -> &'static [OptionSpec] {
+        &[]
+    }
+
+    fn source(&self, _: &TableDefinition, projection: &[usize], _: &Registry) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(Inline::new(self.0.project(projection)?)))
     }
 }
 
