@@ -298,3 +298,35 @@ fn a_job_that_fails_starts_again_from_its_checkpoint_as_often_as_its_strategy_sa
 fn until_any(process: &mut Process, wanted: &[&str]) {
     while !wanted.contains(&process.line().as_str()) {}
 }
+
+/// Each format that was ever released has its fixture.
+#[test]
+fn checkpoints_of_every_format_can_be_gone_on_from() {
+    for format in [1] {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"));
+        let place = tempfile::tempdir().expect("there is room for a directory");
+        copy(&fixture, place.path());
+        let (script, state) = (place.path().join("job.sql"), place.path().join("state"));
+        let (script, state) = (script.display().to_string(), state.display().to_string());
+        let ended = Process::start(&mut tidemill(&["run", &script, "--state-dir", &state, "-p", "3"])).end();
+        assert!(ended.err.contains("goes on from checkpoint 6"), "{}", ended.err);
+        let printed = ended.succeeded();
+        for row in ["counts> +U[0, 667]", "counts> +U[1, 667]", "counts> +U[2, 666]"] {
+            assert!(printed.lines().any(|line| line == row), "{row} is not in {printed}");
+        }
+        let mut windows: Vec<&str> = printed.lines().filter(|line| line.starts_with("windows>")).collect();
+        windows.sort_unstable();
+        assert_eq!(windows, ["windows> +I[0, 1000, 999000]", "windows> +I[1, 1000, 1000000]"]);
+        assert!(!printed.contains("counts> +I["), "every key had its first row before: {printed}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("the directory is made");
+    for entry in std::fs::read_dir(from).expect("the fixture is there").flatten() {
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).expect("the file is copied")),
+        }
+    }
+}

@@ -59,7 +59,8 @@ fn within(directory: &str, job: &str) -> Result<Store> {
     let directory = directory.trim_end_matches('/');
     match local(directory) {
         Some(path) => {
-            let path = std::path::absolute(path.join(job)).map_err(|error| unusable(directory, &error))?;
+            let path = if job.is_empty() { path } else { path.join(job) };
+            let path = std::path::absolute(path).map_err(|error| unusable(directory, &error))?;
             let objects =
                 LocalFileSystem::new_with_prefix(existing(&path).map_err(|error| unusable(directory, &error))?);
             let objects = objects.map_err(|error| unusable(directory, &error))?;
