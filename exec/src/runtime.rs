@@ -471,14 +471,17 @@ impl Driver {
     async fn fail(mut self, error: Error, for_good: bool) -> End {
         wind_down(&mut self.tasks, &self.sources).await;
         // Whoever is told may start the job again: by then its directory is free.
-        while self.checkpoints.as_ref().is_some_and(Checkpoints::is_away) {
-            if let Some(Report::Checkpoint(checkpointer, published)) = self.reports.recv().await
-                && let Some(checkpoints) = &mut self.checkpoints
-            {
-                // What became of it shows when the job begins again.
-                let _ = checkpoints.returned(checkpointer, published);
+        let returned = async {
+            while self.checkpoints.as_ref().is_some_and(Checkpoints::is_away) {
+                if let Some(Report::Checkpoint(checkpointer, published)) = self.reports.recv().await
+                    && let Some(checkpoints) = &mut self.checkpoints
+                {
+                    // What became of it shows when the job begins again.
+                    let _ = checkpoints.returned(checkpointer, published);
+                }
             }
-        }
+        };
+        let _ = tokio::time::timeout(LAST_CHECKPOINT, returned).await;
         End::Failed { error, for_good }
     }
 }
@@ -491,6 +494,9 @@ pub(crate) fn wall_clock() -> EventTime {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     EventTime(since_1970.map_or(0, |time| time.as_millis() as i64))
 }
+
+/// How long a job that has failed waits for the checkpoint that is being written.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
 
 /// How long tasks may take to process what had been read when a task failed.
 const WIND_DOWN: Duration = Duration::from_secs(2);

@@ -9,9 +9,7 @@ use arrow::array::RecordBatch;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::sql::sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, ObjectName, Query, TableAlias, TableFactor, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{Query, TableAlias, TableFactor, Visit, Visitor};
 use tidemill_exec::Error;
 use tidemill_exec::connect::{Options, Registry, TableDefinition};
 use tidemill_exec::connectors::inline::Rows;
@@ -44,30 +42,14 @@ pub fn asked_for(query: &Query) -> Vec<StateOf> {
     calls.0
 }
 
-fn call(relation: &TableFactor) -> Option<(StateOf, Option<TableAlias>)> {
-    let state = |name: &ObjectName, arguments: &[FunctionArg]| {
-        let text = |argument: &FunctionArg| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => marker::as_text(expr).map(str::to_string),
-            _ => None,
-        };
-        match arguments {
-            [job, operator] if marker::last_name(name)?.eq_ignore_ascii_case("state") => {
-                Some(StateOf { job: text(job)?, operator: text(operator)? })
-            }
-            _ => None,
-        }
-    };
-    match relation {
-        TableFactor::Function { name, args, alias, .. } => state(name, args).map(|state| (state, alias.clone())),
-        TableFactor::Table { name, args: Some(arguments), alias, .. } => {
-            state(name, &arguments.args).map(|state| (state, alias.clone()))
-        }
-        TableFactor::TableFunction { expr: ast::Expr::Function(call), alias } => match &call.args {
-            ast::FunctionArguments::List(list) => state(&call.name, &list.args).map(|state| (state, alias.clone())),
-            _ => None,
-        },
-        _ => None,
+fn call(relation: &TableFactor) -> Option<(StateOf, Option<&TableAlias>)> {
+    let (name, arguments, alias) = marker::table_function(relation)?;
+    let [job, operator] = arguments else { return None };
+    if !marker::last_name(name)?.eq_ignore_ascii_case("state") {
+        return None;
     }
+    let (job, operator) = (marker::text_argument(job)?, marker::text_argument(operator)?);
+    Some((StateOf { job: job.to_string(), operator: operator.to_string() }, alias))
 }
 
 /// Plans such calls over rows that have been read.
@@ -99,6 +81,6 @@ impl RelationPlanner for StatePlanner {
         };
         let scan = Scan::new(definition, &registry, None)?;
         let plan = LogicalPlanBuilder::scan("state", Arc::new(scan), None)?.build()?;
-        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.cloned()))))
     }
 }

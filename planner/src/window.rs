@@ -362,29 +362,11 @@ type Call = (Function, Vec<FunctionArg>, Option<TableAlias>);
 
 /// The window function a relation calls; otherwise the relation.
 fn call_of(relation: TableFactor) -> std::result::Result<Call, Box<TableFactor>> {
-    use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments};
-    let window = |name: &str| Function::named(name);
-    match relation {
-        TableFactor::TableFunction { expr: Expr::Function(function), alias } => {
-            match (marker::last_name(&function.name).and_then(window), &function.args) {
-                (Some(found), FunctionArguments::List(list)) => Ok((found, list.args.clone(), alias)),
-                _ => Err(Box::new(TableFactor::TableFunction { expr: Expr::Function(function), alias })),
-            }
-        }
-        TableFactor::Function { lateral, name, args, alias, with_ordinality } => {
-            match marker::last_name(&name).and_then(window) {
-                Some(found) => Ok((found, args, alias)),
-                None => Err(Box::new(TableFactor::Function { lateral, name, args, alias, with_ordinality })),
-            }
-        }
-        TableFactor::Table { ref name, args: Some(ref arguments), ref alias, .. } => {
-            match marker::last_name(name).and_then(window) {
-                Some(found) => Ok((found, arguments.args.clone(), alias.clone())),
-                None => Err(Box::new(relation)),
-            }
-        }
-        other => Err(Box::new(other)),
-    }
+    let call = || {
+        let (name, arguments, alias) = marker::table_function(&relation)?;
+        Some((Function::named(marker::last_name(name)?)?, arguments.to_vec(), alias.cloned()))
+    };
+    call().ok_or_else(|| Box::new(relation))
 }
 
 /// Checked lengths of windows, in milliseconds.

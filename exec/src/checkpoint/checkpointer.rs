@@ -293,7 +293,10 @@ impl Checkpointer {
         if let Err(error) = self.durability.store.keep(&self.published).await {
             notes.push(format!("old checkpoints could not be removed: {error}"));
         }
-        self.merge_files().await
+        if let Err(error) = self.merge_files().await {
+            notes.push(format!("files of a checkpoint could not be merged: {error}"));
+        }
+        Ok(())
     }
 
     /// Brings a table in many pieces into one, once the pieces are as large as what they change.

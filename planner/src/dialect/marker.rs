@@ -5,7 +5,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
-    TableFactor, Value,
+    TableAlias, TableFactor, Value,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -74,6 +74,27 @@ pub fn as_call(expr: &Expr) -> Option<(String, Vec<&Expr>)> {
 /// The last part of a name.
 pub fn last_name(name: &ObjectName) -> Option<&str> {
     Some(name.0.last()?.as_ident()?.value.as_str())
+}
+
+/// The name, the arguments and the alias of a table function: `f(...)`, `TABLE(f(...))`, `LATERAL f(...)`.
+pub fn table_function(relation: &TableFactor) -> Option<(&ObjectName, &[FunctionArg], Option<&TableAlias>)> {
+    match relation {
+        TableFactor::Function { name, args, alias, .. } => Some((name, args, alias.as_ref())),
+        TableFactor::Table { name, args: Some(arguments), alias, .. } => Some((name, &arguments.args, alias.as_ref())),
+        TableFactor::TableFunction { expr: Expr::Function(call), alias } => match &call.args {
+            FunctionArguments::List(list) => Some((&call.name, &list.args, alias.as_ref())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The text of an argument that is a string literal.
+pub fn text_argument(argument: &FunctionArg) -> Option<&str> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => as_text(expr),
+        _ => None,
+    }
 }
 
 /// The text of a string literal.

@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlannerContext};
 use datafusion::logical_expr::{Extension, LogicalPlan};
-use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, ObjectName, TableAlias, TableFactor};
+use datafusion::sql::sqlparser::ast::{TableAlias, TableFactor};
 use tidemill_exec::Error;
 
 use super::{WindowNode, Windowing, legacy};
@@ -14,26 +14,14 @@ use crate::dialect::{self, ParsedStatement, Statement, marker};
 
 /// The text of the query in `late('SELECT ...')`, and the alias; otherwise the relation.
 pub(super) fn call(relation: TableFactor) -> std::result::Result<(String, Option<TableAlias>), Box<TableFactor>> {
-    let text = |name: &ObjectName, arguments: &[FunctionArg]| match arguments {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))]
-            if marker::last_name(name)?.eq_ignore_ascii_case("late") =>
-        {
-            marker::as_text(expr).map(str::to_string)
-        }
-        _ => None,
+    let text = || {
+        let (name, arguments, alias) = marker::table_function(&relation)?;
+        let [argument] = arguments else { return None };
+        let is_late = marker::last_name(name)?.eq_ignore_ascii_case("late");
+        let text = marker::text_argument(argument).filter(|_| is_late)?;
+        Some((text.to_string(), alias.cloned()))
     };
-    match &relation {
-        TableFactor::Function { name, args, alias, .. } => text(name, args).map(|text| (text, alias.clone())),
-        TableFactor::Table { name, args: Some(arguments), alias, .. } => {
-            text(name, &arguments.args).map(|text| (text, alias.clone()))
-        }
-        TableFactor::TableFunction { expr: ast::Expr::Function(call), alias } => match &call.args {
-            ast::FunctionArguments::List(list) => text(&call.name, &list.args).map(|text| (text, alias.clone())),
-            _ => None,
-        },
-        _ => None,
-    }
-    .ok_or_else(|| Box::new(relation))
+    text().ok_or_else(|| Box::new(relation))
 }
 
 /// The rows that a query leaves out because they come too late for its windows.
