@@ -164,6 +164,8 @@ pub struct JobToken {
     pub job: u64,
     /// The first checkpoint that this run may take. Higher in every later run.
     pub first: CheckpointId,
+    /// Which part of the job it is: tables of one directory may be written by several.
+    pub part: u16,
 }
 
 /// Collects what an operator emits, in order.

@@ -18,7 +18,7 @@ use crate::exchange::{Inbox, LaneStart, Router, inbox};
 use crate::graph::{Edge, Head, JobGraph, SourceHead, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::news::TimeNews;
-use crate::operator::{Input, ShardContext};
+use crate::operator::{Input, JobToken, ShardContext};
 use crate::progress::Progress;
 use crate::task::{
     Alignments, Chain, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source,
@@ -205,6 +205,7 @@ impl Plan {
                 _ => false,
             };
             for shard in 0..stage.parallelism {
+                let durable = durable.map(|token| JobToken { part: id as u16, ..token });
                 let context = ShardContext { shard, parallelism: stage.parallelism, durable };
                 let mut chain = Chain::open(&stage.chain, &context)?;
                 if let Some(state) = state.get_mut(usize::from(shard)) {
@@ -217,7 +218,7 @@ impl Plan {
                             sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
                         let (table, metrics, next) =
                             (table.clone(), Arc::clone(metrics), durable.map(|token| token.first));
-                        Tail::Sink { table, writer, metrics, prepared: Vec::new(), next }
+                        Tail::Sink { table, writer, metrics, prepared: Vec::new(), last: Vec::new(), next }
                     }
                 };
                 let reports = Reports {
@@ -482,6 +483,8 @@ impl Driver {
             }
         };
         let _ = tokio::time::timeout(LAST_CHECKPOINT, returned).await;
+        // Who was told to end does not start again.
+        let for_good = for_good || self.coordinator.was_stopped();
         End::Failed { error, for_good }
     }
 }

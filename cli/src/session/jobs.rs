@@ -237,6 +237,15 @@ impl Jobs {
         self.jobs.iter().any(|entry| entry.stop.is_some() && matches!(*entry.status.borrow(), JobStatus::Running))
     }
 
+    /// How many jobs of this name keep checkpoints and have not been stopped, nor failed.
+    pub fn places_taken(&self, name: &str) -> usize {
+        let is_taken = |entry: &&Entry| {
+            let is_over = matches!(*entry.status.borrow(), JobStatus::Stopped | JobStatus::Failed(_));
+            entry.name == name && entry.store.is_some() && !is_over
+        };
+        self.jobs.iter().filter(is_taken).count()
+    }
+
     /// Where a job keeps its checkpoints.
     pub fn store(&self, id: &str) -> Option<Store> {
         self.jobs.iter().find(|entry| entry.id == id)?.store.clone()

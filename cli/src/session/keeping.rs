@@ -1,7 +1,5 @@
 //! Which jobs of a session keep checkpoints, and where.
 
-use std::collections::BTreeMap;
-
 use tidemill_exec::checkpoint::{Durability, in_memory, place, place_of};
 use tidemill_exec::{JobGraph, Result};
 use tidemill_planner::settings::Settings;
@@ -12,20 +10,20 @@ pub struct Keeping {
     pub directory: Option<String>,
     /// Jobs are not started.
     pub checks: bool,
-    /// How many jobs of each name there were: the same script gives its jobs the same names again.
-    names: BTreeMap<String, usize>,
 }
 
 impl Keeping {
-    /// How the job keeps checkpoints; `None`: it keeps none.
+    /// How the job keeps checkpoints; `None`: it keeps none. `before`: so many of the same name were started before it and go on, or have
+    /// ended; so the same script gives its jobs the same places again, and a job that was stopped has its own when it is started again.
     ///
     /// # Errors
     /// The directory cannot be used.
     pub fn durability(
-        &mut self,
+        &self,
         settings: &Settings,
         graph: &JobGraph,
         name: &str,
+        before: usize,
         statement: &str,
     ) -> Result<Option<Durability>> {
         let interval = settings.checkpoint_interval();
@@ -35,9 +33,7 @@ impl Keeping {
         let by_default = self.directory.as_deref().filter(|_| !graph.is_bounded() || interval.is_some());
         let store = match settings.checkpoint_dir().or(by_default) {
             Some(directory) => {
-                let times = self.names.entry(name.to_string()).or_default();
-                *times += 1;
-                let name = if *times == 1 { name.to_string() } else { format!("{name}-{times}") };
+                let name = if before == 0 { name.to_string() } else { format!("{name}-{}", before + 1) };
                 place(directory, &name)?
             }
             None if interval.is_some() => in_memory(),

@@ -284,7 +284,8 @@ impl Session {
                 })
                 .collect::<Result<Vec<_>>>()?;
             let graph = compile::compile(plans, self.settings.parallelism())?;
-            let durability = self.keeping.durability(&self.settings, &graph, &name, text)?;
+            let durability =
+                self.keeping.durability(&self.settings, &graph, &name, self.jobs.places_taken(&name), text)?;
             if self.keeping.checks {
                 return checkpoints::check(&name, durability.as_ref(), &graph).await;
             }

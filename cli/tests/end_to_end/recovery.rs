@@ -330,3 +330,23 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn two_statements_that_write_into_one_table_keep_their_files_apart() {
+    let place = Place::new(COUNT);
+    let sql = format!(
+        "CREATE TABLE n (n INT) WITH ('connector' = 'datagen', 'number-of-rows' = '5', 'fields.n.kind' = 'sequence',
+           'fields.n.start' = '1', 'fields.n.end' = '5');
+         CREATE TABLE o (n INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+         EXECUTE STATEMENT SET BEGIN INSERT INTO o SELECT n FROM n; INSERT INTO o SELECT n + 10 FROM n; END;",
+        place.path("out").display()
+    );
+    std::fs::write(place.path("count.sql"), sql).expect("the script is written");
+    let state = place.path("kept").display().to_string();
+    assert_eq!(place.run(&["--state-dir", &state]).end().code, Some(0));
+    let files = std::fs::read_dir(place.path("out")).expect("the table is a directory").flatten();
+    let rows: String = files.map(|file| std::fs::read_to_string(file.path()).expect("a file of text")).collect();
+    let mut rows: Vec<i64> = rows.lines().map(|row| row.parse().expect("a number")).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]);
+}

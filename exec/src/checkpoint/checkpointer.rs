@@ -331,10 +331,13 @@ impl Checkpointer {
     }
 }
 
+/// More files than this are too many to look after, however small they are.
+const FILES_MAX: usize = 100;
+
 /// Whether the files behind the first have as many rows as that.
 fn is_scattered(files: &[FileEntry]) -> bool {
     let Some((first, later)) = files.split_first() else { return false };
-    !later.is_empty() && later.iter().map(|file| file.rows).sum::<u64>() >= first.rows
+    later.len() >= FILES_MAX || !later.is_empty() && later.iter().map(|file| file.rows).sum::<u64>() >= first.rows
 }
 
 /// Encoding takes long, and so may a disk: not on a thread that tasks share.

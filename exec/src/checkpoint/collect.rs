@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{Checkpointer, Published, TaskSnapshot};
 use crate::coordinator::{Rhythm, TaskId};
 use crate::error::Result;
+use crate::runtime::catch_panic;
 use crate::task::Report;
 
 pub struct Checkpoints {
@@ -54,7 +55,9 @@ impl Checkpoints {
         let kind = if is_last { Kind::Last } else { Kind::Periodic };
         let reports = self.reports.clone();
         tokio::spawn(async move {
-            let published = checkpointer.publish(checkpoint, kind, deadline).await;
+            let published = catch_panic(checkpointer.publish(checkpoint, kind, deadline)).await;
+            let failed = |error| Published { checkpoint, outcome: Err(error), notes: Vec::new() };
+            let published = published.unwrap_or_else(failed);
             // The job may be over.
             let _ = reports.send(Report::Checkpoint(checkpointer, published));
         });

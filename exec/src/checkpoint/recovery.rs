@@ -67,7 +67,7 @@ impl Recovery {
             (None, Some(savepoint)) => {
                 let manifest = savepoint_in(savepoint).await?;
                 refuse_lost(&manifest, &meaning, &durability)?;
-                last = last.max(manifest.checkpoint);
+                last = manifest.checkpoint.max(last + 1);
                 notes.push(format!("begins with the savepoint in {}", savepoint.name()));
                 // Another job from now on: what this one writes is not that one's.
                 let token = format!("{:016x}", rand::random::<u64>());
@@ -108,7 +108,7 @@ impl Recovery {
             None => format!("keeps checkpoints in {}", durability.store.name()),
         });
         let job = u64::from_str_radix(&manifest.token, 16).unwrap_or_else(|_| fingerprint(&manifest.token));
-        let token = JobToken { job, first: CheckpointId(checkpoint.0 + 1) };
+        let token = JobToken { job, first: CheckpointId(checkpoint.0 + 1), part: 0 };
         let sinks = graph.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.tail {
             Tail::Sink { sink, .. } => Some((id, Arc::clone(sink))),
             Tail::Exchange => None,
@@ -121,6 +121,11 @@ impl Recovery {
             let prepared =
                 prepared.flat_map(|state| &state.prepared).map(|text| bytes(text)).collect::<Result<Vec<_>>>()?;
             sink.commit(&prepared).await.map_err(in_sink)?;
+        }
+        // Only now: several sinks may write into one place.
+        for (stage, sink) in &sinks {
+            let identity = &meaning.sinks[stage];
+            let in_sink = |error: Error| error.in_operator(format!("sink {}", identity.text));
             sink.recover(token.job, CheckpointId(from.unwrap_or_default())).await.map_err(in_sink)?;
         }
         let parallelism = graph.stages.iter().map(|stage| stage.parallelism).collect();

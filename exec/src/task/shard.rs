@@ -116,7 +116,7 @@ impl<'a> Shard<'a> {
     pub fn close(mut self, splits: Vec<SplitState>) -> Result<()> {
         self.tell_time();
         if self.reports.checkpoints {
-            let (operators, prepared) = (self.chain.snapshot()?, self.tail.take_prepared());
+            let (operators, prepared) = (self.chain.snapshot()?, self.tail.take_last());
             self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared, stall: Duration::ZERO });
         }
         Ok(())

@@ -86,6 +86,9 @@ pub async fn run_source(
     shard.resume();
     if let Some(time) = source.watermarks.as_ref().and_then(Watermarks::sent) {
         shard.feed(Aligned::Watermark(time))?;
+        if source.watermarks.as_ref().is_some_and(Watermarks::is_idle) {
+            shard.feed(Aligned::Idle)?;
+        }
     }
     shard.deliver().await?;
     match source.read(barriers, &mut shard, reports).await? {

@@ -20,8 +20,10 @@ pub enum Tail {
         table: String,
         writer: Box<dyn Writer>,
         metrics: Arc<Metrics>,
-        /// Up to the last barrier that was a checkpoint, or to the end: what the sink is to commit.
+        /// Up to the last barrier that was a checkpoint: what the sink is to commit.
         prepared: Vec<Bytes>,
+        /// The same from there to the end.
+        last: Vec<Bytes>,
         /// The next checkpoint, if the job takes any.
         next: Option<CheckpointId>,
     },
@@ -51,7 +53,15 @@ impl Tail {
         }
     }
 
-    /// What a sink has prepared since the last call.
+    /// What a sink has prepared at its end.
+    pub fn take_last(&mut self) -> Vec<Bytes> {
+        match self {
+            Tail::Exchange(_) => Vec::new(),
+            Tail::Sink { last, .. } => std::mem::take(last),
+        }
+    }
+
+    /// What a sink has prepared up to the last checkpoint, since the last call.
     pub fn take_prepared(&mut self) -> Vec<Bytes> {
         match self {
             Tail::Exchange(_) => Vec::new(),
@@ -74,7 +84,9 @@ impl Tail {
                         return Ok(Demand::Nothing);
                     }
                 }
-                Tail::Sink { table, writer, metrics, prepared, next } => {
+                Tail::Sink { table, writer, metrics, prepared, last, next } => {
+                    // The end may follow a barrier in one go, and belongs to a later checkpoint.
+                    let prepared = if matches!(message, Message::End) { last } else { prepared };
                     let writing = catch_panic(write(writer.as_mut(), message, metrics, next)).await;
                     let written = writing.and_then(|written| written);
                     prepared.extend(written.map_err(|error| error.in_operator(format!("sink {table}")))?);

@@ -73,6 +73,11 @@ impl Watermarks {
         self.splits.get(split).map(|split| split.watermark)
     }
 
+    /// It has said that it does not hold time back, or began so.
+    pub fn is_idle(&self) -> bool {
+        self.idle
+    }
+
     /// The last watermark sent, if there was one.
     pub fn sent(&self) -> Option<EventTime> {
         (self.sent > EventTime::MIN).then_some(self.sent)

@@ -203,7 +203,7 @@ fn by_barrier(outcome: Outcome) -> Vec<BTreeMap<String, i64>> {
 
 /// A shard of a job that takes checkpoints.
 const DURABLE: ShardContext =
-    ShardContext { durable: Some(JobToken { job: 0, first: CheckpointId(1) }), ..ShardContext::SINGLE };
+    ShardContext { durable: Some(JobToken { job: 0, first: CheckpointId(1), part: 0 }), ..ShardContext::SINGLE };
 
 /// Tables with the changes in a later snapshot, as whole ones.
 fn merged(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<TableSnapshot> {

@@ -3,7 +3,7 @@
 //! ```text
 //! <dir>/<job>/chk-7/manifest.json            the checkpoint exists if and only if this does
 //! <dir>/<job>/chk-7/<operator>.<table>.<shard>.parquet
-//! <dir>/<job>/latest                         "7": for stores that list late
+//! <dir>/<job>/latest                         "7 2": the number published last, and by which generation
 //! ```
 //!
 //! A manifest names all files it needs, be they in its own directory or in those of earlier checkpoints. Files never change once

@@ -155,6 +155,11 @@ impl Store {
     /// There is one of this number: then somebody else runs the job.
     pub async fn publish(&self, manifest: &Manifest) -> Result<()> {
         let path = manifest_path(manifest.checkpoint);
+        // A process that was asleep finds here that another one has the job, whatever numbers that one has left free.
+        if self.hint().await?.is_some_and(|(_, generation)| generation > manifest.generation) {
+            return Err(CheckpointError::TakenOver { path: self.named(LATEST) });
+        }
+        let latest = format!("{} {}", manifest.checkpoint, manifest.generation);
         let unwritable =
             |error: serde_json::Error| CheckpointError::Store { path: self.named(&path), why: error.to_string() };
         let manifest = serde_json::to_value(manifest).map_err(unwritable)?;
@@ -167,16 +172,18 @@ impl Store {
             }
             Err(error) => return Err(self.failed(&path)(error)),
         }
-        let number = number(&path).unwrap_or_default().to_string();
-        self.objects.put(&self.path(LATEST), number.into()).await.map_err(self.failed(LATEST))?;
+        self.objects.put(&self.path(LATEST), latest.into()).await.map_err(self.failed(LATEST))?;
         self.sync(LATEST)
     }
 
-    /// The checkpoint published last, 0 if that cannot be read; `None`: the directory is that of no job, or of one that has ended.
-    async fn hint(&self) -> Result<Option<u64>> {
+    /// The checkpoint published last and the generation of who did, zeros if they cannot be read; `None`: the directory is that of no
+    /// job, or of one that has ended.
+    async fn hint(&self) -> Result<Option<(u64, u64)>> {
         match self.get(LATEST).await {
             Ok(bytes) => {
-                Ok(Some(std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).unwrap_or_default()))
+                let text = String::from_utf8_lossy(&bytes);
+                let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or_default());
+                Ok(Some((numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())))
             }
             Err(CheckpointError::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -242,7 +249,7 @@ impl Store {
         // Some stores do not list at once what was written last: who asks for it by its name gets it.
         let mut known: BTreeSet<u64> = self.checkpoints().await?.into_iter().collect();
         let hint = self.hint().await?;
-        known.extend(hint.filter(|number| *number > 0));
+        known.extend(hint.map(|(number, _)| number).filter(|number| *number > 0));
         let mut damaged = Vec::new();
         let (first, last) = (known.first().copied().unwrap_or_default(), known.last().copied().unwrap_or_default());
         if hint.is_none() {
@@ -296,12 +303,16 @@ impl Store {
     pub async fn keep(&self, checkpoints: &[u64]) -> Result<()> {
         let mut needed = BTreeSet::new();
         let mut gone = Vec::new();
+        // What is newer is another process's, which has taken the job over.
+        let newest = checkpoints.iter().copied().max().unwrap_or(u64::MAX);
         // Those to keep are looked at even if the store does not list them, as some do not at once.
         let numbers: BTreeSet<u64> = self.checkpoints().await?.into_iter().chain(checkpoints.iter().copied()).collect();
         for number in numbers {
             let path = manifest_path(number);
             match self.manifest(number).await {
-                Ok(manifest) if checkpoints.contains(&number) || manifest.kind == Kind::Savepoint => {
+                Ok(manifest)
+                    if checkpoints.contains(&number) || manifest.kind == Kind::Savepoint || number > newest =>
+                {
                     needed.extend(manifest.files().map(|file| file.path.clone()));
                     needed.insert(path);
                 }
@@ -316,9 +327,8 @@ impl Store {
             self.delete(&path).await?;
         }
         // Files of a checkpoint that is being written have a higher number than any that is there.
-        let last = checkpoints.iter().copied().max().unwrap_or(u64::MAX);
         for file in self.files().await? {
-            if !needed.contains(&file) && number(&file).is_some_and(|number| number <= last) {
+            if !needed.contains(&file) && number(&file).is_some_and(|number| number <= newest) {
                 self.delete(&file).await?;
             }
         }

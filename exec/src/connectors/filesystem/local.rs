@@ -92,7 +92,11 @@ impl Store for LocalStore {
 
     fn remove(&self, directory: &str, name: &str, is_staged: bool) -> io::Result<()> {
         let name = if is_staged { staged(name) } else { name.to_string() };
-        std::fs::remove_file(self.directory(directory).join(name))
+        match std::fs::remove_file(self.directory(directory).join(name)) {
+            // A writer that was still at work has removed it by itself.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     fn remove_files(&self, directory: &str) -> io::Result<()> {

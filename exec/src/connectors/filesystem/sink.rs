@@ -100,8 +100,8 @@ impl Sink for FilesystemSink {
             run: match context.durable {
                 // Random, so that neither shards nor runs get in each other's way.
                 None => Run::Once { prefix: format!("part-{:016x}-{}", rand::random::<u64>(), context.shard) },
-                Some(JobToken { job, first }) => {
-                    Run::Durable { job, shard: context.shard, next: first, prepared: Vec::new() }
+                Some(JobToken { job, first, part }) => {
+                    Run::Durable { job, part, shard: context.shard, next: first, prepared: Vec::new() }
                 }
             },
             next_number: 0,
@@ -198,6 +198,7 @@ enum Run {
     /// With checkpoints.
     Durable {
         job: u64,
+        part: u16,
         shard: u16,
         /// The first checkpoint that may contain what is written now.
         next: CheckpointId,
@@ -284,8 +285,8 @@ impl Parts {
                     let name = format!("{prefix}-{number}.{format}");
                     (name.clone(), self.sink.directory.create(directory, &name))
                 }
-                Run::Durable { job, shard, next, .. } => {
-                    let name = format!("{}{}-{shard}-{number}.{format}", job_prefix(*job), next.0);
+                Run::Durable { job, part, shard, next, .. } => {
+                    let name = format!("{}{}-{part}-{shard}-{number}.{format}", job_prefix(*job), next.0);
                     (name.clone(), self.sink.directory.stage(directory, &name))
                 }
             };

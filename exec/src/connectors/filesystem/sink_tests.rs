@@ -199,7 +199,7 @@ fn a_full_disk_is_an_error_that_names_the_file() {
 
 /// A run of a job that takes checkpoints, of which the next is this one.
 fn durable(next: u64) -> ShardContext {
-    ShardContext { durable: Some(JobToken { job: 7, first: CheckpointId(next) }), ..ShardContext::SINGLE }
+    ShardContext { durable: Some(JobToken { job: 7, first: CheckpointId(next), part: 0 }), ..ShardContext::SINGLE }
 }
 
 fn sink(table: &TableDefinition) -> FilesystemSink {
