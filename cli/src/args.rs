@@ -69,7 +69,7 @@ enum Sub {
         from_savepoint: Option<String>,
 
         /// Start no job, and say what would become of the state of each
-        #[arg(long)]
+        #[arg(long, conflicts_with = "from_savepoint")]
         check: bool,
     },
     /// Copy the newest checkpoint of a job, be it running or not, to where it stays
@@ -112,11 +112,15 @@ impl Args {
     pub fn command(self) -> Result<Command, clap::Error> {
         let mut savepoint = None;
         let task = match self.subcommand {
-            Some(Sub::Run { .. }) if !self.statements.is_empty() => {
-                let why = "-c cannot be used with run: it has the statements already";
+            Some(_) if !self.statements.is_empty() => {
+                let why = "-c cannot be used with run or savepoint: they know what to do already";
                 return Err(<Args as CommandFactory>::command().error(ErrorKind::ArgumentConflict, why));
             }
             Some(Sub::Savepoint { job, to }) => Task::Savepoint { job, to },
+            Some(Sub::Run { script, check: true, .. }) if script.as_os_str() == "-" => {
+                let why = "--check needs a file: beside it are the checkpoints";
+                return Err(<Args as CommandFactory>::command().error(ErrorKind::ArgumentConflict, why));
+            }
             Some(Sub::Run { script, check: true, .. }) => Task::Check(script),
             Some(Sub::Run { script, from_savepoint, .. }) => {
                 savepoint = from_savepoint.map(|from| ("execution.state-recovery.path".to_string(), from));
@@ -174,13 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn options_about_checkpoints_are_settings() {
+        let command =
+            command(&["run", "a.sql", "--state-dir", "s", "--from-savepoint", "b", "--allow-non-restored-state"]);
+        let expected = [
+            ("execution.checkpointing.dir", "s"),
+            ("execution.state-recovery.ignore-unclaimed-state", "true"),
+            ("execution.state-recovery.path", "b"),
+        ];
+        assert_eq!(command.unwrap().variables, variables(&expected));
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2_and_help_with_0() {
-        let wrong: [&[&str]; 6] = [
+        let wrong: [&[&str]; 9] = [
             &["-D", "x"],
             &["-p", "0"],
             &["--format", "xml"],
             &["run"],
             &["-c", "SELECT 1", "run", "a.sql"],
+            &["-c", "SELECT 1", "savepoint", "a", "b"],
+            &["run", "-", "--check"],
+            &["run", "a.sql", "--check", "--from-savepoint", "b"],
             &["frob"],
         ];
         for line in wrong {

@@ -465,4 +465,17 @@ mod tests {
         assert_eq!(coordinator.step(Signal::Finished(SINK), now), []);
         assert_eq!(coordinator.step(Signal::CheckpointEnded(CheckpointId(7)), now), [Action::Finish]);
     }
+    #[test]
+    fn a_job_told_to_drain_ends_its_sources_and_counts_as_stopped() {
+        let (mut coordinator, now) = with_checkpoints();
+        assert!(!coordinator.was_stopped());
+        assert_eq!(coordinator.step(Signal::Drain, now), [Action::EndSources]);
+        for task in [SOURCE, OTHER_SOURCE] {
+            assert_eq!(coordinator.step(Signal::Finished(task), now), []);
+        }
+        let last = Action::Publish(CheckpointId(7), now + 100 * INTERVAL);
+        assert_eq!(coordinator.step(Signal::Finished(SINK), now), [last]);
+        assert!(coordinator.is_ending() && coordinator.was_stopped());
+        assert_eq!(coordinator.step(Signal::CheckpointEnded(CheckpointId(7)), now), [Action::Finish]);
+    }
 }

@@ -140,6 +140,9 @@ impl Session {
 
     async fn dispatch(&mut self, statement: &ParsedStatement) -> Result<Outcome> {
         match &statement.statement {
+            Statement::Query(_) if self.keeping.checks => {
+                Ok(Outcome::Done("a query keeps no state; not run".to_string()))
+            }
             Statement::Query(query) => self.query(query).await.map(Outcome::Query),
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref()), &statement.text).await,
             Statement::StatementSet(inserts) => self.insert(inserts, &statement.text).await,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{SchemaRef, UInt64Type};
-
 use tidemill_state::checkpoint::Distribution;
 
 use crate::error::Result;

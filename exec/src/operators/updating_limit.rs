@@ -6,10 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use tidemill_state::KeyTable;
-
-use super::Emit;
 use tidemill_state::checkpoint::Distribution;
 
+use super::Emit;
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};

@@ -316,30 +316,12 @@ pub enum ExplainDetail {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Show {
     Catalogs(Option<Filter>),
-    Databases {
-        catalog: Option<Name>,
-        filter: Option<Filter>,
-    },
-    Tables {
-        database: Option<Name>,
-        filter: Option<Filter>,
-    },
-    Views {
-        database: Option<Name>,
-        filter: Option<Filter>,
-    },
-    MaterializedViews {
-        database: Option<Name>,
-        filter: Option<Filter>,
-    },
-    Columns {
-        table: Name,
-        filter: Option<Filter>,
-    },
-    Functions {
-        user_defined: bool,
-        filter: Option<Filter>,
-    },
+    Databases { catalog: Option<Name>, filter: Option<Filter> },
+    Tables { database: Option<Name>, filter: Option<Filter> },
+    Views { database: Option<Name>, filter: Option<Filter> },
+    MaterializedViews { database: Option<Name>, filter: Option<Filter> },
+    Columns { table: Name, filter: Option<Filter> },
+    Functions { user_defined: bool, filter: Option<Filter> },
     CreateTable(Name),
     CreateView(Name),
     CreateMaterializedView(Name),
@@ -351,7 +333,6 @@ pub enum Show {
     Procedures,
     Jars,
     Jobs,
-    /// Of the jobs that keep theirs in this directory.
     Checkpoints(String),
 }
 
