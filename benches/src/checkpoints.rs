@@ -37,6 +37,8 @@ enum Question {
     Throughput,
     /// One row per key, then one of every hundredth key
     Changes,
+    /// Every key twice, the second time in another order, with state in memory, and on disk in a tenth of that memory
+    Disk,
 }
 
 /// Longer than any of this takes: reached only when something hangs.
@@ -48,6 +50,7 @@ impl Checkpoints {
         match self.question {
             Question::Throughput => self.throughput(directory.path()),
             Question::Changes => self.changes(directory.path()),
+            Question::Disk => self.disk(directory.path()),
         }
     }
 
@@ -66,6 +69,31 @@ impl Checkpoints {
         let wall = |costs: &[engine::Cost]| figures::median(costs).wall.as_secs_f64();
         println!("  throughput with checkpoints: {:.1} % of that without", 100.0 * wall(&without) / wall(&with));
         Ok(())
+    }
+
+    fn disk(&self, directory: &Path) -> Result<(), Failure> {
+        let step = (1..).map(|n| self.keys / 2 + n).find(|step| coprime(*step, self.keys)).unwrap_or(1);
+        let again = (0..self.keys).map(|n| (u128::from(n) * u128::from(step) % u128::from(self.keys)) as u64);
+        let bytes = write(&directory.join("in"), "rows.csv", (0..self.keys).chain(again))?;
+        write(&directory.join("one"), "rows.csv", (0..self.keys * 2).map(|_| 1))?;
+        let volume = Volume { bytes, items: self.keys * 2, noun: "rows" };
+        let (few, _) = self.runs.once(&totals(&directory.join("one"), ""))?;
+        let (memory, expected) = self.runs.once(&totals(&directory.join("in"), ""))?;
+        let state = memory.peak_bytes.saturating_sub(few.peak_bytes);
+        let settings = format!(
+            "SET 'state.backend.type' = 'disk'; SET 'state.memory' = '{} b'; SET 'io.tmp.dirs' = '{}';",
+            state / 10,
+            directory.join("spill").display(),
+        );
+        let (disk, found) = self.runs.once(&totals(&directory.join("in"), &settings))?;
+        figures::print("one key", &[few], Some(&volume));
+        figures::print(&format!("{} keys in memory", self.keys), &[memory], Some(&volume));
+        figures::print(&format!("the same with state.memory = {} MB", state / 10_000_000), &[disk], Some(&volume));
+        println!("  state takes {} MB in memory; the answer is {}", state / 1_000_000, found.trim());
+        match found == expected {
+            true => Ok(()),
+            false => Err(format!("in memory it was {expected}").into()),
+        }
     }
 
     fn changes(&self, directory: &Path) -> Result<(), Failure> {
@@ -162,4 +190,19 @@ fn job(directory: &Path, interval: &str, options: &str) -> String {
          INSERT INTO totals SELECT k, COUNT(*) AS n, SUM(v) AS s FROM numbers GROUP BY k",
         input.display()
     )
+}
+
+/// How many keys there are, and how often each.
+fn totals(input: &Path, settings: &str) -> String {
+    format!(
+        "SET 'execution.runtime-mode' = 'streaming'; {settings}
+         CREATE TABLE numbers (k STRING, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+         SELECT COUNT(*) AS ks, MIN(n) AS least, MAX(n) AS most, SUM(s) AS total
+         FROM (SELECT k, COUNT(*) AS n, SUM(v) AS s FROM numbers GROUP BY k)",
+        input.display()
+    )
+}
+
+fn coprime(a: u64, b: u64) -> bool {
+    if b == 0 { a == 1 } else { coprime(b, a % b) }
 }

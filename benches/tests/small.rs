@@ -69,6 +69,7 @@ fn the_smallest_query_runs() {
 #[test]
 fn checkpoints_cost_what_has_changed() {
     bench(&["checkpoints", "throughput", "--rows", "2000", "--keys", "100"]);
+    bench(&["checkpoints", "disk", "--keys", "20000"]);
     let printed = bench(&["checkpoints", "changes", "--keys", "5000"]);
     assert!(printed.contains("50 of them"), "{printed}");
 }

@@ -202,7 +202,8 @@ impl ExecutionPlan for OperatorExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         let parallelism = self.input.output_partitioning().partition_count() as u16;
-        let operator = self.operator.open(&ShardContext { shard: partition as u16, parallelism, durable: None })?;
+        let operator =
+            self.operator.open(&ShardContext { shard: partition as u16, parallelism, durable: None, spill: None })?;
         let input = self.input.execute(partition, context)?;
         let rows = stream::try_unfold((Some(operator), input), |(operator, mut input)| async move {
             let Some(mut operator) = operator else { return Ok(None) };

@@ -142,6 +142,14 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+impl From<tidemill_state::SpillError> for Error {
+    fn from(error: tidemill_state::SpillError) -> Error {
+        Error::new(error.to_string()).fix(
+            "see to the disk, SET 'io.tmp.dirs' to a directory on another one, or 'state.backend.type' to 'memory'",
+        )
+    }
+}
+
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Error {
         datafusion_common::DataFusionError::from(error).into()

@@ -32,4 +32,4 @@ pub use error::{Error, Place, Result};
 pub use graph::JobGraph;
 pub use message::{Barrier, Batch, Changes, Message};
 pub use operator::{ExplainLine, Input, JobToken, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
-pub use runtime::{Job, JobEvent, Metrics, Stop, catch_panic, launch};
+pub use runtime::{Job, JobEvent, JobOptions, Metrics, StateBackend, Stop, catch_panic, launch};

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tidemill_state::checkpoint::Distribution;
-use tidemill_state::{CheckpointId, EventTime};
+use tidemill_state::{CheckpointId, EventTime, Spill, SpilledRows};
 
 use crate::error::Result;
 use crate::message::{Barrier, Batch, Message};
@@ -90,7 +91,8 @@ pub trait Operator: Send {
     }
 
     /// Takes over what `snapshot` gave, here or in shards of which this one is a part; called at most once, before anything else. Of a
-    /// table that goes [to all](Distribution::ToAll) shards there may be several rows, one from each.
+    /// table that goes [to all](Distribution::ToAll) shards there may be several rows, one from each. Only an operator that has been given
+    /// a [`Spill`] gets tables of changes, in pieces; for others they have been merged.
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         assert!(tables.is_empty(), "only an operator that snapshots tables is given some to restore");
         Ok(())
@@ -124,6 +126,11 @@ pub struct TableSnapshot {
     pub replaces_by: Option<Vec<usize>>,
     /// Nothing that came before counts, whatever it is replaced by: so much has changed that all is given.
     pub is_whole: bool,
+    /// More rows, too many for memory, that come before `rows` and are of the same columns.
+    pub spilled: Vec<Arc<dyn SpilledRows>>,
+    /// The operator gives all rows again once the changes are as many: nobody else need bring the pieces together, which may not fit
+    /// into memory.
+    pub stays_compact: bool,
 }
 
 impl TableSnapshot {
@@ -134,7 +141,15 @@ impl TableSnapshot {
 
     /// A whole table.
     pub fn whole(table: &'static str, rows: RecordBatch, distribution: Distribution) -> TableSnapshot {
-        TableSnapshot { table: Cow::Borrowed(table), rows, distribution, replaces_by: None, is_whole: true }
+        TableSnapshot {
+            table: Cow::Borrowed(table),
+            rows,
+            distribution,
+            replaces_by: None,
+            is_whole: true,
+            spilled: Vec::new(),
+            stays_compact: false,
+        }
     }
 }
 
@@ -143,18 +158,20 @@ impl TableSnapshot {
 pub struct Input(pub u8);
 
 /// Where a shard stands among its peers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ShardContext {
     /// 0 to `parallelism - 1`.
     pub shard: u16,
     pub parallelism: u16,
     /// The job takes checkpoints.
     pub durable: Option<JobToken>,
+    /// Where state goes that does not fit into memory, if it may.
+    pub spill: Option<Spill>,
 }
 
 impl ShardContext {
     /// A stage of one shard, without checkpoints.
-    pub const SINGLE: ShardContext = ShardContext { shard: 0, parallelism: 1, durable: None };
+    pub const SINGLE: ShardContext = ShardContext { shard: 0, parallelism: 1, durable: None, spill: None };
 }
 
 /// Names a job in places that outlive it, such as names of files.

@@ -1,12 +1,13 @@
 //! Runs job graphs in this process: opens sources and sinks, wires channels, spawns tasks, drives the coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tidemill_state::{CheckpointId, Epoch, EventTime};
+use tidemill_state::{CheckpointId, Epoch, EventTime, Spill};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -110,6 +111,32 @@ impl Drop for Job {
     }
 }
 
+/// How a job runs, whatever it computes.
+#[derive(Clone, Debug)]
+pub struct JobOptions {
+    /// How long an epoch lasts at most under load.
+    pub epoch_interval: Duration,
+    pub state: StateBackend,
+}
+
+impl JobOptions {
+    /// With state in memory.
+    pub fn new(epoch_interval: Duration) -> JobOptions {
+        JobOptions { epoch_interval, state: StateBackend::Memory }
+    }
+}
+
+/// Where keyed state is while a job runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateBackend {
+    Memory,
+    /// In so many bytes of memory as long as it fits, and else below this directory.
+    Disk {
+        directory: PathBuf,
+        memory: usize,
+    },
+}
+
 /// Starts every task of `graph`, on the current tokio runtime: anew, or where the newest checkpoint left them. A job that fails
 /// starts again if its restart strategy says so.
 ///
@@ -117,14 +144,14 @@ impl Drop for Job {
 ///
 /// # Errors
 /// A source or sink that cannot be opened, named by its table; a checkpoint that cannot be gone on from.
-pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Option<Durability>) -> Result<Job> {
+pub async fn launch(graph: JobGraph, options: JobOptions, durability: Option<Durability>) -> Result<Job> {
     let metrics = Arc::new(Metrics::default());
     let (events, job_events) = mpsc::unbounded_channel();
     let (requests, mut requested) = mpsc::unbounded_channel();
     let stop = durability.is_some().then_some(Stop(requests));
     let mut restarts =
         Restarts::new(durability.as_ref().map_or(RestartStrategy::None, |durability| durability.restart));
-    let job = Plan { graph, epoch_interval, durability, metrics: Arc::clone(&metrics), events };
+    let job = Plan { graph, options, durability, metrics: Arc::clone(&metrics), events };
     let mut driver = job.start().await?;
     let driver = tokio::spawn(async move {
         loop {
@@ -157,7 +184,7 @@ pub async fn launch(graph: JobGraph, epoch_interval: Duration, durability: Optio
 /// All that is needed to start a job, be it again.
 struct Plan {
     graph: JobGraph,
-    epoch_interval: Duration,
+    options: JobOptions,
     durability: Option<Durability>,
     metrics: Arc<Metrics>,
     events: mpsc::UnboundedSender<JobEvent>,
@@ -166,8 +193,12 @@ struct Plan {
 impl Plan {
     async fn start(&self) -> Result<Driver> {
         let Plan { graph, metrics, events, .. } = self;
+        let spill = match &self.options.state {
+            StateBackend::Memory => None,
+            StateBackend::Disk { directory, memory } => Some(Spill::open(directory, *memory)?),
+        };
         let mut recovery = match &self.durability {
-            Some(durability) => Some(Recovery::of(durability.clone(), graph).await?),
+            Some(durability) => Some(Recovery::of(durability.clone(), graph, spill.clone()).await?),
             None => None,
         };
         let durable = recovery.as_ref().map(Recovery::token);
@@ -206,7 +237,8 @@ impl Plan {
             };
             for shard in 0..stage.parallelism {
                 let durable = durable.map(|token| JobToken { part: id as u16, ..token });
-                let context = ShardContext { shard, parallelism: stage.parallelism, durable };
+                let spill = spill.clone();
+                let context = ShardContext { shard, parallelism: stage.parallelism, durable, spill };
                 let mut chain = Chain::open(&stage.chain, &context)?;
                 if let Some(state) = state.get_mut(usize::from(shard)) {
                     chain.restore(std::mem::take(state))?;
@@ -277,7 +309,7 @@ impl Plan {
             }
         }
 
-        let interval = self.epoch_interval;
+        let interval = self.options.epoch_interval;
         let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), interval);
         if needs_clock {
             coordinator = coordinator.with_clock(interval);

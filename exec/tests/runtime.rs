@@ -13,8 +13,8 @@ use tidemill_exec::connect::{Offset, Reader, Sink, Source, SplitBatch, SplitId, 
 use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
 use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Limit};
 use tidemill_exec::{
-    Batch, ChangeBatch, Error, ExplainLine, Input, JobEvent, Operator, OperatorSpec, Output, Result, ShardContext,
-    launch,
+    Batch, ChangeBatch, Error, ExplainLine, Input, JobEvent, JobOptions, Operator, OperatorSpec, Output, Result,
+    ShardContext, launch,
 };
 use tidemill_state::Epoch;
 use tokio::sync::{mpsc, watch};
@@ -232,7 +232,7 @@ async fn keys_are_counted_across_shards_and_splits() {
         ],
         edges: vec![edge(0, 1, Exchange::Hash(vec![0]))],
     };
-    let mut job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     job.wait(|_| {}).await.expect("the job finishes");
     let mut net = std::collections::BTreeMap::new();
     drop(collected.sink);
@@ -258,7 +258,7 @@ async fn failure_of(bad: Bad) -> String {
         stages: vec![source(numbers, 2), stage(vec![Arc::new(bad)], &collected, 2)],
         edges: vec![edge(0, 1, Exchange::Spread)],
     };
-    let mut job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     let error = job.wait(|_| {}).await.expect_err("the job fails");
     assert_eq!(open.load(Ordering::SeqCst), 0, "the endless readers are gone before the failure is told");
     error.to_string()
@@ -287,7 +287,7 @@ async fn a_bounded_source_beside_an_endless_one_does_not_hold_up_epochs() {
         ],
         edges: vec![edge(0, 2, Exchange::Hash(vec![0])), edge(1, 2, Exchange::Hash(vec![0]))],
     };
-    let _job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let _job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     let mut seen = 0;
     while seen < 3 {
         let changes = collected.changes.recv().await.flatten().expect("the endless side keeps the job running");
@@ -310,7 +310,7 @@ async fn every_edge_of_a_stage_gets_all_its_rows_also_when_another_has_enough() 
         ],
         edges: vec![edge(0, 1, Exchange::Forward), edge(0, 2, Exchange::Spread)],
     };
-    let mut job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     job.wait(|_| {}).await.expect("the job finishes");
     let mut rows = [0, 0];
     for (collected, rows) in [&mut all, &mut some].into_iter().zip(&mut rows) {
@@ -332,7 +332,7 @@ async fn limit_ends_an_endless_job() {
         ],
         edges: vec![edge(0, 1, Exchange::Spread)],
     };
-    let mut job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     job.wait(|_| {}).await.expect("the job finishes");
     drop(collected.sink);
     let mut rows = 0;
@@ -353,7 +353,7 @@ async fn a_sink_that_takes_nothing_stops_the_source() {
         stages: vec![source(numbers, 1), stage(vec![], &collected, 1)],
         edges: vec![edge(0, 1, Exchange::Forward)],
     };
-    let _job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let _job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     // The source stands still once the channel is full: its count does not change over many turns of the scheduler.
     let mut before = usize::MAX;
     loop {
@@ -378,7 +378,7 @@ async fn dropping_a_job_closes_its_readers() {
         stages: vec![source(numbers, 2), stage(vec![], &collected, 2)],
         edges: vec![edge(0, 1, Exchange::Forward)],
     };
-    let job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     assert_eq!(open.load(Ordering::SeqCst), 2);
     drop(job);
     while open.load(Ordering::SeqCst) > 0 {
@@ -393,7 +393,7 @@ async fn notes_and_the_end_are_reported_in_order() {
         stages: vec![source(Numbers::new(1, &[], Endless::No), 1), stage(vec![], &collected, 1)],
         edges: vec![edge(0, 1, Exchange::Forward)],
     };
-    let mut job = launch(graph, EPOCH, None).await.expect("the job starts");
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
     let mut last = None;
     while let Some(event) = job.event().await {
         last = Some(event);

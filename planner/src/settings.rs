@@ -1,6 +1,7 @@
 //! `SET 'key' = 'value'`: what a session can be told, with Flink's names.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidemill_exec::checkpoint::{Durability, RestartStrategy};
@@ -9,7 +10,7 @@ use tidemill_exec::coordinator::Rhythm;
 use tidemill_exec::operators::{Emit, Firing};
 use tidemill_exec::text::Zone;
 use tidemill_exec::window::LocalClock;
-use tidemill_exec::{Error, Result};
+use tidemill_exec::{Error, JobOptions, Result, StateBackend};
 use tidemill_state::checkpoint::Store;
 
 use OptionKind::{Boolean, Bytes, Duration as Time, Integer, OneOf, Text};
@@ -73,6 +74,11 @@ pub const SETTINGS: &[OptionSpec] = &[
         Text,
         "the savepoint that a job without checkpoints of its own begins with",
     ),
+    OptionSpec::optional(
+        "io.tmp.dirs",
+        Text,
+        "directory for state that does not fit into memory; default: the system's for temporary files",
+    ),
     OptionSpec::optional("parallelism.default", Integer, "shards per stage; default: the number of cores"),
     OptionSpec::with_default(
         "pipeline.auto-watermark-interval",
@@ -132,6 +138,14 @@ pub const SETTINGS: &[OptionSpec] = &[
         "none",
         "whether a job with checkpoints starts again by itself when it has failed",
     ),
+    OptionSpec::with_default(
+        "state.backend.type",
+        OneOf(&["memory", "hashmap", "disk", "rocksdb", "forst"]),
+        "memory",
+        "where keyed state is while a job runs: in memory, or on local disk as far as `state.memory` does not hold it; Flink's names mean memory \
+         (`hashmap`) and disk (`rocksdb`, `forst`)",
+    ),
+    OptionSpec::with_default("state.memory", Bytes, "512 mb", "memory for the state of a job whose backend is `disk`"),
     OptionSpec::optional("state.savepoints.dir", Text, "the same as execution.checkpointing.savepoint-dir, which wins"),
     OptionSpec::with_default("table.dml-sync", Boolean, "false", "INSERT waits until its job has finished"),
     OptionSpec::with_default(
@@ -201,7 +215,6 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("sql-client.execution.max-table-result.rows", Integer, "rows kept for the table view"),
     OptionSpec::optional("sql-client.display.max-column-width", Integer, "width of columns"),
     OptionSpec::optional("sql-client.verbose", Boolean, "stack traces"),
-    OptionSpec::optional("state.backend.type", Text, "where state is kept"),
     OptionSpec::optional("table.exec.state.ttl", Time, "how long unused state is kept"),
     OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
@@ -290,8 +303,17 @@ impl Settings {
         wanted.unwrap_or_else(cores).clamp(1, i64::from(tidemill_state::KEY_GROUPS)) as u16
     }
 
-    pub fn epoch_interval(&self) -> Duration {
-        self.0.duration(SETTINGS, "execution.epoch.interval").unwrap_or(Duration::from_millis(100))
+    /// How jobs run.
+    pub fn job_options(&self) -> JobOptions {
+        let epoch_interval = self.0.duration(SETTINGS, "execution.epoch.interval");
+        let state = match self.text("state.backend.type").to_lowercase().as_str() {
+            "memory" | "hashmap" => StateBackend::Memory,
+            _ => StateBackend::Disk {
+                directory: self.0.get("io.tmp.dirs").map_or_else(std::env::temp_dir, PathBuf::from),
+                memory: self.0.bytes(SETTINGS, "state.memory").unwrap_or(512 << 20) as usize,
+            },
+        };
+        JobOptions { state, ..JobOptions::new(epoch_interval.unwrap_or(Duration::from_millis(100))) }
     }
 
     /// Time between checkpoints, if it was said.

@@ -21,6 +21,7 @@ pub struct KeyTable {
     /// Bytes of `arena` that belong to removed keys.
     garbage: usize,
     free: Vec<u32>,
+    added: Vec<u32>,
 }
 
 impl KeyTable {
@@ -33,6 +34,7 @@ impl KeyTable {
             arena: Vec::new(),
             garbage: 0,
             free: Vec::new(),
+            added: Vec::new(),
         })
     }
 
@@ -55,6 +57,7 @@ impl KeyTable {
     pub fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<(), ArrowError> {
         groups.clear();
         groups.reserve(rows);
+        self.added.clear();
         let keys = match &mut self.encoder {
             KeyEncoder::Nothing => Keys::Nothing(rows),
             encoder => encoder.encode(columns)?,
@@ -65,11 +68,22 @@ impl KeyTable {
         Ok(())
     }
 
+    /// The groups whose keys the last [`intern`](Self::intern) has added.
+    pub fn added(&self) -> &[u32] {
+        &self.added
+    }
+
+    /// The bytes of the key of a live group; `None` for null in a table of one column.
+    pub fn key(&self, group: u32) -> Option<&[u8]> {
+        self.entries[group as usize].key(&self.arena)
+    }
+
     /// Writes to `groups` (cleared before) the groups of keys that `other`, a table of the same types, has as `of_other`, adding those
     /// that are new.
     pub fn intern_from(&mut self, other: &KeyTable, of_other: &[u32], groups: &mut Vec<u32>) {
         groups.clear();
         groups.reserve(of_other.len());
+        self.added.clear();
         for &group in of_other {
             let entry = other.entries[group as usize];
             groups.push(self.intern_entry(entry, entry.key(&other.arena)));
@@ -110,6 +124,7 @@ impl KeyTable {
                 (self.entries.len() - 1) as u32
             }
         };
+        self.added.push(group);
         let entries = &self.entries;
         self.map.insert_unique(wanted.hash, group, |&group| entries[group as usize].hash);
         group
@@ -145,6 +160,7 @@ impl KeyTable {
         self.arena.clear();
         self.garbage = 0;
         self.free.clear();
+        self.added.clear();
     }
 
     fn compact(&mut self) {

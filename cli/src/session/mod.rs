@@ -243,7 +243,7 @@ impl Session {
         let props = plan.props.clone();
         let graph =
             compile::compile(vec![insert::with_sink("result", Arc::new(sink), plan)], self.settings.parallelism())?;
-        let job = launch(graph, self.settings.epoch_interval(), None).await?;
+        let job = launch(graph, self.settings.job_options(), None).await?;
         Ok(query::of_stream(props, events, job))
     }
 
@@ -293,7 +293,7 @@ impl Session {
                 return checkpoints::check(&name, durability.as_ref(), &graph).await;
             }
             let store = durability.as_ref().map(|durability| durability.store.clone());
-            let job = launch(graph, self.settings.epoch_interval(), durability).await?;
+            let job = launch(graph, self.settings.job_options(), durability).await?;
             self.jobs.start(name.clone(), job, store)
         };
         if self.settings.is_dml_sync() {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
     CheckpointError, Cost, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SinkState, SourceState,
     SplitState, Store, TableState, hex, merge,
 };
+use tidemill_state::{CheckpointId, SpilledRows};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
@@ -64,14 +65,25 @@ pub(super) struct Files {
     replaces_by: Option<Vec<usize>>,
     entries: Vec<FileEntry>,
     /// Not written yet. Follows the entries.
-    pending: Vec<RecordBatch>,
+    pending: Vec<Pending>,
+    /// As in [`TableSnapshot`].
+    stays_compact: bool,
+}
+
+#[derive(Clone)]
+enum Pending {
+    Rows(RecordBatch),
+    Spilled(Arc<dyn SpilledRows>),
 }
 
 impl Files {
+    fn new(distribution: Distribution, entries: Vec<FileEntry>, pending: Vec<Pending>) -> Files {
+        Files { distribution, replaces_by: None, entries, pending, stays_compact: false }
+    }
+
     /// As they lie in the store.
     pub fn of_entries(table: &TableSnapshot, entries: Vec<FileEntry>) -> Files {
-        let (distribution, replaces_by) = (table.distribution.clone(), None);
-        Files { distribution, replaces_by, entries, pending: Vec::new() }
+        Files::new(table.distribution.clone(), entries, Vec::new())
     }
 
     /// Rows that lie nowhere yet, of a table of which later only changes are handed over.
@@ -81,8 +93,14 @@ impl Files {
         let mut columns = table.rows.columns().to_vec();
         columns.push(Arc::new(BooleanArray::from(vec![false; table.rows.num_rows()])) as ArrayRef);
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-        let (distribution, replaces_by) = (table.distribution, None);
-        Ok(Files { distribution, replaces_by, entries: Vec::new(), pending: vec![rows] })
+        Ok(Files::new(table.distribution, Vec::new(), vec![Pending::Rows(rows)]))
+    }
+
+    /// The same of a table that is of changes already.
+    pub fn of_changes(table: TableSnapshot) -> Files {
+        let mut files = Files::new(table.distribution.clone(), Vec::new(), Vec::new());
+        files.take(TableSnapshot { is_whole: true, ..table });
+        files
     }
 
     fn take(&mut self, table: TableSnapshot) {
@@ -90,10 +108,12 @@ impl Files {
             self.entries.clear();
             self.pending.clear();
         }
+        self.pending.extend(table.spilled.into_iter().map(Pending::Spilled));
         if table.is_whole || table.rows.num_rows() > 0 {
-            self.pending.push(table.rows);
+            self.pending.push(Pending::Rows(table.rows));
         }
         (self.distribution, self.replaces_by) = (table.distribution, table.replaces_by);
+        self.stays_compact = table.stays_compact;
     }
 }
 
@@ -155,13 +175,8 @@ impl Checkpointer {
         for (place, tables) in snapshot.operators.into_iter().enumerate() {
             for table in tables {
                 let key = Key { stage, place, table: table.table.to_string(), shard };
-                let files = self.files.entry(key).or_insert_with(|| Files {
-                    distribution: table.distribution.clone(),
-                    replaces_by: None,
-                    entries: Vec::new(),
-                    pending: Vec::new(),
-                });
-                files.take(table);
+                let new = || Files::new(table.distribution.clone(), Vec::new(), Vec::new());
+                self.files.entry(key).or_insert_with(new).take(table);
             }
         }
         self.prepared.entry(stage).or_default().extend(snapshot.prepared);
@@ -187,20 +202,20 @@ impl Checkpointer {
         for (key, files) in &self.files {
             let Some(operator) = &self.meaning.operators[key.stage][key.place] else { continue };
             for (n, rows) in files.pending.iter().enumerate() {
-                let part = if n == 0 { String::new() } else { format!("-{n}") };
-                let path = format!("chk-{}/{}.{}.{}{part}.parquet", checkpoint.0, operator.uid, key.table, key.shard);
+                let part = if n == 0 { String::new() } else { format!("_{n}") };
+                let path = format!("chk-{}/{}.{}.{}{part}", checkpoint.0, operator.uid, key.table, key.shard);
                 writes.push((key.clone(), path, rows.clone()));
             }
         }
         let writes = writes.into_iter().map(|(key, path, rows)| {
             let store = store.clone();
-            async move { Ok::<_, Error>((key, write(store, path, rows).await?)) }
+            async move { Ok::<_, Error>((key, write_pending(store, path, rows).await?)) }
         });
-        let written: Vec<(Key, FileEntry)> = futures::stream::iter(writes).buffered(WRITES).try_collect().await?;
-        for (key, entry) in written {
-            self.cost.bytes += entry.bytes;
+        let written: Vec<(Key, Vec<FileEntry>)> = futures::stream::iter(writes).buffered(WRITES).try_collect().await?;
+        for (key, entries) in written {
+            self.cost.bytes += entries.iter().map(|entry| entry.bytes).sum::<u64>();
             if let Some(files) = self.files.get_mut(&key) {
-                files.entries.push(entry);
+                files.entries.extend(entries);
                 files.pending.remove(0);
             }
         }
@@ -303,9 +318,7 @@ impl Checkpointer {
     async fn merge_files(&mut self) -> Result<()> {
         let checkpoint = self.manifest.checkpoint;
         for (key, files) in &mut self.files {
-            let Some(replaces_by) = files.replaces_by.as_ref().filter(|_| is_scattered(&files.entries)) else {
-                continue;
-            };
+            let Some(replaces_by) = files.replaces_by.as_ref().filter(|_| files.is_scattered()) else { continue };
             let Some(operator) = &self.meaning.operators[key.stage][key.place] else { continue };
             let mut pieces = Vec::with_capacity(files.entries.len());
             for entry in &files.entries {
@@ -334,10 +347,41 @@ impl Checkpointer {
 /// More files than this are too many to look after, however small they are.
 const FILES_MAX: usize = 100;
 
-/// Whether the files behind the first have as many rows as that.
-fn is_scattered(files: &[FileEntry]) -> bool {
-    let Some((first, later)) = files.split_first() else { return false };
-    later.len() >= FILES_MAX || !later.is_empty() && later.iter().map(|file| file.rows).sum::<u64>() >= first.rows
+/// Rows on disk go into files of so many, which memory can hold without noticing.
+const FILE_ROWS: usize = 256 << 10;
+
+impl Files {
+    /// Whether the files behind the first have as many rows as that.
+    fn is_scattered(&self) -> bool {
+        let Some((first, later)) = self.entries.split_first() else { return false };
+        let is_large = || !later.is_empty() && later.iter().map(|file| file.rows).sum::<u64>() >= first.rows;
+        !self.stays_compact && (later.len() >= FILES_MAX || is_large())
+    }
+}
+
+/// Rows become a file, rows on disk become several. `path` lacks what tells these apart.
+async fn write_pending(store: Store, path: String, pending: Pending) -> Result<Vec<FileEntry>> {
+    let spilled = match pending {
+        Pending::Rows(rows) => return Ok(vec![write(store, format!("{path}.parquet"), rows).await?]),
+        Pending::Spilled(spilled) => spilled,
+    };
+    let mut entries = Vec::new();
+    let mut rest = blocking(move || Ok(spilled.read()?)).await?;
+    loop {
+        let piece;
+        (piece, rest) = blocking(move || {
+            let mut rows: Vec<RecordBatch> = Vec::new();
+            while rows.iter().map(RecordBatch::num_rows).sum::<usize>() < FILE_ROWS {
+                let Some(more) = rest.next() else { break };
+                rows.push(more?);
+            }
+            let piece = rows.first().map(|first| concat_batches(&first.schema(), &rows)).transpose()?;
+            Ok((piece, rest))
+        })
+        .await?;
+        let Some(piece) = piece else { return Ok(entries) };
+        entries.push(write(store.clone(), format!("{path}-{}.parquet", entries.len()), piece).await?);
+    }
 }
 
 /// Encoding takes long, and so may a disk: not on a thread that tasks share.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use bytes::Bytes;
-use tidemill_state::CheckpointId;
 use tidemill_state::checkpoint::{
-    Cost, Distribution, FORMAT, Kind, Lock, Manifest, OperatorState, SplitState, Store, TableState, fingerprint, merge,
-    unhex,
+    Cost, Distribution, FORMAT, FileEntry, Kind, Lock, Manifest, OperatorState, SplitState, Store, TableState,
+    fingerprint, merge, unhex,
 };
+use tidemill_state::{CheckpointId, Spill, SpilledRows};
 
 use super::checkpointer::{Checkpointer, Files, Key};
 use super::meaning::{Meaning, meaning};
@@ -34,6 +34,8 @@ pub struct Recovery {
     files: BTreeMap<Key, Files>,
     pub notes: Vec<String>,
     lock: Option<Lock>,
+    /// Where state goes that may be too much for memory.
+    spill: Option<Spill>,
 }
 
 /// What a split begins with.
@@ -49,7 +51,7 @@ impl Recovery {
     ///
     /// # Errors
     /// The store cannot be used; another process runs the job; the checkpoint has state or positions that no part of `graph` takes.
-    pub async fn of(durability: Durability, graph: &JobGraph) -> Result<Recovery> {
+    pub async fn of(durability: Durability, graph: &JobGraph, spill: Option<Spill>) -> Result<Recovery> {
         let meaning = meaning(graph);
         let lock = durability.store.lock()?;
         let found = durability.store.latest().await?;
@@ -130,7 +132,7 @@ impl Recovery {
         }
         let parallelism = graph.stages.iter().map(|stage| stage.parallelism).collect();
         let files = BTreeMap::new();
-        Ok(Recovery { durability, meaning, parallelism, manifest, token, sinks, files, notes, lock })
+        Ok(Recovery { durability, meaning, parallelism, manifest, token, sinks, files, notes, lock, spill })
     }
 
     pub fn token(&self) -> JobToken {
@@ -169,6 +171,7 @@ impl Recovery {
                     let Some(of) = operator.tables.iter().find(|of| of.table == table.table) else { continue };
                     // One that is not of changes yet may have become one: then the first changes follow the rows restored.
                     let files = match is_rescaled || of.replaces_by.is_empty() {
+                        true if table.replaces_by.is_some() => Files::of_changes(table.clone()),
                         true => Files::of_rows(table.clone())?,
                         false => Files::of_entries(table, of.shards[shard].clone()),
                     };
@@ -185,9 +188,14 @@ impl Recovery {
         let mut shards = vec![Vec::new(); operator.shards()];
         for table in &operator.tables {
             for (shard, files) in table.shards.iter().enumerate() {
+                let store = &self.durability.store;
+                if let Some(spill) = self.spill.as_ref().filter(|_| !table.replaces_by.is_empty()) {
+                    shards[shard].extend(at_hand(store, table, files, spill).await?);
+                    continue;
+                }
                 let mut rows = Vec::with_capacity(files.len());
                 for file in files {
-                    rows.push(self.durability.store.read(file).await?);
+                    rows.push(store.read(file).await?);
                 }
                 shards[shard].extend(restored(table, rows)?);
             }
@@ -308,6 +316,30 @@ pub async fn check(store: &Store, graph: &JobGraph) -> Result<Vec<(String, Fate)
     Ok(fates)
 }
 
+/// A table of one shard whose files stay on disk.
+async fn at_hand(
+    store: &Store,
+    table: &TableState,
+    files: &[FileEntry],
+    spill: &Spill,
+) -> Result<Option<TableSnapshot>> {
+    let mut spilled: Vec<Arc<dyn SpilledRows>> = Vec::with_capacity(files.len());
+    for file in files {
+        spilled.push(Arc::new(spill.parquet(&store.verified(file).await?)?));
+    }
+    // Some may be empty, and then do not say what their columns are.
+    let mut first = None;
+    for piece in &spilled {
+        first = piece.read()?.next().transpose()?;
+        if first.is_some() {
+            break;
+        }
+    }
+    let Some(rows) = first else { return Ok(None) };
+    let replaces_by = Some(table.replaces_by.clone());
+    Ok(Some(TableSnapshot { replaces_by, spilled, ..of_shard(table, rows.slice(0, 0)) }))
+}
+
 /// A table of one shard out of its files.
 fn restored(table: &TableState, files: Vec<RecordBatch>) -> Result<Option<TableSnapshot>> {
     let rows = match table.replaces_by.is_empty() {
@@ -320,13 +352,12 @@ fn restored(table: &TableState, files: Vec<RecordBatch>) -> Result<Option<TableS
             })
             .transpose()?,
     };
-    Ok(rows.map(|rows| TableSnapshot {
-        table: table.table.clone().into(),
-        rows,
-        distribution: table.distribution.clone(),
-        replaces_by: None,
-        is_whole: true,
-    }))
+    Ok(rows.map(|rows| of_shard(table, rows)))
+}
+
+fn of_shard(table: &TableState, rows: RecordBatch) -> TableSnapshot {
+    let table_name = table.table.clone();
+    TableSnapshot { table: table_name.into(), ..TableSnapshot::whole("", rows, table.distribution.clone()) }
 }
 
 /// # Errors

@@ -1,11 +1,12 @@
 //! State of some shards becomes that of more shards, or fewer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use tidemill_state::checkpoint::Distribution;
-use tidemill_state::{KeyGroup, KeyGroupRange, hash_rows};
+use tidemill_state::{Batches, KeyGroup, KeyGroupRange, SpillError, SpilledRows, hash_rows};
 
 use crate::error::{Error, Result};
 use crate::operator::TableSnapshot;
@@ -37,9 +38,17 @@ pub fn rescale(shards: Vec<Vec<TableSnapshot>>, to: u16) -> Result<Vec<Vec<Table
         for (shard, table) in &old {
             deal(*shard, from, table, &mut parts)?;
         }
-        for (new, parts) in rescaled.iter_mut().zip(parts) {
+        for ((shard, new), parts) in (0..to).zip(&mut rescaled).zip(parts) {
             let rows = concat_batches(&first.rows.schema(), &parts)?;
-            new.push(TableSnapshot { rows, ..(*first).clone() });
+            let of_new = |rows: &Arc<dyn SpilledRows>| match &first.distribution {
+                Distribution::ByKey(keys) => {
+                    Arc::new(OfShard { rows: Arc::clone(rows), keys: keys.clone(), shard, of: to })
+                        as Arc<dyn SpilledRows>
+                }
+                Distribution::ToAll | Distribution::ToFirst => Arc::clone(rows),
+            };
+            let spilled = old.iter().flat_map(|(_, table)| &table.spilled).map(of_new).collect();
+            new.push(TableSnapshot { rows, spilled, ..(*first).clone() });
         }
     }
     Ok(rescaled)
@@ -73,4 +82,26 @@ fn deal(shard: u16, from: u16, table: &TableSnapshot, parts: &mut [Vec<RecordBat
         }
     }
     Ok(())
+}
+
+/// Those of some rows on disk that one of several shards owns.
+#[derive(Debug)]
+struct OfShard {
+    rows: Arc<dyn SpilledRows>,
+    keys: Vec<usize>,
+    shard: u16,
+    of: u16,
+}
+
+impl SpilledRows for OfShard {
+    fn read(&self) -> Result<Batches, SpillError> {
+        let (keys, owned) = (self.keys.clone(), KeyGroupRange::of_shard(self.shard, self.of));
+        Ok(Box::new(self.rows.read()?.map(move |rows| {
+            let rows = rows?;
+            let columns: Vec<_> = keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
+            let hashes = hash_rows(&columns).expect("the columns that were keys are keys");
+            let mine = (0u32..).zip(hashes).filter(|(_, hash)| owned.contains(KeyGroup::of(*hash))).map(|(row, _)| row);
+            Ok(take_record_batch(&rows, &UInt32Array::from_iter_values(mine)).expect("the rows are there"))
+        })))
+    }
 }

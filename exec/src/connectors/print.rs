@@ -197,10 +197,10 @@ mod tests {
 
     #[tokio::test]
     async fn lines_begin_with_the_identifier_and_the_shard_if_there_are_several() {
-        let second = ShardContext { shard: 1, parallelism: 2, durable: None };
+        let second = ShardContext { shard: 1, parallelism: 2, ..ShardContext::SINGLE };
         let identifier = [("print-identifier", "out")];
         assert!(printed(&identifier, ShardContext::SINGLE).await.starts_with("out> +I[a, 1]\nout> -U[a, 1]\n"));
-        assert!(printed(&identifier, second).await.starts_with("out:2> +I[a, 1]\n"));
+        assert!(printed(&identifier, second.clone()).await.starts_with("out:2> +I[a, 1]\n"));
         assert!(printed(&[], second).await.starts_with("2> +I[a, 1]\n"));
     }
 }

@@ -11,9 +11,9 @@
 //! | `=> ...` | what came out, in the same notation |
 //! | `// ...` | why |
 //!
-//! Each transcript is replayed five times: as written with one row per batch; with all rows between two marks in one batch; cut
+//! Each transcript is replayed in several ways: as written with one row per batch; with all rows between two marks in one batch; cut
 //! at random; with a crash after every barrier, where the state is dealt out to three shards and back on the way; and with all rows
-//! and watermarks between two barriers in one batch. What comes out between two marks (in the last replay: between two barriers) must
+//! and watermarks between two barriers in one batch; operators whose state may lie on disk also with all of it there. What comes out between two marks (in the last replay: between two barriers) must
 //! be the same each time, up to order and cancelling changes.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use expect_test::Expect;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tidemill_state::{CheckpointId, Epoch, EventTime};
+use tidemill_state::{Batches, CheckpointId, Epoch, EventTime, Spill, SpillError, SpilledRows};
 
 use crate::checkpoint::rescale;
 use crate::message::{Barrier, Batch, Mark, Message};
@@ -49,7 +49,21 @@ pub fn check<S: OperatorSpec>(make: impl Fn(&SchemaRef) -> S, expected: Expect) 
         assert_eq!(outcome, as_written, "replayed with {how}:\n{text}");
     }
     let (text, outcome) = Replay::new(&spec).run(&script, &Cut::Barriers);
-    assert_eq!(by_barrier(outcome), by_barrier(as_written), "replayed with watermarks inside of batches:\n{text}");
+    assert_eq!(
+        by_barrier(outcome),
+        by_barrier(as_written.clone()),
+        "replayed with watermarks inside of batches:\n{text}"
+    );
+    if ["aggregate", "distinct"].contains(&spec.name()) {
+        let directory = tempfile::tempdir().expect("there is a directory for temporary files");
+        // Without any memory, all groups go to disk again and again.
+        let spill = Spill::open(directory.path(), 0).expect("the disk can be used");
+        for cut in [Cut::Marks, Cut::Crash] {
+            let context = ShardContext { spill: Some(spill.clone()), ..DURABLE };
+            let (text, outcome) = Replay::at(&spec, context).run(&script, &cut);
+            assert_eq!(outcome, as_written, "replayed with state on disk:\n{text}");
+        }
+    }
 }
 
 enum Cut {
@@ -226,8 +240,33 @@ fn merged(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<Table
     snapshot.into_iter().map(merge).collect()
 }
 
+/// Tables with those that come later, in pieces.
+pub fn appended(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<TableSnapshot> {
+    let append = |table: TableSnapshot| {
+        if table.replaces_by.is_none() {
+            return table;
+        }
+        let before = before.iter().find(|before| before.table == table.table && !table.is_whole);
+        let mut spilled = before.map_or_else(Vec::new, |before| before.spilled.clone());
+        spilled.extend(table.spilled.iter().cloned());
+        spilled.push(Arc::new(Piece(table.rows.clone())));
+        TableSnapshot { spilled, rows: table.rows.slice(0, 0), ..table }
+    };
+    snapshot.into_iter().map(append).collect()
+}
+
+#[derive(Debug)]
+struct Piece(RecordBatch);
+
+impl SpilledRows for Piece {
+    fn read(&self) -> Result<Batches, SpillError> {
+        Ok(Box::new(std::iter::once(Ok(self.0.clone()))))
+    }
+}
+
 struct Replay<'a, S> {
     spec: &'a S,
+    context: ShardContext,
     operator: Box<dyn Operator>,
     /// State at the last barrier, and what was fed since.
     saved: Vec<TableSnapshot>,
@@ -243,8 +282,12 @@ enum Fed {
 
 impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn new(spec: &'a S) -> Replay<'a, S> {
-        let operator = spec.open(&DURABLE).expect("the operator opens");
-        Replay { spec, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![Interval::default()] }
+        Replay::at(spec, DURABLE)
+    }
+
+    fn at(spec: &'a S, context: ShardContext) -> Replay<'a, S> {
+        let operator = spec.open(&context).expect("the operator opens");
+        Replay { spec, context, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![Interval::default()] }
     }
 
     fn run(mut self, script: &Script, cut: &Cut) -> (String, Outcome) {
@@ -362,7 +405,8 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
         let mut out = Output::default();
         self.operator.on_barrier(&barrier, &mut out).expect("the barrier is handled");
         let snapshot = self.operator.snapshot().expect("the state can be saved");
-        self.saved = merged(std::mem::take(&mut self.saved), snapshot);
+        let bring_together = if self.context.spill.is_some() { appended } else { merged };
+        self.saved = bring_together(std::mem::take(&mut self.saved), snapshot);
         self.since.clear();
         self.report(out, printed);
         self.outcome.last_mut().expect("there is an open interval").barrier = true;
@@ -371,7 +415,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
 
     /// What came out before the crash since the last barrier came out once already; repeating it is the sink's business.
     fn crash(&mut self) {
-        self.operator = self.spec.open(&DURABLE).expect("the operator opens again");
+        self.operator = self.spec.open(&self.context).expect("the operator opens again");
         self.operator.restore(self.through_three_shards()).expect("the state can be restored");
         for fed in self.since.clone() {
             self.apply(&fed);
@@ -382,10 +426,12 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn through_three_shards(&self) -> Vec<TableSnapshot> {
         let shards = rescale(vec![self.saved.clone()], 3).expect("the state can be dealt out");
         let shards = (0..3).zip(shards).map(|(shard, tables)| {
-            let context = ShardContext { shard, parallelism: 3, durable: None };
+            let (durable, spill) = (self.context.spill.as_ref().and(DURABLE.durable), self.context.spill.clone());
+            let context = ShardContext { shard, parallelism: 3, durable, spill };
             let mut operator = self.spec.open(&context).expect("the operator opens as a shard");
-            operator.restore(tables).expect("a shard can be restored");
-            operator.snapshot().expect("the state of a shard can be saved")
+            operator.restore(tables.clone()).expect("a shard can be restored");
+            let snapshot = operator.snapshot().expect("the state of a shard can be saved");
+            if self.context.spill.is_some() { appended(tables, snapshot) } else { snapshot }
         });
         rescale(shards.collect(), 1).expect("the state can be brought together").remove(0)
     }

@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidemill_exec::checkpoint::Durability;
 use tidemill_exec::coordinator::Rhythm;
-use tidemill_exec::launch;
+use tidemill_exec::{JobOptions, launch};
 use tidemill_state::checkpoint::Store;
 
 use store::Faulty;
@@ -99,7 +99,7 @@ fn attempt(run: &Arc<Run>, parallelism: u16) -> End {
     let graph = job::graph(run, parallelism);
     runtime.block_on(async {
         let life = async {
-            let mut job = launch(graph, Duration::from_millis(4), Some(durability)).await?;
+            let mut job = launch(graph, JobOptions::new(Duration::from_millis(4)), Some(durability)).await?;
             job.wait(|_| {}).await
         };
         tokio::select! {

@@ -23,6 +23,9 @@ const fn changing(name: &'static str, columns: &'static str, query: &'static str
     Job { name, columns, query, changes: true, settings: "", options: "" }
 }
 
+/// There is room for a part of 20 000 keys.
+const ON_DISK: &str = "SET 'state.backend.type' = 'disk'; SET 'state.memory' = '1 mb';";
+
 pub const JOBS: &[Job] = &[
     append("copy", "id BIGINT, k INT", "SELECT id, k FROM events WHERE v > 0"),
     Job {
@@ -37,6 +40,19 @@ pub const JOBS: &[Job] = &[
         "k INT, n BIGINT, s BIGINT, least INT, most INT, d BIGINT",
         "SELECT k, COUNT(*), SUM(CAST(v AS BIGINT)), MIN(v), MAX(v), COUNT(DISTINCT v) FROM many GROUP BY k",
     ),
+    Job {
+        settings: ON_DISK,
+        ..changing(
+            "aggregate_on_disk",
+            "id BIGINT, n BIGINT, s BIGINT, ds BIGINT",
+            "SELECT MOD(id * 7919, 20000), COUNT(*), SUM(CAST(v AS BIGINT)), COUNT(DISTINCT v) FROM many \
+             GROUP BY MOD(id * 7919, 20000)",
+        )
+    },
+    Job {
+        settings: ON_DISK,
+        ..append("distinct_on_disk", "id BIGINT", "SELECT DISTINCT MOD(id * 7919, 20000) FROM many")
+    },
     changing("global", "n BIGINT, s BIGINT", "SELECT COUNT(*), SUM(CAST(v AS BIGINT)) FROM many"),
     changing(
         "retractions",

@@ -124,7 +124,11 @@ impl Store {
         decode(bytes).map_err(|error| CheckpointError::Damaged { path: self.named(&file.path), why: error.to_string() })
     }
 
-    async fn verified(&self, file: &FileEntry) -> Result<Bytes> {
+    /// The bytes of a file, as they were written.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn verified(&self, file: &FileEntry) -> Result<Bytes> {
         let path = self.named(&file.path);
         let bytes = self.get(&file.path).await?;
         if bytes.len() as u64 != file.bytes {

@@ -29,6 +29,16 @@ impl Dirty {
         self.gone.push(keys);
     }
 
+    /// Those of `groups` that are marked, which they are no longer, and the keys of groups that went.
+    pub fn take_of(&mut self, groups: &[u32]) -> (Vec<u32>, Vec<Vec<ArrayRef>>) {
+        let is_marked =
+            |bits: &[u64], group: u32| bits.get(group as usize / 64).is_some_and(|word| word >> (group % 64) & 1 == 1);
+        let taken: Vec<u32> = groups.iter().copied().filter(|&group| is_marked(&self.bits, group)).collect();
+        taken.iter().for_each(|group| self.bits[*group as usize / 64] &= !(1 << (group % 64)));
+        self.groups.retain(|&group| is_marked(&self.bits, group));
+        (taken, std::mem::take(&mut self.gone))
+    }
+
     /// The groups marked since the last call, of which some may have gone, and the keys of those that went.
     pub fn take(&mut self) -> (Vec<u32>, Vec<Vec<ArrayRef>>) {
         // Bit by bit: after a small change most of the bits are as they were.

@@ -7,9 +7,10 @@ use arrow::array::{
 };
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tidemill_state::{Batches, Spill, SpillError, SpilledFile, SpilledRows, SpilledTable};
 
 use super::dirty::Dirty;
-use super::groups::{Groups, take_all};
+use super::groups::{EVICTED_AT_ONCE, Groups, take_all};
 use super::results::Results;
 use super::{Aggregate, Emit};
 use crate::error::Result;
@@ -26,6 +27,39 @@ pub(in crate::operators) struct Aggregating {
     changed: Changed,
     /// Snapshots are of what has changed since the last.
     dirty: Option<Dirty>,
+    /// What has changed since the last snapshot, of groups that are on disk now.
+    logs: Vec<SpilledFile>,
+    /// Only if some may be on disk.
+    handed_over: HandedOver,
+}
+
+/// How many rows snapshots have had.
+#[derive(Default)]
+struct HandedOver {
+    /// The last that had all.
+    whole: usize,
+    /// Those since.
+    changes: usize,
+}
+
+/// A table on disk among the changes of a checkpoint.
+#[derive(Debug)]
+struct Undeleted {
+    rows: SpilledTable,
+    /// With the column `deleted`.
+    schema: SchemaRef,
+}
+
+impl SpilledRows for Undeleted {
+    fn read(&self) -> Result<Batches, SpillError> {
+        let schema = Arc::clone(&self.schema);
+        Ok(Box::new(self.rows.read()?.map(move |rows| {
+            let rows = rows?;
+            let mut columns = rows.columns().to_vec();
+            columns.push(Arc::new(BooleanArray::from(vec![false; rows.num_rows()])));
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns).expect("the table has the columns of the changes"))
+        })))
+    }
 }
 
 /// Groups touched since their results last went out, and what their results were before.
@@ -54,16 +88,18 @@ impl Operator for Aggregating {
         } else {
             self.keys.iter().map(|&key| Arc::clone(batch.rows().column(key))).collect()
         };
-        let known = self.groups.keys.groups();
         let mut groups = Vec::new();
         self.groups.intern(&keys, batch.len(), &mut groups)?;
         if self.distinct {
-            let new: Vec<u32> = (known as u32..self.groups.keys.groups() as u32).collect();
+            let mut new = self.groups.keys.added().to_vec();
+            // Those that came from disk are not new.
+            new.retain(|&group| !self.groups.is_live(group));
+            self.count_distinct(&new);
             if let Some(dirty) = &mut self.dirty {
                 new.iter().for_each(|&group| dirty.mark(group));
             }
             out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), self.groups.keys.columns(&new)?)?));
-            return Ok(());
+            return self.spill_over();
         }
         if self.emit == Emit::Epoch {
             return self.apply(&groups, &batch);
@@ -82,12 +118,14 @@ impl Operator for Aggregating {
         gone.sort_unstable();
         gone.dedup();
         gone.retain(|&group| self.groups.rows[group as usize] == 0);
-        self.remove(&gone)
+        self.remove(&gone)?;
+        self.spill_over()
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
         let gone = self.emit_changes(|_| true, out)?;
-        self.remove(&gone)
+        self.remove(&gone)?;
+        self.spill_over()
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -97,38 +135,54 @@ impl Operator for Aggregating {
             return Ok(vec![TableSnapshot::by_key("groups", rows, 0..self.keys.len())]);
         };
         let (mut changed, mut gone) = dirty.take();
-        // Where most has changed, all is no more work, and spares whoever brings the pieces together.
-        let is_whole = changed.len() * 2 >= self.groups.keys.len();
+        // Where most has changed, all is no more work, and spares whoever brings the pieces together. What is partly on disk nobody else
+        // can bring together.
+        let is_whole = match self.groups.cold() {
+            None => changed.len() * 2 >= self.groups.keys.len(),
+            Some(_) => self.handed_over.changes >= self.handed_over.whole,
+        };
         match is_whole {
             true => (changed, gone) = (self.groups.keys.live().collect(), Vec::new()),
             false => changed.retain(|&group| self.groups.keys.is_live(group)),
         }
-        let mut columns = self.groups.partials(&changed)?;
-        let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
-        if gone_rows > 0 {
-            // Those that went come first: a key that came back is among those that changed.
-            for (n, column) in columns.iter_mut().enumerate() {
-                let nothing = new_null_array(column.data_type(), gone_rows);
-                let before: Vec<&dyn Array> = match n < self.keys.len() {
-                    true => gone.iter().map(|keys| keys[n].as_ref()).collect(),
-                    false => vec![nothing.as_ref()],
-                };
-                *column = concat(&before.into_iter().chain([column.as_ref()]).collect::<Vec<_>>())?;
+        let rows = self.changes(gone, &changed)?;
+        let mut spilled: Vec<Arc<dyn SpilledRows>> = Vec::new();
+        if let Some(cold) = self.groups.cold() {
+            let logs = std::mem::take(&mut self.logs);
+            if is_whole {
+                self.handed_over = HandedOver { whole: self.groups.len(), changes: 0 };
+                spilled.push(Arc::new(Undeleted { rows: cold.freeze(), schema: rows.schema() }));
+            } else {
+                self.handed_over.changes += rows.num_rows();
+                spilled.extend(logs.into_iter().map(|log| Arc::new(log) as Arc<dyn SpilledRows>));
             }
         }
-        let deleted = (0..gone_rows + changed.len()).map(|row| Some(row < gone_rows)).collect::<BooleanArray>();
-        columns.push(Arc::new(deleted));
         let keys: Vec<usize> = (0..self.keys.len()).collect();
-        let table = TableSnapshot::by_key("groups", self.table(columns)?, keys.iter().copied());
-        Ok(vec![TableSnapshot { replaces_by: Some(keys), is_whole, ..table }])
+        let stays_compact = self.groups.cold().is_some();
+        let table = TableSnapshot::by_key("groups", rows, keys.iter().copied());
+        Ok(vec![TableSnapshot { replaces_by: Some(keys), is_whole, spilled, stays_compact, ..table }])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
-        for TableSnapshot { rows, .. } in tables {
-            let mut groups = Vec::new();
-            self.groups.intern(&rows.columns()[..self.keys.len()], rows.num_rows(), &mut groups)?;
-            self.groups.merge(&groups, &rows.columns()[self.keys.len()..])?;
+        for TableSnapshot { rows, spilled, replaces_by, .. } in tables {
+            for piece in spilled {
+                for rows in piece.read()? {
+                    self.restore_changes(&rows?)?;
+                    self.spill_over()?;
+                }
+            }
+            match replaces_by {
+                Some(_) => self.restore_changes(&rows)?,
+                None => {
+                    let mut groups = Vec::new();
+                    self.groups.intern(&rows.columns()[..self.keys.len()], rows.num_rows(), &mut groups)?;
+                    self.groups.merge(&groups, &rows.columns()[self.keys.len()..])?;
+                    self.count_distinct(&groups);
+                }
+            }
         }
+        self.logs.clear();
+        self.handed_over = HandedOver { whole: self.groups.len(), changes: 0 };
         Ok(())
     }
 }
@@ -156,7 +210,85 @@ impl Aggregating {
             changed: Changed::default(),
             // A single group is as well written whole.
             dirty: (incremental && !spec.keys.is_empty()).then(Dirty::default),
+            logs: Vec::new(),
+            handed_over: HandedOver::default(),
         })
+    }
+
+    /// From now on, groups that are not in use may lie on disk.
+    pub(super) fn spill(&mut self, spill: &Spill, key_types: &[DataType]) -> Result<()> {
+        match key_types.is_empty() {
+            true => Ok(()),
+            false => self.groups.spill(spill, key_types),
+        }
+    }
+
+    /// Puts groups on disk if memory has become short. Only while no group is changed, as then results are due.
+    fn spill_over(&mut self) -> Result<()> {
+        debug_assert!(self.changed.entries.is_empty(), "groups with changes to emit stay in memory");
+        let groups = self.groups.victims();
+        if groups.is_empty() {
+            return Ok(());
+        }
+        if let Some(dirty) = &mut self.dirty {
+            let (changed, gone) = dirty.take_of(&groups);
+            let (first, others) = changed.split_at(changed.len().min(EVICTED_AT_ONCE));
+            let first = self.changes(gone, first)?;
+            if let Some(cold) = self.groups.cold().filter(|_| first.num_rows() > 0) {
+                self.handed_over.changes += first.num_rows() + others.len();
+                let others = others.chunks(EVICTED_AT_ONCE).map(|groups| self.changes(Vec::new(), groups));
+                self.logs.push(cold.log(first, others)?);
+            }
+        }
+        self.groups.evict(&groups)
+    }
+
+    /// State columns of groups, with a column `deleted`: those that went, by their keys, come first. A key that has come back is among
+    /// those that changed.
+    fn changes(&self, gone: Vec<Vec<ArrayRef>>, changed: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.groups.partials(changed)?;
+        let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
+        if gone_rows > 0 {
+            for (n, column) in columns.iter_mut().enumerate() {
+                let nothing = new_null_array(column.data_type(), gone_rows);
+                let before: Vec<&dyn Array> = match n < self.keys.len() {
+                    true => gone.iter().map(|keys| keys[n].as_ref()).collect(),
+                    false => vec![nothing.as_ref()],
+                };
+                *column = concat(&before.into_iter().chain([column.as_ref()]).collect::<Vec<_>>())?;
+            }
+        }
+        let deleted = (0..gone_rows + changed.len()).map(|row| Some(row < gone_rows)).collect::<BooleanArray>();
+        columns.push(Arc::new(deleted));
+        self.table(columns)
+    }
+
+    /// A distinct row is there or not: how often it came is not counted.
+    fn count_distinct(&mut self, groups: &[u32]) {
+        if self.distinct {
+            groups.iter().for_each(|&group| self.groups.rows[group as usize] = 1);
+        }
+    }
+
+    /// Takes over what [`changes`](Self::changes) gave.
+    fn restore_changes(&mut self, rows: &RecordBatch) -> Result<()> {
+        let columns = &rows.columns()[..rows.num_columns() - 1];
+        let (keys, partials) = columns.split_at(self.keys.len());
+        let deleted = rows.column(columns.len()).as_boolean();
+        let mut groups = Vec::new();
+        self.groups.intern(keys, rows.num_rows(), &mut groups)?;
+        // Each replaces what was known of its key; within one piece a key that was deleted may come again, behind.
+        self.groups.reset(&groups);
+        let kept: UInt32Array = (0..rows.num_rows() as u32).filter(|&row| !deleted.value(row as usize)).collect();
+        let of_kept: Vec<u32> = kept.values().iter().map(|&row| groups[row as usize]).collect();
+        self.groups.merge(&of_kept, &take_all(partials, &kept)?)?;
+        self.count_distinct(&of_kept);
+        let mut gone = groups;
+        gone.sort_unstable();
+        gone.dedup();
+        let kept: hashbrown::HashSet<u32> = of_kept.into_iter().collect();
+        gone.retain(|group| !kept.contains(group));
+        self.groups.remove(&gone)
     }
 
     /// State columns with their names.
@@ -178,8 +310,7 @@ impl Aggregating {
         if let Some(dirty) = self.dirty.as_mut().filter(|_| !gone.is_empty()) {
             dirty.gone(self.groups.keys.columns(gone)?);
         }
-        self.groups.remove(gone);
-        Ok(())
+        self.groups.remove(gone)
     }
 
     /// Takes in rows of these groups, whose changes are to go out.

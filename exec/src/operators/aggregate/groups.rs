@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Int64Type};
-use tidemill_state::KeyTable;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use tidemill_state::{KeyTable, Spill};
 
-use super::AggregateColumn;
+use super::cold::Cold;
+use super::{AggregateColumn, partial_fields};
 use crate::aggregate::{self, Accumulator};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Keys, row counts and accumulators, addressed by group.
 pub(in crate::operators) struct Groups {
@@ -17,6 +18,8 @@ pub(in crate::operators) struct Groups {
     /// Net number of rows per group: a group is live while it is positive.
     pub(in crate::operators) rows: Vec<i64>,
     accumulators: Vec<(AggregateColumn, Box<dyn Accumulator>)>,
+    /// Where groups are that nobody has asked for lately.
+    cold: Option<Box<Cold>>,
 }
 
 impl Groups {
@@ -25,13 +28,71 @@ impl Groups {
             .iter()
             .map(|column| Ok((column.clone(), column.call.function.accumulator(&column.call)?)))
             .collect::<Result<_>>()?;
-        Ok(Groups { keys: KeyTable::new(key_types)?, rows: Vec::new(), accumulators })
+        Ok(Groups { keys: KeyTable::new(key_types)?, rows: Vec::new(), accumulators, cold: None })
+    }
+
+    /// From now on, groups that are not in use may lie on disk.
+    ///
+    /// # Errors
+    /// The disk fails; the state of one of the aggregates cannot be put there.
+    pub(super) fn spill(&mut self, spill: &Spill, key_types: &[DataType]) -> Result<()> {
+        let keys = key_types.iter().enumerate().map(|(n, key)| Field::new(format!("key{n}"), key.clone(), true));
+        let columns: Vec<AggregateColumn> = self.accumulators.iter().map(|(column, _)| column.clone()).collect();
+        let fields: Vec<Field> = keys.chain(partial_fields(&columns)?).collect();
+        self.cold = Some(Box::new(Cold::new(spill.table(Arc::new(Schema::new(fields)), key_types.len())?)));
+        Ok(())
+    }
+
+    pub(super) fn cold(&self) -> Option<&Cold> {
+        self.cold.as_deref()
+    }
+
+    /// Live groups, wherever they are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len() + self.cold.as_ref().map_or(0, |cold| cold.len())
+    }
+
+    /// Bytes of memory held.
+    fn bytes(&self) -> usize {
+        let accumulators = self.accumulators.iter().map(|(_, accumulator)| accumulator.bytes());
+        self.keys.bytes() + self.rows.capacity() * size_of::<i64>() + accumulators.sum::<usize>()
+    }
+
+    /// If memory has become short: the groups that had best go to disk, in the order of their keys.
+    pub(super) fn victims(&mut self) -> Vec<u32> {
+        let bytes = self.bytes();
+        self.cold.as_mut().map_or_else(Vec::new, |cold| cold.victims(&self.keys, bytes))
+    }
+
+    /// Puts these groups on disk.
+    pub(super) fn evict(&mut self, groups: &[u32]) -> Result<()> {
+        let Some(mut cold) = self.cold.take() else { return Ok(()) };
+        let pieces = groups.chunks(EVICTED_AT_ONCE).map(|groups| {
+            let keys = groups.iter().map(|&group| self.keys.key(group)).collect();
+            Ok::<_, Error>((keys, self.partials_of(groups)?))
+        });
+        cold.put(pieces)?;
+        cold.forget(groups);
+        self.remove(groups)?; // From memory, as they are out of `cold`'s sight.
+        self.cold = Some(cold);
+        Ok(())
     }
 
     /// The group of each row, with room made for new ones.
     pub(in crate::operators) fn intern(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
         self.keys.intern(keys, rows, groups)?;
         self.make_room(self.keys.groups());
+        self.fetch(groups)
+    }
+
+    /// Takes groups that were unknown from disk, if they are there.
+    fn fetch(&mut self, asked: &[u32]) -> Result<()> {
+        let Some(mut cold) = self.cold.take() else { return Ok(()) };
+        let (found, partials) = cold.take(&self.keys, asked)?;
+        if !found.is_empty() {
+            self.merge(&found, &partials)?;
+        }
+        self.cold = Some(cold);
         Ok(())
     }
 
@@ -115,8 +176,7 @@ impl Groups {
             accumulator.take_out(&gone, &**other, &of_other)?;
         }
         gone.retain(|&group| self.rows[group as usize] == 0);
-        self.remove(&gone);
-        Ok(())
+        self.remove(&gone)
     }
 
     /// How many columns its partial results have behind the keys.
@@ -187,14 +247,21 @@ impl Groups {
     }
 
     /// Forgets groups: those that have no rows any more, or that nobody asks for.
-    pub(in crate::operators) fn remove(&mut self, groups: &[u32]) {
+    pub(in crate::operators) fn remove(&mut self, groups: &[u32]) -> Result<()> {
+        if let Some(cold) = &mut self.cold {
+            cold.remove(&self.keys, groups)?;
+        }
         for &group in groups {
             self.keys.remove(group);
             self.rows[group as usize] = 0;
         }
         self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
+        Ok(())
     }
 }
+
+/// So many groups are written to disk at once.
+pub(super) const EVICTED_AT_ONCE: usize = 32 << 10;
 
 /// The rows where `filter` is true.
 fn selected(filter: &BooleanArray) -> UInt32Array {

@@ -3,11 +3,14 @@
 //! Two phases where that pays: [`LocalAggregate`] before the exchange turns the rows of an epoch into partial states, one per key;
 //! [`Aggregate`] behind it merges them (or takes rows directly), and emits how each key's result has changed.
 
+mod cold;
 mod dirty;
 mod global;
 mod groups;
 mod local;
 mod results;
+#[cfg(test)]
+mod spill_tests;
 #[cfg(test)]
 mod tests;
 
@@ -103,7 +106,11 @@ impl OperatorSpec for Aggregate {
         } else {
             key_types(&self.input, &self.keys)
         };
-        Ok(Box::new(Aggregating::new(self, &key_types, context.durable.is_some())?))
+        let mut aggregating = Aggregating::new(self, &key_types, context.durable.is_some())?;
+        if let Some(spill) = &context.spill {
+            aggregating.spill(spill, &key_types)?;
+        }
+        Ok(Box::new(aggregating))
     }
 }
 

@@ -19,7 +19,7 @@ fn column(input: &SchemaRef, function: &str, argument: Option<usize>, retracting
 }
 
 /// By column 0; `COUNT(*)`, then these functions of column 1.
-fn by_first(input: &SchemaRef, functions: &[&str], retracting: bool, emit: Emit) -> Aggregate {
+pub(super) fn by_first(input: &SchemaRef, functions: &[&str], retracting: bool, emit: Emit) -> Aggregate {
     let mut columns = vec![column(input, "COUNT", None, retracting)];
     columns.extend(functions.iter().map(|function| column(input, function, Some(1), retracting)));
     grouped(input, vec![0], columns, retracting, emit)

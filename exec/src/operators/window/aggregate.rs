@@ -372,7 +372,7 @@ impl WindowAggregating {
             Combined::Ready(groups) => results(groups, window, closes, &self.schema, timed)?,
             Combined::Made(groups) => {
                 results(&groups, window, closes, &self.schema, timed)?;
-                self.pool.give_back(groups);
+                self.pool.give_back(*groups);
             }
         }
         Ok(())

@@ -40,7 +40,13 @@ pub(super) struct Stacks {
 pub(super) enum Combined<'a> {
     Ready(&'a Groups),
     /// Made for this window, to be given back to the pool.
-    Made(Groups),
+    Made(Box<Groups>),
+}
+
+impl Combined<'_> {
+    fn made(groups: Groups) -> Self {
+        Combined::Made(Box::new(groups))
+    }
 }
 
 impl Combine {
@@ -82,7 +88,7 @@ impl Combine {
     /// All rows of `window`. Drops the slices that no later window has.
     pub fn combine(&mut self, window: Window, slices: &mut Slices, pool: &mut Pool) -> Result<Combined<'_>> {
         match self {
-            Combine::Whole => Ok(Combined::Made(match slices.0.remove(&window) {
+            Combine::Whole => Ok(Combined::made(match slices.0.remove(&window) {
                 Some(slice) => slice.groups,
                 None => pool.take()?,
             })),
@@ -101,7 +107,7 @@ impl Combine {
                     pool.give_back(first.remove().groups);
                 }
                 if window.end - window.start == *max {
-                    return Ok(Combined::Made(groups));
+                    return Ok(Combined::made(groups));
                 }
                 let prefix = Slice { groups, closes: EventTime::MAX };
                 Ok(Combined::Ready(&prefixes.0.entry(window).or_insert(prefix).groups))
@@ -130,14 +136,14 @@ impl Combine {
                 slices.drop_before(window.start, pool);
                 Ok(Combined::Ready(sum.insert(groups)))
             }
-            Combine::Stacks(stacks) => stacks.combine(window, slices, pool).map(Combined::Made),
+            Combine::Stacks(stacks) => stacks.combine(window, slices, pool).map(Combined::made),
             Combine::Anew => {
                 let mut groups = pool.take()?;
                 for (_, slice) in slices.within(window).rev() {
                     groups.absorb(slice)?;
                 }
                 slices.drop_before(window.start, pool);
-                Ok(Combined::Made(groups))
+                Ok(Combined::made(groups))
             }
         }
     }

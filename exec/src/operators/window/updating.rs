@@ -180,7 +180,7 @@ impl Operator for UpdatingWindows {
             let closes = &self.closes;
             let gone =
                 self.results.emit_changes(|group| (former.0 + 1..=time.0).contains(&closes[group as usize]), out)?;
-            self.forget(&gone);
+            self.forget(&gone)?;
         }
         self.expire(out)?;
         out.watermark(time);
@@ -192,8 +192,7 @@ impl Operator for UpdatingWindows {
         let (closes, watermark) = (&self.closes, self.watermark.0);
         let due = |group: u32| if closes[group as usize] > watermark { early } else { late };
         let gone = self.results.emit_changes(due, out)?;
-        self.forget(&gone);
-        Ok(())
+        self.forget(&gone)
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -300,7 +299,7 @@ impl UpdatingWindows {
     }
 
     /// Forgets groups that have no rows.
-    fn forget(&mut self, gone: &[u32]) {
+    fn forget(&mut self, gone: &[u32]) -> Result<()> {
         for &group in gone {
             let closes = std::mem::replace(&mut self.closes[group as usize], i64::MIN);
             if let Some(groups) = self.by_closing.get_mut(&closes) {
@@ -310,7 +309,7 @@ impl UpdatingWindows {
                 }
             }
         }
-        self.results.groups.remove(gone);
+        self.results.groups.remove(gone)
     }
 
     /// Forgets windows that take no more rows; their results stand.
@@ -323,7 +322,7 @@ impl UpdatingWindows {
             let closes = &self.closes;
             self.results.emit_changes(|group| closes[group as usize] <= until, out)?;
             groups.iter().for_each(|&group| self.closes[group as usize] = i64::MIN);
-            self.results.groups.remove(&groups);
+            self.results.groups.remove(&groups)?;
         }
         Ok(())
     }
