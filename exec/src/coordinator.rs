@@ -27,6 +27,8 @@ pub enum Signal {
     Active(TaskId),
     /// A source has read all there is for now.
     CaughtUp(TaskId),
+    /// A task has no memory for more of this epoch.
+    WantsBarrier(Epoch),
     /// A task has passed the barrier of this epoch on.
     Acknowledged(TaskId, Epoch),
     /// A task has ended in good order.
@@ -184,6 +186,9 @@ impl Coordinator {
                 self.deadline.get_or_insert(now + self.interval);
             }
             Signal::CaughtUp(task) => self.progress(task, Progress::CaughtUp),
+            Signal::WantsBarrier(epoch) if epoch == self.epoch.next() => self.deadline = Some(now),
+            // The barrier that ends it is under way.
+            Signal::WantsBarrier(_) => {}
             Signal::Acknowledged(task, epoch) => {
                 debug_assert_eq!(epoch, self.epoch, "one barrier is under way at a time");
                 self.passed(task);
@@ -344,6 +349,23 @@ mod tests {
         assert_eq!(coordinator.step(Signal::CaughtUp(OTHER_SOURCE), now), [Action::WakeAt(now + INTERVAL)]);
         assert_eq!(coordinator.step(Signal::Tick, now + INTERVAL / 2), [Action::WakeAt(now + INTERVAL)]);
         assert_eq!(coordinator.step(Signal::Tick, now + INTERVAL), [barrier(1)]);
+    }
+
+    #[test]
+    fn a_task_without_memory_ends_the_epoch_it_is_in() {
+        let (mut coordinator, now) = coordinator();
+        coordinator.step(Signal::Active(SOURCE), now);
+        assert_eq!(coordinator.step(Signal::WantsBarrier(Epoch(1)), now), [barrier(1)]);
+        coordinator.step(Signal::Active(SOURCE), now);
+        for task in [SOURCE, OTHER_SOURCE] {
+            coordinator.step(Signal::Acknowledged(task, Epoch(1)), now);
+        }
+        let late = coordinator.step(Signal::WantsBarrier(Epoch(1)), now);
+        assert_eq!(late, [], "that epoch has ended meanwhile");
+        assert_eq!(
+            coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now),
+            [Action::EpochComplete(Epoch(1)), Action::WakeAt(now + INTERVAL)]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 use tidemill_state::{CheckpointId, Epoch, EventTime};
@@ -180,7 +180,9 @@ impl Batch {
 
     /// The rows at `indices`, in that order; an index may repeat.
     pub fn take(&self, indices: &UInt32Array) -> Result<Batch> {
-        self.derived(compute::take_record_batch(&self.rows, indices)?, indices)
+        let columns = compute::take_arrays(self.rows.columns(), indices, None)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+        self.derived(RecordBatch::try_new_with_options(self.rows.schema(), columns, &options)?, indices)
     }
 
     /// `length` rows from `offset` on. A mark between two slices belongs to the first.

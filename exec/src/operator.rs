@@ -98,6 +98,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Memory is short and only the end of the epoch helps: what has changed in it can then go to disk. Asked after each batch.
+    fn wants_barrier(&self) -> bool {
+        false
+    }
+
     /// What it keeps back until time has come further; asked at barriers.
     fn waiting(&self) -> Option<Waiting> {
         None

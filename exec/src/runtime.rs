@@ -360,7 +360,7 @@ async fn supervise(reports: Reports, operators: String, task: impl AsyncFnOnce(&
     let outcome = catch_panic(task(&reports)).await.and_then(|outcome| outcome);
     reports.metrics.progress.ended(reports.task);
     match outcome {
-        Ok(()) => reports.signal(Signal::Finished(reports.task)),
+        Ok(()) => reports.signal(Signal::Finished(reports.task)).await,
         Err(error) => {
             let _ = reports.signals.send(Report::Failed(error.in_operator(operators)));
         }

@@ -93,7 +93,7 @@ impl Spill {
             .and_then(|lock| lock.try_lock().map_err(Into::into).map(|()| lock));
         let lock = lock.map_err(|error| failed(error.to_string()))?;
         let database = Database::builder(directory.path().join("tables"))
-            .cache_size((memory / 4).max(1 << 20) as u64)
+            .cache_size((memory / 8).max(1 << 20) as u64)
             .worker_threads(1)
             .max_cached_files(Some(128))
             .open()
@@ -213,8 +213,8 @@ impl SpillTable {
 
     /// The bytes of memory that the user of this table may take: its part of what is left of the limit.
     pub fn share(&self) -> usize {
-        // A quarter is for blocks of the store read lately.
-        self.spill.0.memory / 4 * 3 / self.spill.0.tables.load(Ordering::Relaxed).max(1)
+        // The other half is for the store: blocks read lately, and what writing and merging its files takes.
+        self.spill.0.memory / 2 / self.spill.0.tables.load(Ordering::Relaxed).max(1)
     }
 
     /// Puts rows on disk, in place of those of the same keys. `pieces` gives the keys and the other columns of one piece after the other;

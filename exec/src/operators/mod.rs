@@ -1,6 +1,7 @@
 //! Every operator, one file each.
 
 mod aggregate;
+mod dirty;
 mod expand;
 mod filter;
 mod limit;

@@ -123,6 +123,11 @@ impl Chain {
         }
     }
 
+    /// Some operator needs the epoch to end.
+    pub fn wants_barrier(&self) -> bool {
+        self.links.iter().any(|link| link.operator.wants_barrier())
+    }
+
     /// Whether some operator has all it needs, so that no further input can change what comes out.
     pub fn is_finished(&self) -> bool {
         self.links.iter().any(|link| link.operator.is_finished())

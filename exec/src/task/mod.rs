@@ -52,8 +52,11 @@ pub enum Report {
 }
 
 impl Reports {
-    pub fn signal(&self, signal: Signal) {
+    /// Tells the coordinator, and lets it run: the scheduler may have put it on this very thread, behind this task, which would otherwise
+    /// go on for as long as it has rows.
+    pub async fn signal(&self, signal: Signal) {
         self.send(Report::Signal(signal));
+        tokio::task::yield_now().await;
     }
 
     pub fn snapshot(&self, checkpoint: Option<CheckpointId>, snapshot: TaskSnapshot) {

@@ -21,6 +21,8 @@ pub struct Shard<'a> {
     open: Barrier,
     /// The barrier whose output is to be delivered, and the state at it if it is a checkpoint.
     passing: Option<(Barrier, Option<TaskSnapshot>)>,
+    /// The open epoch was asked to end.
+    asked: bool,
     reports: &'a Reports,
 }
 
@@ -37,7 +39,7 @@ pub enum Next {
 impl<'a> Shard<'a> {
     pub fn new(chain: Chain, tail: Tail, reports: &'a Reports) -> Shard<'a> {
         let open = Barrier::at_end(Epoch(1));
-        Shard { chain, tail, output: Output::default(), open, passing: None, reports }
+        Shard { chain, tail, output: Output::default(), open, passing: None, asked: false, reports }
     }
 
     /// Runs the chain. What comes out waits for `deliver`.
@@ -52,6 +54,7 @@ impl<'a> Shard<'a> {
     pub fn pass(&mut self, barrier: Barrier, splits: Vec<SplitState>) -> Result<()> {
         debug_assert!(self.passing.is_none(), "one barrier is under way at a time");
         self.open = Barrier::at_end(barrier.epoch.next());
+        self.asked = false;
         self.chain.feed(Aligned::Barrier(barrier), self.open, &mut self.output)?;
         // Now, before anything behind the barrier changes it.
         let snapshot = match barrier.checkpoint {
@@ -82,10 +85,14 @@ impl<'a> Shard<'a> {
                 let prepared = self.tail.take_prepared();
                 self.reports.snapshot(barrier.checkpoint, TaskSnapshot { prepared, ..snapshot });
             }
-            self.reports.signal(Signal::Acknowledged(self.reports.task, barrier.epoch));
+            self.reports.signal(Signal::Acknowledged(self.reports.task, barrier.epoch)).await;
             if barrier.stops {
                 return Ok(Next::Stopped);
             }
+        }
+        if !self.asked && self.chain.wants_barrier() {
+            self.asked = true;
+            self.reports.signal(Signal::WantsBarrier(self.open.epoch)).await;
         }
         Ok(if demand == Demand::Nothing { Next::Ended } else { Next::More })
     }

@@ -159,7 +159,7 @@ impl SourceTask {
                     if observed.rows.is_empty() && observed.failure.is_none() && risen.is_none() {
                         continue;
                     }
-                    self.begin(&mut active, reports);
+                    begin(&mut active, reports).await;
                     reports.metrics.rows_read.fetch_add(observed.rows.len() as u64, Ordering::Relaxed);
                     if !observed.rows.is_empty() {
                         shard.feed(Aligned::Batch(Input(0), observed.rows))?;
@@ -181,7 +181,7 @@ impl SourceTask {
                     else {
                         continue;
                     };
-                    self.begin(&mut active, reports);
+                    begin(&mut active, reports).await;
                     shard.feed(news.into())?;
                     self.report_alignment();
                     self.tell_time(shard, reports);
@@ -197,17 +197,17 @@ impl SourceTask {
         }
     }
 
-    fn begin(&self, active: &mut bool, reports: &Reports) {
-        if !*active {
-            *active = true;
-            reports.signal(Signal::Active(reports.task));
-        }
-    }
-
     fn report_alignment(&self) {
         if let (Some(member), Some(watermarks)) = (&self.alignment, &self.watermarks) {
             member.report(watermarks.reached());
         }
+    }
+}
+
+/// The first rows since the last barrier have come.
+async fn begin(active: &mut bool, reports: &Reports) {
+    if !std::mem::replace(active, true) {
+        reports.signal(Signal::Active(reports.task)).await;
     }
 }
 
@@ -255,7 +255,7 @@ async fn next_event(
         return ready.and_then(read);
     }
     if *active {
-        reports.signal(Signal::CaughtUp(reports.task));
+        reports.signal(Signal::CaughtUp(reports.task)).await;
     }
     loop {
         let due = skips.due();

@@ -42,10 +42,15 @@ impl Cold {
         Ok((found, columns))
     }
 
+    /// How many groups may be in memory, if those that are there take `bytes`. Columns do not give memory back, but what is free in them
+    /// is used again: so groups are counted, by what one takes.
+    pub fn room(&self, keys: &KeyTable, bytes: usize) -> usize {
+        (keys.groups() as u128 * self.table.share() as u128 / bytes.max(1) as u128) as usize
+    }
+
     /// The groups that go to disk if memory has become short, in the order of their keys. `bytes` is what all in memory take.
     pub fn victims(&mut self, keys: &KeyTable, bytes: usize) -> Vec<u32> {
-        // Columns do not give memory back, but what is free in them is used again: so groups are counted, by what one takes.
-        let room = (keys.groups() as u128 * self.table.share() as u128 / bytes.max(1) as u128) as usize;
+        let room = self.room(keys, bytes);
         if keys.len() <= room {
             return Vec::new();
         }

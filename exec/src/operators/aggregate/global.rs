@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
-};
-use arrow::compute::concat;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidemill_state::{Batches, Spill, SpillError, SpilledFile, SpilledRows, SpilledTable};
 
-use super::dirty::Dirty;
 use super::groups::{EVICTED_AT_ONCE, Groups, take_all};
 use super::results::Results;
 use super::{Aggregate, Emit};
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
+use crate::operators::dirty::{Dirty, with_deleted};
 
 pub(in crate::operators) struct Aggregating {
     pub(in crate::operators) groups: Groups,
@@ -81,6 +78,15 @@ struct Entry {
     last_touch: u64,
 }
 
+impl Changed {
+    /// About the memory that they take until their results have gone out, and while they go.
+    fn bytes(&self) -> usize {
+        let before = self.before.iter().flatten().map(|column| column.get_array_memory_size()).sum::<usize>();
+        let emitted = self.entries.len() * 2 * size_of::<(u32, u32, i64)>() + 2 * before;
+        self.places.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>() + before + emitted
+    }
+}
+
 impl Operator for Aggregating {
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let keys: Vec<ArrayRef> = if self.partial {
@@ -99,7 +105,7 @@ impl Operator for Aggregating {
                 new.iter().for_each(|&group| dirty.mark(group));
             }
             out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), self.groups.keys.columns(&new)?)?));
-            return self.spill_over();
+            return self.spill_over(0);
         }
         if self.emit == Emit::Epoch {
             return self.apply(&groups, &batch);
@@ -119,13 +125,18 @@ impl Operator for Aggregating {
         gone.dedup();
         gone.retain(|&group| self.groups.rows[group as usize] == 0);
         self.remove(&gone)?;
-        self.spill_over()
+        self.spill_over(0)
     }
 
     fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+        let changed = self.changed.bytes();
         let gone = self.emit_changes(|_| true, out)?;
         self.remove(&gone)?;
-        self.spill_over()
+        self.spill_over(changed)
+    }
+
+    fn wants_barrier(&self) -> bool {
+        self.groups.cold().is_some() && self.groups.is_short(self.changed.bytes())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -168,7 +179,7 @@ impl Operator for Aggregating {
             for piece in spilled {
                 for rows in piece.read()? {
                     self.restore_changes(&rows?)?;
-                    self.spill_over()?;
+                    self.spill_over(0)?;
                 }
             }
             match replaces_by {
@@ -223,10 +234,11 @@ impl Aggregating {
         }
     }
 
-    /// Puts groups on disk if memory has become short. Only while no group is changed, as then results are due.
-    fn spill_over(&mut self) -> Result<()> {
+    /// Puts groups on disk if memory is short for what there is, and `more` bytes as the last epoch took. Only while no group is changed, as
+    /// then results are due.
+    fn spill_over(&mut self, more: usize) -> Result<()> {
         debug_assert!(self.changed.entries.is_empty(), "groups with changes to emit stay in memory");
-        let groups = self.groups.victims();
+        let groups = self.groups.victims(more);
         if groups.is_empty() {
             return Ok(());
         }
@@ -246,20 +258,7 @@ impl Aggregating {
     /// State columns of groups, with a column `deleted`: those that went, by their keys, come first. A key that has come back is among
     /// those that changed.
     fn changes(&self, gone: Vec<Vec<ArrayRef>>, changed: &[u32]) -> Result<RecordBatch> {
-        let mut columns = self.groups.partials(changed)?;
-        let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
-        if gone_rows > 0 {
-            for (n, column) in columns.iter_mut().enumerate() {
-                let nothing = new_null_array(column.data_type(), gone_rows);
-                let before: Vec<&dyn Array> = match n < self.keys.len() {
-                    true => gone.iter().map(|keys| keys[n].as_ref()).collect(),
-                    false => vec![nothing.as_ref()],
-                };
-                *column = concat(&before.into_iter().chain([column.as_ref()]).collect::<Vec<_>>())?;
-            }
-        }
-        let deleted = (0..gone_rows + changed.len()).map(|row| Some(row < gone_rows)).collect::<BooleanArray>();
-        columns.push(Arc::new(deleted));
+        let columns = with_deleted(self.groups.partials(changed)?, gone)?;
         self.table(columns)
     }
 

@@ -58,9 +58,14 @@ impl Groups {
         self.keys.bytes() + self.rows.capacity() * size_of::<i64>() + accumulators.sum::<usize>()
     }
 
-    /// If memory has become short: the groups that had best go to disk, in the order of their keys.
-    pub(super) fn victims(&mut self) -> Vec<u32> {
-        let bytes = self.bytes();
+    /// Whether there are more groups in memory than may be, each of which takes `more` bytes elsewhere.
+    pub(super) fn is_short(&self, more: usize) -> bool {
+        self.cold.as_ref().is_some_and(|cold| self.keys.len() > cold.room(&self.keys, self.bytes() + more))
+    }
+
+    /// If memory is short for these groups, which take `more` bytes elsewhere: those that had best go to disk, in the order of their keys.
+    pub(super) fn victims(&mut self, more: usize) -> Vec<u32> {
+        let bytes = self.bytes() + more;
         self.cold.as_mut().map_or_else(Vec::new, |cold| cold.victims(&self.keys, bytes))
     }
 

@@ -4,7 +4,6 @@
 //! [`Aggregate`] behind it merges them (or takes rows directly), and emits how each key's result has changed.
 
 mod cold;
-mod dirty;
 mod global;
 mod groups;
 mod local;

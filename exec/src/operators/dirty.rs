@@ -1,7 +1,13 @@
 //! Which groups have changed since the last snapshot, so that a checkpoint costs what has changed.
 
-use arrow::array::ArrayRef;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
+use arrow::compute::concat;
+
+use crate::error::Result;
+
+/// Numbers are of groups, or of whatever else there is a row of state for.
 #[derive(Default)]
 pub(super) struct Dirty {
     /// A bit per group.
@@ -47,4 +53,24 @@ impl Dirty {
         }
         (std::mem::take(&mut self.groups), std::mem::take(&mut self.gone))
     }
+}
+
+/// State columns of what has changed, with a column `deleted`: that which went, of which the first columns are given, comes first. What has
+/// come back is among the changed.
+pub(super) fn with_deleted(mut columns: Vec<ArrayRef>, gone: Vec<Vec<ArrayRef>>) -> Result<Vec<ArrayRef>> {
+    let changed = columns.first().map_or(0, |column| column.len());
+    let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
+    if gone_rows > 0 {
+        for (n, column) in columns.iter_mut().enumerate() {
+            let nothing = new_null_array(column.data_type(), gone_rows);
+            let before: Vec<&dyn Array> = match n < gone[0].len() {
+                true => gone.iter().map(|keys| keys[n].as_ref()).collect(),
+                false => vec![nothing.as_ref()],
+            };
+            *column = concat(&before.into_iter().chain([column.as_ref()]).collect::<Vec<_>>())?;
+        }
+    }
+    let deleted = (0..gone_rows + changed).map(|row| Some(row < gone_rows)).collect::<BooleanArray>();
+    columns.push(Arc::new(deleted));
+    Ok(columns)
 }
