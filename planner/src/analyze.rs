@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column as DataFusionColumn, DFSchema, ScalarValue, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
@@ -294,8 +294,36 @@ impl<'a> Analyzer<'a> {
         let plan =
             self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {}).map_err(explained)?;
         let rules = Optimizer::new().rules.into_iter().filter(|rule| !NOT_FOR_STREAMS.contains(&rule.name())).collect();
-        let context = OptimizerContext::new().with_max_passes(8);
+        single_values(&plan)?;
+        let mut options = ConfigOptions::new();
+        // All subqueries become joins, whose results change with their inputs.
+        options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+        let context = OptimizerContext::new_with_config_options(Arc::new(options)).with_max_passes(8);
         Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(explained)
+    }
+}
+
+/// A scalar subquery is joined: several rows would be several results.
+fn single_values(plan: &LogicalPlan) -> Result<()> {
+    let mut wrong = None;
+    let _ = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarSubquery(subquery) = expr
+                    && subquery.outer_ref_columns.is_empty()
+                    && subquery.subquery.max_rows().is_none_or(|rows| rows > 1)
+                {
+                    wrong = Some(subquery.subquery.schema().field(0).name().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    match wrong {
+        None => Ok(()),
+        Some(column) => Err(Error::new(format!("the subquery that gives {column} is used as one value"))
+            .why("it may give several rows, and which of them counts is not said")
+            .fix(format!("write MAX({column}) or another aggregate, or IN (SELECT ...)"))),
     }
 }
 

@@ -44,20 +44,9 @@ impl Compiler {
                 parallelism: self.parallelism,
             }),
             PlanOp::Operator(operator) => {
-                let input = plan.inputs.pop().expect("an operator of the plan has an input");
-                let have = input.props.distribution.clone();
-                let mut stage = self.node(input)?;
-                stage = match plan.required {
-                    required if required == have => stage,
-                    Distribution::Any => stage,
-                    Distribution::Single if stage.parallelism == 1 => stage,
-                    Distribution::Single => self.exchange(stage, Exchange::Spread, 1),
-                    // One shard holds all keys: nothing to exchange.
-                    Distribution::Hash(_) if stage.parallelism == 1 && self.parallelism == 1 => stage,
-                    Distribution::Hash(columns) => {
-                        let parallelism = self.parallelism;
-                        self.exchange(stage, Exchange::Hash(columns), parallelism)
-                    }
+                let mut stage = match plan.inputs.len() {
+                    1 => self.chained(plan.inputs.remove(0), plan.required.remove(0))?,
+                    _ => self.joined(plan.inputs, plan.required)?,
                 };
                 stage.name = operator.name().to_string();
                 stage.chain.push(operator);
@@ -80,6 +69,45 @@ impl Compiler {
             }
             PlanOp::Sink { .. } => unreachable!("sinks are the roots of plans"),
         }
+    }
+
+    /// The stage that `input` ends in, or one behind it where its rows are distributed as `required`.
+    fn chained(&mut self, input: StreamPlan, required: Distribution) -> Result<Stage> {
+        let have = input.props.distribution.clone();
+        let stage = self.node(input)?;
+        Ok(match required {
+            required if required == have => stage,
+            Distribution::Any => stage,
+            Distribution::Single if stage.parallelism == 1 => stage,
+            Distribution::Single => self.exchange(stage, Exchange::Spread, 1),
+            // One shard holds all keys: nothing to exchange.
+            Distribution::Hash(_) if stage.parallelism == 1 && self.parallelism == 1 => stage,
+            Distribution::Hash(columns) => {
+                let parallelism = self.parallelism;
+                self.exchange(stage, Exchange::Hash(columns), parallelism)
+            }
+        })
+    }
+
+    /// A stage behind several, each an input of its own.
+    fn joined(&mut self, inputs: Vec<StreamPlan>, required: Vec<Distribution>) -> Result<Stage> {
+        let parallelism = if required.contains(&Distribution::Single) { 1 } else { self.parallelism };
+        let mut from = Vec::with_capacity(inputs.len());
+        for (input, required) in inputs.into_iter().zip(required) {
+            let is_so = input.props.distribution == required;
+            let stage = self.node(input)?;
+            let exchange = match required {
+                _ if stage.parallelism == parallelism && (is_so || parallelism == 1) => Exchange::Forward,
+                Distribution::Hash(columns) => Exchange::Hash(columns),
+                Distribution::Any | Distribution::Single => Exchange::Spread,
+            };
+            from.push((self.close(stage, Tail::Exchange), exchange));
+        }
+        let to = StageId(self.graph.stages.len());
+        for (n, (from, exchange)) in (0..).zip(from) {
+            self.graph.edges.push(Edge { from, to, input: Input(n), exchange });
+        }
+        Ok(open(parallelism))
     }
 
     /// Ends `stage` in an exchange and begins the next one behind it.

@@ -248,5 +248,5 @@ fn same_key(table: &TableDefinition, key: Option<&[usize]>) -> Result<()> {
 pub fn with_sink(table: &str, sink: Arc<dyn Sink>, input: StreamPlan) -> StreamPlan {
     let props = input.props.clone();
     let op = PlanOp::Sink { table: table.to_string(), sink };
-    StreamPlan { op, inputs: vec![input], required: Distribution::Any, props }
+    StreamPlan { op, inputs: vec![input], required: vec![Distribution::Any], props }
 }

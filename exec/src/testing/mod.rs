@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 
-pub use transcript::{appended, check};
+pub use transcript::{appended, check, check_inputs};
 
 /// A batch of one text column `word`.
 pub fn rows(words: &[&str]) -> RecordBatch {

@@ -2,8 +2,9 @@
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `columns user text, ts time, amount int` | schema of the input |
+//! | `columns user text, ts time, amount int` | schema of the input; a second such line that of the second input |
 //! | `+ ann 0:01 5`, `- ann 0:01 5`, `+2 ...` | a row appears, disappears, appears twice |
+//! | `2nd + ann 5` | the same on the second input |
 //! | `~ 0:10` | watermark |
 //! | `\| 1`, `\| 1 0:20` | barrier of epoch 1, handed out at that processing time |
 //! | `! crash` | memory is lost: the operator is rebuilt from the last barrier, and what came since is fed again |
@@ -38,8 +39,16 @@ use crate::operator::{Input, JobToken, Operator, OperatorSpec, Output, ShardCont
 /// # Panics
 /// The outputs differ from those written, or between replays. With `UPDATE_EXPECT=1` the transcript is rewritten.
 pub fn check<S: OperatorSpec>(make: impl Fn(&SchemaRef) -> S, expected: Expect) {
+    check_inputs(|[input]| make(input), expected);
+}
+
+/// The same for an operator with several inputs.
+///
+/// # Panics
+/// As [`check`]; there are not as many `columns` lines as inputs.
+pub fn check_inputs<S: OperatorSpec, const INPUTS: usize>(make: impl Fn(&[SchemaRef; INPUTS]) -> S, expected: Expect) {
     let script = Script::parse(expected.data().trim_start_matches('\n'));
-    let spec = make(&script.schema);
+    let spec = make(script.schemas.as_slice().try_into().expect("a columns line per input"));
     let (printed, as_written) = Replay::new(&spec).run(&script, &Cut::EachRow);
     expected.assert_eq(&printed);
     let ways = [("all rows between marks in one batch", Cut::Marks), ("a crash after every barrier", Cut::Crash)];
@@ -76,13 +85,16 @@ enum Cut {
 }
 
 struct Script {
-    schema: SchemaRef,
+    schemas: Vec<SchemaRef>,
     lines: Vec<(String, Event)>,
 }
 
+/// Values and weight.
+type Row = (Vec<Option<String>>, i64);
+
 #[derive(Clone)]
 enum Event {
-    Row(Vec<Option<String>>, i64),
+    Row(usize, Row),
     Watermark(i64),
     Barrier(u64, i64),
     Crash,
@@ -98,17 +110,18 @@ impl Script {
             .map(|line| line.len() - line.trim_start().len())
             .min()
             .unwrap_or(0);
-        let mut schema = Arc::new(Schema::empty());
+        let mut schemas = Vec::new();
         let mut lines = Vec::new();
         for line in text.trim_end().lines().map(|line| line.get(margin..).unwrap_or("").trim_end()) {
             if line.trim_start().starts_with("=>") {
                 continue;
             }
             let code = line.split("//").next().unwrap_or("").trim();
+            let (input, code) = code.strip_prefix("2nd ").map_or((0, code), |code| (1, code.trim()));
             let event = match code.split_once(char::is_whitespace).unwrap_or((code, "")) {
                 ("", _) => Event::Blank,
                 ("columns", columns) => {
-                    schema = Arc::new(parse_columns(columns));
+                    schemas.push(Arc::new(parse_columns(columns)));
                     Event::Blank
                 }
                 ("~", time) => Event::Watermark(parse_time(time.trim())),
@@ -125,12 +138,12 @@ impl Script {
                     };
                     let values =
                         row.split_whitespace().map(|value| (value != "null").then(|| value.to_string())).collect();
-                    Event::Row(values, if sign.starts_with('-') { -weight } else { weight })
+                    Event::Row(input, (values, if sign.starts_with('-') { -weight } else { weight }))
                 }
             };
             lines.push((line.to_string(), event));
         }
-        Script { schema, lines }
+        Script { schemas, lines }
     }
 }
 
@@ -169,7 +182,7 @@ fn print_time(millis: i64) -> String {
     }
 }
 
-fn build(schema: &SchemaRef, rows: &[(Vec<Option<String>>, i64)]) -> Batch {
+fn build(schema: &SchemaRef, rows: &[Row]) -> Batch {
     let columns = schema.fields().iter().enumerate().map(|(n, field)| {
         let values = || rows.iter().map(|(row, _)| row[n].as_deref());
         let column: ArrayRef = match field.data_type() {
@@ -264,6 +277,14 @@ impl SpilledRows for Piece {
     }
 }
 
+/// Rows of one input and watermarks that go into a batch.
+#[derive(Default)]
+struct Pending {
+    input: usize,
+    rows: Vec<Row>,
+    marks: Vec<Mark>,
+}
+
 struct Replay<'a, S> {
     spec: &'a S,
     context: ShardContext,
@@ -276,7 +297,7 @@ struct Replay<'a, S> {
 
 #[derive(Clone)]
 enum Fed {
-    Batch(Batch),
+    Batch(Input, Batch),
     Watermark(i64),
 }
 
@@ -296,11 +317,11 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
             _ => 0,
         });
         let mut printed = String::new();
-        let mut pending: Vec<(Vec<Option<String>>, i64)> = Vec::new();
-        let mut marks: Vec<Mark> = Vec::new();
+        let mut pending = Pending::default();
         let mut open = Epoch(1);
         for (line, event) in &script.lines {
             let flush_before = match event {
+                Event::Row(input, _) if *input != pending.input => true,
                 Event::Row(..) => match cut {
                     Cut::EachRow | Cut::Crash => true,
                     Cut::Marks | Cut::Barriers => false,
@@ -311,19 +332,20 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 _ => true,
             };
             if flush_before {
-                self.feed_rows(&script.schema, &mut pending, &mut marks, &mut printed);
+                self.feed_rows(&script.schemas, &mut pending, &mut printed);
             }
             printed.push_str(line);
             printed.push('\n');
             match event {
-                Event::Row(values, weight) => {
-                    pending.push((values.clone(), *weight));
+                Event::Row(input, row) => {
+                    pending.input = *input;
+                    pending.rows.push(row.clone());
                     if matches!(cut, Cut::EachRow | Cut::Crash) {
-                        self.feed_rows(&script.schema, &mut pending, &mut marks, &mut printed);
+                        self.feed_rows(&script.schemas, &mut pending, &mut printed);
                     }
                 }
                 Event::Watermark(time) if matches!(cut, Cut::Barriers) => {
-                    marks.push(Mark { row: pending.len(), time: EventTime(*time) });
+                    pending.marks.push(Mark { row: pending.rows.len(), time: EventTime(*time) });
                 }
                 Event::Watermark(time) => {
                     self.outcome.push(Interval::default());
@@ -352,21 +374,16 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 Event::Blank => {}
             }
         }
-        self.feed_rows(&script.schema, &mut pending, &mut marks, &mut printed);
+        self.feed_rows(&script.schemas, &mut pending, &mut printed);
         self.outcome.iter_mut().for_each(|interval| interval.changes.retain(|_, weight| *weight != 0));
         (printed, self.outcome)
     }
 
-    fn feed_rows(
-        &mut self,
-        schema: &SchemaRef,
-        pending: &mut Vec<(Vec<Option<String>>, i64)>,
-        marks: &mut Vec<Mark>,
-        printed: &mut String,
-    ) {
-        if !pending.is_empty() || !marks.is_empty() {
-            self.feed(Fed::Batch(build(schema, pending).with_marks(std::mem::take(marks))), printed);
-            pending.clear();
+    fn feed_rows(&mut self, schemas: &[SchemaRef], pending: &mut Pending, printed: &mut String) {
+        let Pending { input, rows, marks } = std::mem::take(pending);
+        if !rows.is_empty() || !marks.is_empty() {
+            let batch = build(&schemas[input], &rows).with_marks(marks);
+            self.feed(Fed::Batch(Input(input as u8), batch), printed);
         }
     }
 
@@ -379,17 +396,15 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn apply(&mut self, fed: &Fed) -> Output {
         let mut out = Output::default();
         match fed {
-            Fed::Batch(batch) if batch.is_empty() => {
+            Fed::Batch(_, batch) if batch.is_empty() => {
                 let time = batch.last_mark().expect("a batch without rows has a mark");
                 self.operator.on_watermark(time, &mut out).expect("the watermark is handled")
             }
-            Fed::Batch(batch) if self.operator.keeps_marks() => {
-                self.operator.on_batch(Input(0), batch.clone(), &mut out).expect("the rows are handled")
+            Fed::Batch(input, batch) if self.operator.keeps_marks() => {
+                self.operator.on_batch(*input, batch.clone(), &mut out).expect("the rows are handled")
             }
-            Fed::Batch(batch) => {
-                self.operator
-                    .on_batch(Input(0), batch.clone().without_marks(), &mut out)
-                    .expect("the rows are handled");
+            Fed::Batch(input, batch) => {
+                self.operator.on_batch(*input, batch.clone().without_marks(), &mut out).expect("the rows are handled");
                 if let Some(time) = batch.last_mark() {
                     self.operator.on_watermark(time, &mut out).expect("the watermark is handled");
                 }

@@ -64,7 +64,7 @@ impl Lowering<'_> {
                     _ => Err(unsupported(&plan.display().to_string())),
                 }
             }
-            LogicalPlan::Join(_) => Err(unsupported("a join (IN, EXISTS, INTERSECT and EXCEPT are joins too)")),
+            LogicalPlan::Join(node) => self.join(node),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
             LogicalPlan::Sort(node) => Err(unsorted(node)),
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
@@ -110,7 +110,7 @@ impl Lowering<'_> {
             bounded: scan.bounded,
         };
         let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
-        let mut plan = StreamPlan { op, inputs: vec![], required: Distribution::Any, props };
+        let mut plan = StreamPlan { op, inputs: vec![], required: vec![], props };
         if read.len() > wanted.len() {
             plan = kept(plan, &(0..wanted.len()).collect::<Vec<_>>())?;
         }
@@ -242,7 +242,8 @@ impl Lowering<'_> {
             times: times.unwrap_or_default(),
             bounded: inputs.iter().all(|input| input.props.bounded),
         };
-        Ok(StreamPlan { op: PlanOp::Union, inputs, required: Distribution::Any, props })
+        let required = vec![Distribution::Any; inputs.len()];
+        Ok(StreamPlan { op: PlanOp::Union, inputs, required, props })
     }
 
     fn limit(&self, node: &logical::Limit) -> Result<StreamPlan> {
@@ -321,11 +322,15 @@ fn inline(name: &str, rows: RecordBatch) -> StreamPlan {
         bounded: true,
     };
     let op = PlanOp::Source { table: name.to_string(), source: Arc::new(Inline::new(rows)), watermark: None };
-    StreamPlan { op, inputs: vec![], required: Distribution::Any, props }
+    StreamPlan { op, inputs: vec![], required: vec![], props }
 }
 
 /// `expressions` over the rows of `plan`.
-fn projected(plan: StreamPlan, physical: Vec<Arc<dyn PhysicalExpr>>, output: SchemaRef) -> Result<StreamPlan> {
+pub(super) fn projected(
+    plan: StreamPlan,
+    physical: Vec<Arc<dyn PhysicalExpr>>,
+    output: SchemaRef,
+) -> Result<StreamPlan> {
     let is_identity = physical.len() == plan.props.schema.fields().len()
         && physical.iter().enumerate().all(|(n, expr)| column_index(expr) == Some(n))
         && plan.props.schema.fields().iter().zip(output.fields()).all(|(a, b)| a.name() == b.name());
@@ -359,7 +364,7 @@ fn projected(plan: StreamPlan, physical: Vec<Arc<dyn PhysicalExpr>>, output: Sch
 }
 
 /// Only the columns `columns` of `plan`.
-fn kept(plan: StreamPlan, columns: &[usize]) -> Result<StreamPlan> {
+pub(super) fn kept(plan: StreamPlan, columns: &[usize]) -> Result<StreamPlan> {
     let schema: SchemaRef = Arc::new(plan.props.schema.project(columns)?);
     reordered(plan, columns, schema)
 }
@@ -471,7 +476,7 @@ fn unsorted(sort: &logical::Sort) -> Error {
     }
 }
 
-fn unsupported(what: &str) -> Error {
+pub(super) fn unsupported(what: &str) -> Error {
     Error::new(format!("cannot run {what} as a stream yet"))
         .fix("SET 'execution.runtime-mode' = 'batch' if all tables are bounded")
 }

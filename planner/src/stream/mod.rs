@@ -1,6 +1,7 @@
 //! Logical plan to streaming plan: operators chosen, changes resolved.
 
 mod aggregate;
+mod join;
 mod lower;
 mod own;
 mod plan;

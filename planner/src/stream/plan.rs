@@ -14,8 +14,8 @@ use tidemill_exec::{Changes, ExplainLine, OperatorSpec};
 pub struct StreamPlan {
     pub op: PlanOp,
     pub inputs: Vec<StreamPlan>,
-    /// How the rows must be spread over shards before this node; `compile` inserts an exchange where they are not.
-    pub required: Distribution,
+    /// By input, how its rows must be spread over shards before this node; `compile` inserts an exchange where they are not.
+    pub required: Vec<Distribution>,
     pub props: Props,
 }
 
@@ -147,7 +147,21 @@ impl StreamPlan {
     ) -> StreamPlan {
         let (times, bounded) = (Times::default(), input.props.bounded);
         let props = Props { schema: operator.schema(), changes, distribution, times, bounded };
-        StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs: vec![input], required: Distribution::Any, props }
+        let required = vec![Distribution::Any];
+        StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs: vec![input], required, props }
+    }
+
+    /// A node that brings two inputs together.
+    pub fn binary(
+        operator: impl OperatorSpec + 'static,
+        inputs: [(StreamPlan, Distribution); 2],
+        changes: Changes,
+        distribution: Distribution,
+    ) -> StreamPlan {
+        let bounded = inputs.iter().all(|(input, _)| input.props.bounded);
+        let props = Props { schema: operator.schema(), changes, distribution, times: Times::default(), bounded };
+        let (inputs, required) = inputs.into_iter().unzip();
+        StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs, required, props }
     }
 
     /// The same, with these time attributes.
@@ -156,9 +170,9 @@ impl StreamPlan {
         self
     }
 
-    /// The same, with its input distributed so.
+    /// The same, with its only input distributed so.
     pub fn requires(mut self, required: Distribution) -> StreamPlan {
-        self.required = required;
+        self.required = vec![required];
         self
     }
 }
@@ -221,8 +235,9 @@ impl StreamPlan {
             }
         }
         write!(f, " changes={}", changes_text(&self.props.changes, &self.props.schema))?;
-        if self.required != Distribution::Any {
-            write!(f, " input={}", self.required)?;
+        if self.required.iter().any(|required| *required != Distribution::Any) {
+            let required: Vec<String> = self.required.iter().map(ToString::to_string).collect();
+            write!(f, " input={}", required.join(" and "))?;
         }
         let names = |columns: &[usize]| {
             columns.iter().map(|&n| self.props.schema.field(n).name().as_str()).collect::<Vec<_>>().join(", ")

@@ -1,0 +1,383 @@
+//! The join as it runs.
+//!
+//! Rows go into the state of their side at once; what changes by them is worked out when it is to go out, from what each touched row was
+//! before. Of a pair of rows that are there l and r times, and were l' and r' times before, l*r - l'*r' come out: the net change, with each
+//! pair looked at once.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use tidemill_state::KeyTable;
+
+use super::side::{NONE, Side};
+use super::{Join, JoinKind};
+use crate::error::Result;
+use crate::message::{Barrier, Batch};
+use crate::operator::{Input, Operator, Output, TableSnapshot};
+use crate::operators::Emit;
+use crate::operators::aggregate::{PIECE_ROWS, key_types};
+
+pub(in crate::operators) struct Joining {
+    kind: JoinKind,
+    keys: [Vec<usize>; 2],
+    null_equals_null: bool,
+    condition: Option<Arc<dyn datafusion_physical_expr::PhysicalExpr>>,
+    /// Of pairs.
+    both: SchemaRef,
+    append: bool,
+    emit: Emit,
+    schema: SchemaRef,
+    groups: Groups,
+    sides: [Side; 2],
+}
+
+/// Join keys, and how many rows each has on either side.
+struct Groups {
+    table: KeyTable,
+    totals: Vec<[i64; 2]>,
+    /// Those that rows have changed in, with what their totals were, in the order of the first change.
+    touched: Vec<(u32, [i64; 2])>,
+    /// By group, one more than its place among those touched, or 0.
+    places: Vec<u32>,
+}
+
+/// A row to come out.
+#[derive(Clone, Copy)]
+struct Change {
+    /// Changes of one group come out together, in the order in which groups were touched.
+    rank: u32,
+    rows: [u32; 2],
+    /// Of a mark join.
+    mark: bool,
+    weight: i64,
+    is_update: bool,
+}
+
+impl Joining {
+    /// An instance without state. `incremental`: its snapshots are of what has changed since the last.
+    pub fn new(spec: &Join, incremental: bool) -> Result<Joining> {
+        let counts = |side: usize| spec.condition.is_some() && spec.kind.shows().iter().any(|show| show.side == side);
+        let side = |n: usize| Side::new(&spec.inputs[n], &spec.keys[n], counts(n), incremental);
+        let both = spec.inputs.iter().flat_map(|input| input.fields().iter().cloned());
+        Ok(Joining {
+            kind: spec.kind,
+            keys: spec.keys.clone(),
+            null_equals_null: spec.null_equals_null,
+            condition: spec.condition.clone(),
+            both: Arc::new(arrow::datatypes::Schema::new(both.collect::<Vec<_>>())),
+            append: spec.append && spec.kind.is_monotonic(),
+            emit: spec.emit,
+            schema: Arc::clone(&spec.schema),
+            groups: Groups {
+                table: KeyTable::new(&key_types(&spec.inputs[0], &spec.keys[0]))?,
+                totals: Vec::new(),
+                touched: Vec::new(),
+                places: Vec::new(),
+            },
+            sides: [side(0)?, side(1)?],
+        })
+    }
+
+    /// Whether rows without a partner come out on this side.
+    fn shows_unmatched(&self, side: usize) -> bool {
+        self.kind.shows().iter().any(|show| show.side == side && !show.matched)
+    }
+
+    /// A row's matches are counted for itself, as its key does not tell.
+    fn counts_by_row(&self, side: usize) -> bool {
+        self.condition.is_some() && self.kind.shows().iter().any(|show| show.side == side)
+    }
+
+    fn take_in(&mut self, side: usize, mut batch: Batch) -> Result<()> {
+        let mut groups = self.groups.of(batch.rows(), &self.keys[side], self.null_equals_null)?;
+        if !self.shows_unmatched(side) && groups.contains(&NONE) {
+            batch = batch.filter(&groups.iter().map(|&group| Some(group != NONE)).collect())?;
+            groups.retain(|&group| group != NONE);
+        }
+        let rows = self.sides[side].intern(batch.rows(), &groups)?;
+        for (n, (&row, &group)) in rows.iter().zip(&groups).enumerate() {
+            let weight = batch.weight(n);
+            self.sides[side].add(row, weight, batch.is_update(n));
+            self.groups.add(group, side, weight);
+        }
+        Ok(())
+    }
+
+    /// Emits what has changed since the last call.
+    fn emit(&mut self, out: &mut Output) -> Result<()> {
+        let mut changes = Vec::new();
+        let by_row = [0, 1].map(|side| self.counts_by_row(side));
+        if self.kind.has_pairs() || by_row != [false, false] {
+            self.pairs(by_row, &mut changes)?;
+        }
+        self.alone(by_row, &mut changes);
+        if !self.append {
+            // What goes comes before what is there instead.
+            changes.sort_by_key(|change| (change.rank, change.weight > 0));
+        }
+        for piece in changes.chunks(PIECE_ROWS) {
+            out.send(self.batch(piece)?);
+        }
+        self.groups.settle();
+        for side in [0, 1] {
+            let empty = self.sides[side].settle()?;
+            self.groups.remove(empty.into_iter().filter(|&group| !self.sides[1 - side].has_group(group)));
+        }
+        Ok(())
+    }
+
+    /// Changes of pairs of which at least one row has been touched. Counts matches meanwhile, where that is done by row.
+    fn pairs(&mut self, by_row: [bool; 2], changes: &mut Vec<Change>) -> Result<()> {
+        let own: [usize; 2] = [0, 1].map(|side| self.sides[side].touched().len());
+        let mut candidates: Vec<Change> = Vec::new();
+        for side in [0, 1] {
+            for n in 0..own[side] {
+                let touched = self.sides[side].touched()[n];
+                let row = self.sides[side].row(touched.row);
+                if row.group == NONE {
+                    continue;
+                }
+                let rank = self.groups.rank(row.group);
+                let mut next = self.sides[1 - side].first_of(row.group);
+                while let Some(partner) = next {
+                    let other = self.sides[1 - side].row(partner);
+                    let before = self.sides[1 - side].before(partner, own[1 - side]);
+                    next = self.sides[1 - side].next_of(partner);
+                    // Pairs of two touched rows are seen from the left.
+                    if side == 0 || before.is_none() {
+                        let was = before.map_or(other.weight, |before| before.weight);
+                        let rows = if side == 0 { [touched.row, partner] } else { [partner, touched.row] };
+                        let is_update = touched.is_update || before.is_some_and(|before| before.is_update);
+                        let weight = row.weight * other.weight - touched.weight * was;
+                        candidates.push(Change { rank, rows, mark: false, weight, is_update });
+                        if candidates.len() >= PIECE_ROWS {
+                            self.judge(by_row, own, &mut candidates, changes)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.judge(by_row, own, &mut candidates, changes)
+    }
+
+    /// Keeps the candidates that fulfil the condition.
+    fn judge(
+        &mut self,
+        by_row: [bool; 2],
+        own: [usize; 2],
+        candidates: &mut Vec<Change>,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
+        if let Some(condition) = self.condition.as_ref().filter(|_| !candidates.is_empty()) {
+            let columns = self.columns(candidates)?;
+            let options = RecordBatchOptions::new().with_row_count(Some(candidates.len()));
+            let rows = RecordBatch::try_new_with_options(Arc::clone(&self.both), columns, &options)?;
+            let matches = condition.evaluate(&rows)?.into_array(candidates.len())?;
+            let matches = matches.as_boolean();
+            let mut n = 0;
+            candidates.retain(|_| {
+                n += 1;
+                matches.is_valid(n - 1) && matches.value(n - 1)
+            });
+        }
+        for side in (0..2).filter(|&side| by_row[side]) {
+            for change in candidates.iter() {
+                let (row, partner) = (change.rows[side], change.rows[1 - side]);
+                let is = self.sides[1 - side].row(partner).weight;
+                let was = self.sides[1 - side].before(partner, own[1 - side]).map_or(is, |before| before.weight);
+                // A row that was not there has not counted any partner yet.
+                let is_new = self.sides[side].before(row, own[side]).is_some_and(|before| before.weight == 0);
+                self.sides[side].add_matches(row, if is_new { is } else { is - was });
+            }
+        }
+        match self.kind.has_pairs() {
+            true => changes.extend(candidates.drain(..).filter(|change| change.weight != 0)),
+            false => candidates.clear(),
+        }
+        Ok(())
+    }
+
+    /// Changes of rows that come out without a partner.
+    fn alone(&self, by_row: [bool; 2], changes: &mut Vec<Change>) {
+        for show in self.kind.shows() {
+            let (side, other) = (&self.sides[show.side], 1 - show.side);
+            let is_shown = |matches: i64| (matches != 0) == show.matched;
+            let mut change = |row: u32, group: u32, was: bool, is: bool| {
+                let now = side.row(row).weight;
+                let before = side.before(row, usize::MAX);
+                let then = before.map_or(now, |before| before.weight);
+                let weight = if is { now } else { 0 } - if was { then } else { 0 };
+                if weight != 0 {
+                    let mut rows = [NONE; 2];
+                    rows[show.side] = row;
+                    let rank = if group == NONE { NONE } else { self.groups.rank(group) };
+                    // A row that is shown in place of pairs is no half of an update.
+                    let is_update = was && is && before.is_some_and(|before| before.is_update);
+                    changes.push(Change { rank, rows, mark: show.matched, weight, is_update });
+                }
+            };
+            for touched in side.touched() {
+                let row = side.row(touched.row);
+                let (was, is) = match row.group {
+                    NONE => (0, 0),
+                    _ if by_row[show.side] => (touched.matches, row.matches),
+                    group => {
+                        let (was, is) = (self.groups.before(group)[other], self.groups.totals[group as usize][other]);
+                        if is_shown(was) != is_shown(is) {
+                            continue; // With all of its group, below.
+                        }
+                        (was, is)
+                    }
+                };
+                change(touched.row, row.group, is_shown(was), is_shown(is));
+            }
+            if !by_row[show.side] {
+                for (group, before) in &self.groups.touched {
+                    let (was, is) = (before[other], self.groups.totals[*group as usize][other]);
+                    if is_shown(was) != is_shown(is) {
+                        side.of_group(*group).for_each(|row| change(row, *group, is_shown(was), is_shown(is)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The columns of both sides.
+    fn columns(&self, changes: &[Change]) -> Result<Vec<ArrayRef>> {
+        let of = |side: usize| {
+            let rows: Vec<u32> = changes.iter().map(|change| change.rows[side]).collect();
+            self.sides[side].columns(&rows)
+        };
+        Ok([of(0)?, of(1)?].concat())
+    }
+
+    fn batch(&self, changes: &[Change]) -> Result<Batch> {
+        let mut columns = self.columns(changes)?;
+        if !self.kind.has_pairs() {
+            columns.truncate(self.sides[0].width());
+        }
+        if self.kind == JoinKind::Mark {
+            columns.push(Arc::new(changes.iter().map(|change| Some(change.mark)).collect::<BooleanArray>()));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        if !self.append {
+            let weights: Int64Array = changes.iter().map(|change| change.weight).collect();
+            let updates: BooleanArray = changes.iter().map(|change| Some(change.is_update)).collect();
+            return Ok(Batch::with_updates(rows, weights, updates));
+        }
+        let batch = Batch::append(rows);
+        match changes.iter().all(|change| change.weight == 1) {
+            true => Ok(batch),
+            false => {
+                let each = (0u32..).zip(changes);
+                let times = each.flat_map(|(n, change)| std::iter::repeat_n(n, change.weight as usize));
+                batch.take(&times.collect::<Vec<u32>>().into())
+            }
+        }
+    }
+}
+
+impl Operator for Joining {
+    fn on_batch(&mut self, input: Input, batch: Batch, out: &mut Output) -> Result<()> {
+        if self.emit == Emit::EachRow && !self.append {
+            for n in 0..batch.len() {
+                self.take_in(usize::from(input.0), batch.slice(n, 1))?;
+                self.emit(out)?;
+            }
+            return Ok(());
+        }
+        self.take_in(usize::from(input.0), batch)?;
+        // Results of rows that stay do too. Others go out once both sides have come equally far.
+        if self.append { self.emit(out) } else { Ok(()) }
+    }
+
+    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+        self.emit(out)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
+        let [left, right] = &mut self.sides;
+        Ok(vec![left.snapshot("left")?, right.snapshot("right")?])
+    }
+
+    fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
+        for table in tables {
+            let side = usize::from(table.table != "left");
+            let (groups, keys) = (&mut self.groups, &self.keys[side]);
+            let null_equals_null = self.null_equals_null;
+            self.sides[side].restore(&table, |rows| groups.of(rows, keys, null_equals_null))?;
+        }
+        for side in [0, 1] {
+            self.sides[side].each(|group, weight| self.groups.totals[group as usize][side] += weight);
+        }
+        // Keys of rows that were deleted.
+        let is_empty = |group: &u32| self.sides.iter().all(|side| !side.has_group(*group));
+        let empty: Vec<u32> = self.groups.table.live().filter(is_empty).collect();
+        self.groups.remove(empty.into_iter());
+        Ok(())
+    }
+}
+
+impl Groups {
+    /// The group of each row; [`NONE`] where a key is null that equals nothing.
+    fn of(&mut self, rows: &RecordBatch, keys: &[usize], null_equals_null: bool) -> Result<Vec<u32>> {
+        let keys: Vec<ArrayRef> = keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
+        let is_null = |row: usize| !null_equals_null && keys.iter().any(|key| key.is_null(row));
+        let nulls = !null_equals_null && keys.iter().any(|key| key.null_count() > 0);
+        let mut groups = Vec::new();
+        match nulls {
+            false => self.table.intern(&keys, rows.num_rows(), &mut groups)?,
+            true => {
+                let kept: arrow::array::UInt32Array =
+                    (0..rows.num_rows() as u32).filter(|&row| !is_null(row as usize)).collect();
+                let keys = crate::operators::aggregate::take_all(&keys, &kept)?;
+                let mut of_kept = Vec::new();
+                self.table.intern(&keys, kept.len(), &mut of_kept)?;
+                groups.resize(rows.num_rows(), NONE);
+                kept.values().iter().zip(of_kept).for_each(|(&row, group)| groups[row as usize] = group);
+            }
+        }
+        self.totals.resize(self.table.groups(), [0; 2]);
+        self.places.resize(self.table.groups(), 0);
+        Ok(groups)
+    }
+
+    fn add(&mut self, group: u32, side: usize, weight: i64) {
+        if group == NONE {
+            return;
+        }
+        if self.places[group as usize] == 0 {
+            self.touched.push((group, self.totals[group as usize]));
+            self.places[group as usize] = self.touched.len() as u32;
+        }
+        self.totals[group as usize][side] += weight;
+    }
+
+    /// The place of a group among those touched.
+    fn rank(&self, group: u32) -> u32 {
+        self.places[group as usize] - 1
+    }
+
+    /// What the totals of a group were that has been touched.
+    fn before(&self, group: u32) -> [i64; 2] {
+        self.touched[self.rank(group) as usize].1
+    }
+
+    /// Changes have gone out.
+    fn settle(&mut self) {
+        self.touched.drain(..).for_each(|(group, _)| self.places[group as usize] = 0);
+    }
+
+    /// Forgets groups without rows.
+    fn remove(&mut self, groups: impl Iterator<Item = u32>) {
+        for group in groups {
+            // Both sides may have become empty at once.
+            if self.table.is_live(group) {
+                self.totals[group as usize] = [0; 2];
+                self.table.remove(group);
+            }
+        }
+    }
+}

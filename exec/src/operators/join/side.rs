@@ -1,0 +1,323 @@
+//! The rows of one input, by join key.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use tidemill_state::KeyTable;
+
+use crate::error::{Error, Result};
+use crate::operator::TableSnapshot;
+use crate::operators::dirty::{Dirty, with_deleted};
+
+/// No row; or the group of rows that match nothing, as their key is null.
+pub(super) const NONE: u32 = u32::MAX;
+/// The group of a number that no row has.
+const FREE: u32 = NONE - 1;
+
+/// Equal rows are one row that is there several times.
+pub(super) struct Side {
+    schema: SchemaRef,
+    keys: Vec<usize>,
+    /// Rows as keys: their numbers address all that is known of them.
+    table: KeyTable,
+    rows: Vec<Row>,
+    /// By group, the first of its rows, which are linked both ways.
+    first: Vec<u32>,
+    /// Rows whose changes have not gone out.
+    touched: Vec<Touched>,
+    counts_matches: bool,
+    dirty: Option<Dirty>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    /// How often it is there.
+    pub weight: i64,
+    /// How many rows of the other side match it. Only kept where the key alone does not say that.
+    pub matches: i64,
+    pub group: u32,
+    next: u32,
+    previous: u32,
+    /// One more than its place among those touched, or 0.
+    place: u32,
+}
+
+/// What a row was when changes last went out.
+#[derive(Clone, Copy)]
+pub(super) struct Touched {
+    pub row: u32,
+    pub weight: i64,
+    pub matches: i64,
+    /// It has changed as a half of an update.
+    pub is_update: bool,
+}
+
+impl Row {
+    const NONE: Row = Row { weight: 0, matches: 0, group: FREE, next: NONE, previous: NONE, place: 0 };
+}
+
+impl Side {
+    pub fn new(schema: &SchemaRef, keys: &[usize], counts_matches: bool, incremental: bool) -> Result<Side> {
+        let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        let table = KeyTable::new(&types).map_err(|error| {
+            let why = error.to_string();
+            Error::new("a join cannot keep rows of these types").why(why).fix("select only the columns you need")
+        })?;
+        Ok(Side {
+            schema: Arc::clone(schema),
+            keys: keys.to_vec(),
+            table,
+            rows: Vec::new(),
+            first: Vec::new(),
+            touched: Vec::new(),
+            counts_matches,
+            dirty: incremental.then(Dirty::default),
+        })
+    }
+
+    pub fn row(&self, row: u32) -> Row {
+        self.rows[row as usize]
+    }
+
+    /// The rows of a group.
+    pub fn of_group(&self, group: u32) -> impl Iterator<Item = u32> {
+        let is_row = |row: &u32| *row != NONE;
+        std::iter::successors(self.first_of(group), move |&row| Some(self.rows[row as usize].next).filter(is_row))
+    }
+
+    pub fn first_of(&self, group: u32) -> Option<u32> {
+        self.first.get(group as usize).copied().filter(|&row| row != NONE)
+    }
+
+    /// The next of its group.
+    pub fn next_of(&self, row: u32) -> Option<u32> {
+        Some(self.rows[row as usize].next).filter(|&next| next != NONE)
+    }
+
+    pub fn has_group(&self, group: u32) -> bool {
+        self.first_of(group).is_some()
+    }
+
+    pub fn width(&self) -> usize {
+        self.schema.fields().len()
+    }
+
+    pub fn touched(&self) -> &[Touched] {
+        &self.touched
+    }
+
+    /// What a row was, if it is among the first `of` that have been touched.
+    pub fn before(&self, row: u32, of: usize) -> Option<Touched> {
+        let place = self.rows[row as usize].place.checked_sub(1)? as usize;
+        (place < of).then(|| self.touched[place])
+    }
+
+    /// The numbers of rows, which are in these groups.
+    pub fn intern(&mut self, rows: &RecordBatch, groups: &[u32]) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        self.table.intern(rows.columns(), rows.num_rows(), &mut numbers)?;
+        self.rows.resize(self.table.groups(), Row::NONE);
+        let most = groups.iter().filter(|&&group| group != NONE).max().map_or(0, |&group| group as usize + 1);
+        self.first.resize(self.first.len().max(most), NONE);
+        for (&row, &group) in numbers.iter().zip(groups) {
+            if self.rows[row as usize].group == FREE {
+                self.link(row, group);
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn link(&mut self, row: u32, group: u32) {
+        let mut next = NONE;
+        if group != NONE {
+            next = std::mem::replace(&mut self.first[group as usize], row);
+            if next != NONE {
+                self.rows[next as usize].previous = row;
+            }
+        }
+        self.rows[row as usize] = Row { group, next, ..Row::NONE };
+    }
+
+    fn unlink(&mut self, row: u32) {
+        let Row { group, next, previous, .. } = std::mem::replace(&mut self.rows[row as usize], Row::NONE);
+        if next != NONE {
+            self.rows[next as usize].previous = previous;
+        }
+        if previous != NONE {
+            self.rows[previous as usize].next = next;
+        } else if group != NONE {
+            self.first[group as usize] = next;
+        }
+    }
+
+    fn touch(&mut self, row: u32, is_update: bool) {
+        let Row { weight, matches, place, .. } = self.rows[row as usize];
+        match place.checked_sub(1) {
+            Some(place) => self.touched[place as usize].is_update |= is_update,
+            None => {
+                self.touched.push(Touched { row, weight, matches, is_update });
+                self.rows[row as usize].place = self.touched.len() as u32;
+                self.dirty.iter_mut().for_each(|dirty| dirty.mark(row));
+            }
+        }
+    }
+
+    pub fn add(&mut self, row: u32, weight: i64, is_update: bool) {
+        self.touch(row, is_update);
+        self.rows[row as usize].weight += weight;
+    }
+
+    pub fn add_matches(&mut self, row: u32, matches: i64) {
+        if matches != 0 {
+            self.touch(row, false);
+            self.rows[row as usize].matches += matches;
+        }
+    }
+
+    /// Changes have gone out: forgets rows that are not there any more, and gives the groups that they were in.
+    pub fn settle(&mut self) -> Result<Vec<u32>> {
+        let (mut gone, mut groups, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        for Touched { row, weight, .. } in self.touched.drain(..) {
+            let of_row = &mut self.rows[row as usize];
+            of_row.place = 0;
+            // What matches nothing need not be kept: its changes are those of its weight.
+            if of_row.weight == 0 || of_row.group == NONE {
+                gone.push(row);
+                groups.push(of_row.group);
+                known.extend((weight != 0).then_some(row));
+            }
+        }
+        if let Some(dirty) = self.dirty.as_mut().filter(|_| !known.is_empty()) {
+            dirty.gone(self.table.columns(&known)?);
+        }
+        self.remove(&gone);
+        groups.retain(|&group| group != NONE && !self.has_group(group));
+        Ok(groups)
+    }
+
+    fn remove(&mut self, gone: &[u32]) {
+        for &row in gone {
+            self.unlink(row);
+            self.table.remove(row);
+        }
+    }
+
+    /// The columns of rows, of which some may be [`NONE`]: then all is null.
+    pub fn columns(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
+        // Rows that follow each other are often the same: the partners of one row.
+        let (mut distinct, mut places): (Vec<u32>, Vec<Option<u32>>) = (Vec::new(), Vec::with_capacity(rows.len()));
+        for &row in rows {
+            if row != NONE && distinct.last() != Some(&row) {
+                distinct.push(row);
+            }
+            places.push((row != NONE).then(|| distinct.len() as u32 - 1));
+        }
+        let columns = self.table.columns(&distinct)?;
+        match distinct.len() == rows.len() {
+            true => Ok(columns),
+            false => crate::operators::aggregate::take_all(&columns, &UInt32Array::from(places)),
+        }
+    }
+
+    /// Its rows with their weights, or those that have changed since the last snapshot.
+    pub fn snapshot(&mut self, table: &'static str) -> Result<TableSnapshot> {
+        let all = |side: &Side| side.table.live().collect::<Vec<u32>>();
+        let Some(dirty) = &mut self.dirty else {
+            let rows = self.state(self.state_columns(&all(self))?)?;
+            return Ok(TableSnapshot::by_key(table, rows, self.keys.iter().copied()));
+        };
+        let (mut changed, mut gone) = dirty.take();
+        let is_whole = changed.len() * 2 >= self.table.len();
+        match is_whole {
+            true => (changed, gone) = (all(self), Vec::new()),
+            false => changed.retain(|&row| self.table.is_live(row)),
+        }
+        let rows = self.state(with_deleted(self.state_columns(&changed)?, gone)?)?;
+        let replaces_by = Some((0..self.schema.fields().len()).collect());
+        let whole = TableSnapshot::by_key(table, rows, self.keys.iter().copied());
+        Ok(TableSnapshot { replaces_by, is_whole, ..whole })
+    }
+
+    fn state_columns(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.table.columns(rows)?;
+        let each = |value: fn(&Row) -> i64| -> ArrayRef {
+            Arc::new(rows.iter().map(|&row| value(&self.rows[row as usize])).collect::<Int64Array>())
+        };
+        columns.push(each(|row| row.weight));
+        if self.counts_matches {
+            columns.push(each(|row| row.matches));
+        }
+        Ok(columns)
+    }
+
+    /// State columns with their names, which are all different.
+    fn state(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let width = self.schema.fields().len();
+        let beside = ["weight", if self.counts_matches { "matches" } else { "deleted" }, "deleted"];
+        let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
+        for (n, column) in columns.iter().enumerate() {
+            let name = n.checked_sub(width).map_or_else(|| self.schema.field(n).name().as_str(), |n| beside[n]);
+            let is_known = fields.iter().any(|field| field.name() == name);
+            let name = if is_known { format!("{name}_{n}") } else { name.to_string() };
+            fields.push(Field::new(name, column.data_type().clone(), true));
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    /// Takes over what [`snapshot`](Self::snapshot) gave. `groups` gives the groups of rows of the input.
+    pub fn restore(
+        &mut self,
+        table: &TableSnapshot,
+        mut groups: impl FnMut(&RecordBatch) -> Result<Vec<u32>>,
+    ) -> Result<()> {
+        for piece in &table.spilled {
+            for rows in piece.read()? {
+                self.restore_rows(&rows?, table.replaces_by.is_some(), &mut groups)?;
+            }
+        }
+        self.restore_rows(&table.rows, table.replaces_by.is_some(), &mut groups)?;
+        // As of the checkpoint, nothing has changed.
+        self.dirty = self.dirty.is_some().then(Dirty::default);
+        Ok(())
+    }
+
+    fn restore_rows(
+        &mut self,
+        state: &RecordBatch,
+        are_changes: bool,
+        groups: &mut impl FnMut(&RecordBatch) -> Result<Vec<u32>>,
+    ) -> Result<()> {
+        let (columns, state) = state.columns().split_at(self.schema.fields().len());
+        let options = RecordBatchOptions::new().with_row_count(Some(state[0].len()));
+        let rows = RecordBatch::try_new_with_options(nullable(&self.schema), columns.to_vec(), &options)?;
+        let numbers = self.intern(&rows, &groups(&rows)?)?;
+        let weights = state[0].as_primitive::<Int64Type>().values();
+        let matches = self.counts_matches.then(|| state[1].as_primitive::<Int64Type>().values());
+        let deleted = state.last().filter(|_| are_changes).map(|deleted| deleted.as_boolean());
+        // What was deleted comes first, and may have come back.
+        for (n, &row) in numbers.iter().enumerate() {
+            let is_deleted = deleted.is_some_and(|deleted| deleted.value(n));
+            let of_row = &mut self.rows[row as usize];
+            of_row.weight = if is_deleted { 0 } else { weights[n] };
+            of_row.matches = matches.filter(|_| !is_deleted).map_or(0, |matches| matches[n]);
+        }
+        let mut gone = numbers;
+        gone.sort_unstable();
+        gone.dedup();
+        gone.retain(|&row| self.rows[row as usize].weight == 0);
+        self.remove(&gone);
+        Ok(())
+    }
+
+    /// Calls `each` with the group and the weight of every row.
+    pub fn each(&self, mut each: impl FnMut(u32, i64)) {
+        let rows = self.table.live().map(|row| self.rows[row as usize]);
+        rows.for_each(|row| each(row.group, row.weight));
+    }
+}
+
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

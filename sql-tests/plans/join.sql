@@ -1,0 +1,11 @@
+CREATE TABLE a (k STRING, v INT, ts TIMESTAMP(3)) WITH ('connector' = 'socket', 'hostname' = 'localhost', 'port' = '9999', 'format' = 'csv');
+CREATE TABLE b (k STRING, w INT) WITH ('connector' = 'socket', 'hostname' = 'localhost', 'port' = '9998', 'format' = 'csv');
+EXPLAIN SELECT a.v, b.w FROM a JOIN b ON a.k = b.k;
+EXPLAIN SELECT a.v, b.w FROM a LEFT JOIN b ON UPPER(a.k) = b.k AND a.v < b.w;
+EXPLAIN SELECT n, s FROM (SELECT k, COUNT(*) AS n FROM a GROUP BY k) x FULL JOIN (SELECT k, SUM(w) AS s FROM b GROUP BY k) y ON x.k = y.k;
+EXPLAIN SELECT a.v, b.w FROM a, b WHERE a.v > b.w;
+EXPLAIN SELECT v FROM a WHERE k NOT IN (SELECT k FROM b);
+EXPLAIN SELECT v FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.k = a.k);
+EXPLAIN SELECT v, (SELECT MAX(w) FROM b) AS m FROM a;
+EXPLAIN SELECT k FROM a INTERSECT SELECT k FROM b;
+EXPLAIN SELECT v, (SELECT w FROM b) AS m FROM a;
