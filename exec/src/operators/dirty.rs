@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::concat;
+use arrow::datatypes::{Field, Schema};
 
 use crate::error::Result;
 
@@ -73,4 +74,17 @@ pub(super) fn with_deleted(mut columns: Vec<ArrayRef>, gone: Vec<Vec<ArrayRef>>)
     let deleted = (0..gone_rows + changed).map(|row| Some(row < gone_rows)).collect::<BooleanArray>();
     columns.push(Arc::new(deleted));
     Ok(columns)
+}
+
+/// State that consists of rows of `schema`, and what is known of each: columns of these names and, of changes, `deleted`. All columns have
+/// different names.
+pub(super) fn state_table(schema: &Schema, beside: &[&str], columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    let names = schema.fields().iter().map(|field| field.name().as_str()).chain(beside.iter().copied());
+    let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
+    for (n, (column, name)) in columns.iter().zip(names.chain(["deleted"])).enumerate() {
+        let is_known = fields.iter().any(|field| field.name() == name);
+        let name = if is_known { format!("{name}_{n}") } else { name.to_string() };
+        fields.push(Field::new(name, column.data_type().clone(), true));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

@@ -7,7 +7,9 @@ mod filter;
 mod join;
 mod limit;
 mod not_null;
+mod order;
 mod project;
+mod rank;
 mod unnest;
 mod updating_limit;
 mod window;
@@ -18,12 +20,14 @@ pub use filter::Filter;
 pub use join::{Join, JoinKind};
 pub use limit::Limit;
 pub use not_null::NotNull;
+pub use order::Order;
 pub use project::Project;
+pub use rank::{Numbering, Rank};
 pub use unnest::Unnest;
 pub use updating_limit::UpdatingLimit;
 pub use window::{
-    CurrentWatermark, Firing, LateRows, LocalWindowAggregate, Order, RowWindow, SessionAggregate, SessionAssign,
-    TimeKind, UpdatingWindowAggregate, WindowAggregate, WindowAssign, WindowRank, late_fields, window_fields,
+    CurrentWatermark, Firing, LateRows, LocalWindowAggregate, RowWindow, SessionAggregate, SessionAssign, TimeKind,
+    UpdatingWindowAggregate, WindowAggregate, WindowAssign, WindowRank, late_fields, window_fields,
 };
 
 use std::sync::Arc;

@@ -48,7 +48,7 @@ impl Lowering<'_> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::Projection(node) => self.project(&node.expr, plan.schema(), &node.input),
-            LogicalPlan::Filter(node) => self.filter(node),
+            LogicalPlan::Filter(node) => self.filter(node, None),
             LogicalPlan::SubqueryAlias(node) => self.plan(&node.input),
             LogicalPlan::Aggregate(node) => self.aggregate(node),
             LogicalPlan::Distinct(logical::Distinct::All(input)) => self.distinct(input),
@@ -66,7 +66,10 @@ impl Lowering<'_> {
             }
             LogicalPlan::Join(node) => self.join(node),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
-            LogicalPlan::Sort(node) => Err(unsorted(node)),
+            LogicalPlan::Sort(node) => match node.fetch {
+                Some(fetch) => self.first_of_all(node, 0, Some(fetch)),
+                None => Err(unsorted(node)),
+            },
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
             other => Err(unsupported(&format!("{} ", other.display()))),
         }
@@ -134,12 +137,11 @@ impl Lowering<'_> {
 
     /// The plan of `input`, with at least the columns that `expressions` use, and the schema to resolve them by.
     pub(super) fn input_of(&self, expressions: &[Expr], input: &LogicalPlan) -> Result<(StreamPlan, DFSchemaRef)> {
+        let used = || expressions.iter().flat_map(Expr::column_refs).cloned().collect();
         match input {
+            LogicalPlan::Filter(filter) => Ok((self.filter(filter, Some(&used()))?, Arc::clone(input.schema()))),
             LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<UnnestNode>() {
-                Some(unnest) => {
-                    let used = expressions.iter().flat_map(Expr::column_refs).cloned().collect();
-                    self.unnest(unnest, Some(&used))
-                }
+                Some(unnest) => self.unnest(unnest, Some(&used())),
                 None => Ok((self.plan(input)?, Arc::clone(input.schema()))),
             },
             _ => Ok((self.plan(input)?, Arc::clone(input.schema()))),
@@ -169,8 +171,9 @@ impl Lowering<'_> {
         Ok(plan)
     }
 
-    fn filter(&self, node: &logical::Filter) -> Result<StreamPlan> {
-        if let Some(ranked) = self.window_rank(node)? {
+    /// `used`: the columns of its result that are looked at.
+    fn filter(&self, node: &logical::Filter, used: Option<&BTreeSet<Column>>) -> Result<StreamPlan> {
+        if let Some(ranked) = self.ranking(node, used)? {
             return Ok(ranked);
         }
         let plan = self.plan(&node.input)?;
@@ -247,14 +250,14 @@ impl Lowering<'_> {
     }
 
     fn limit(&self, node: &logical::Limit) -> Result<StreamPlan> {
-        if matches!(node.input.as_ref(), LogicalPlan::Sort(_)) {
-            return Err(unsupported("ORDER BY ... LIMIT"));
-        }
-        let plan = self.plan(&node.input)?;
         let (SkipType::Literal(skip), FetchType::Literal(fetch)) = (node.get_skip_type()?, node.get_fetch_type()?)
         else {
             return Err(Error::new("LIMIT takes a whole number").fix("write LIMIT 10"));
         };
+        if let LogicalPlan::Sort(sort) = node.input.as_ref() {
+            return self.first_of_all(sort, skip, fetch);
+        }
+        let plan = self.plan(&node.input)?;
         let schema = Arc::clone(&plan.props.schema);
         let (changes, times) = (plan.props.changes.clone(), plan.props.times.clone());
         let limited = match changes.is_append() {
@@ -465,9 +468,7 @@ fn unsorted(sort: &logical::Sort) -> Error {
         let data_type = first.expr.get_type(sort.input.schema()).ok()?;
         matches!(data_type, DataType::Timestamp(_, _)).then_some(())
     };
-    if sort.fetch.is_some() {
-        unsupported("ORDER BY ... LIMIT")
-    } else if by_time().is_some() {
+    if by_time().is_some() {
         unsupported("ORDER BY a time attribute")
     } else {
         Error::new("cannot sort a stream")

@@ -116,6 +116,13 @@ impl Times {
         }
     }
 
+    /// Whether a column says what window a row belongs to.
+    pub fn is_window(&self, column: usize) -> bool {
+        let of =
+            |window: &WindowColumns| [&window.start, &window.end, &window.time].iter().any(|of| of.contains(&column));
+        self.window.as_ref().is_some_and(of)
+    }
+
     /// With one more.
     pub fn with(mut self, column: usize, kind: TimeKind) -> Times {
         match kind {

@@ -1,18 +1,19 @@
-//! `ROW_NUMBER() OVER (PARTITION BY window_start, window_end, ... ORDER BY ...)` under a bound on its value: window top-N and
-//! window deduplication.
+//! `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)` and its like under a bound on their value: top-N and deduplication, of a window or of
+//! all rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, LogicalPlan, Operator};
-use tidemill_exec::Result;
-use tidemill_exec::operators::{Order, WindowRank};
+use tidemill_exec::operators::{Numbering, Order, Rank, TimeKind, WindowRank};
+use tidemill_exec::{Changes, Result};
 
-use super::lower::{Lowering, reordered};
+use super::lower::{Lowering, kept};
 use super::plan::StreamPlan;
 use super::window::keyed;
 use crate::functions::window::window_time;
@@ -25,25 +26,34 @@ struct Places {
 }
 
 impl Lowering<'_> {
-    /// A filter on the number that rows have in their window; `None` if it is none.
-    pub(super) fn window_rank(&self, node: &logical::Filter) -> Result<Option<StreamPlan>> {
+    /// A filter on the number that rows have in an order; `None` if it is none. `used`: the columns of its result that are looked at.
+    pub(super) fn ranking(
+        &self,
+        node: &logical::Filter,
+        used: Option<&BTreeSet<Column>>,
+    ) -> Result<Option<StreamPlan>> {
         let Some((between, window)) = numbering(&node.input) else { return Ok(None) };
-        let Some(function) = row_number(window) else { return Ok(None) };
-        let is_rank = |expr: &Expr| is_last(expr, &between, &window.schema);
+        let Some((numbering, function)) = number_function(window) else { return Ok(None) };
+        let is_number = |expr: &Expr| is_last(expr, &between, &window.schema);
         let mut places = Places { first: 1, last: u64::MAX };
         let mut others = Vec::new();
         for condition in split_conjunction(&node.predicate) {
-            match bound(condition, &is_rank) {
+            match bound(condition, &is_number) {
                 Some(bound) => {
                     places = Places { first: places.first.max(bound.first), last: places.last.min(bound.last) };
                 }
                 None => others.push(condition.clone()),
             }
         }
-        if places.last == u64::MAX {
+        if places.last == u64::MAX || places.last < places.first {
             return Ok(None);
         }
-        let Some(mut plan) = self.ranked(window, function, places)? else { return Ok(None) };
+        let mentions =
+            |expr: &Expr| expr.column_refs().into_iter().any(|column| is_number(&Expr::Column(column.clone())));
+        let numbered = used.is_none_or(|used| used.iter().any(|column| is_number(&Expr::Column(column.clone()))))
+            || others.iter().any(mentions)
+            || is_computed_with(&between, &window.schema);
+        let mut plan = self.ranked(window, numbering, function, places, numbered)?;
         for above in between.iter().rev() {
             if let LogicalPlan::Projection(projection) = above {
                 let output = Arc::clone(projection.schema.inner());
@@ -56,80 +66,194 @@ impl Lowering<'_> {
         }))
     }
 
-    /// The rows of `window` in these places, numbered; `None` if the numbers are not per window.
+    /// `ORDER BY ... LIMIT`: the first rows of all, in no order.
+    pub(super) fn first_of_all(&self, sort: &logical::Sort, skip: usize, fetch: Option<usize>) -> Result<StreamPlan> {
+        let schema = sort.input.schema();
+        let width = schema.fields().len();
+        let mut columns = Columns::new(schema);
+        let order = columns.order(&sort.expr)?;
+        let last = fetch.map_or(u64::MAX, |fetch| (skip as u64).saturating_add(fetch as u64));
+        let places = Places { first: (skip as u64).saturating_add(1), last };
+        if fetch == Some(0) {
+            return self.plan(&LogicalPlan::EmptyRelation(logical::EmptyRelation {
+                produce_one_row: false,
+                schema: Arc::clone(schema),
+            }));
+        }
+        let plan = self.extended(self.plan(&sort.input)?, schema, &columns.extra)?;
+        let rank = self.rank(&plan, Numbering::RowNumber, vec![], order, places, false, "number");
+        kept(ranked_by(rank, plan), &(0..width).collect::<Vec<_>>())
+    }
+
+    /// The rows of `window` in these places, with their numbers.
     fn ranked(
         &self,
         window: &logical::Window,
+        numbering: Numbering,
         function: &WindowFunction,
         places: Places,
-    ) -> Result<Option<StreamPlan>> {
+        numbered: bool,
+    ) -> Result<StreamPlan> {
         let schema = window.input.schema();
         let width = schema.fields().len();
         let plan = self.plan(&window.input)?;
-        let Some(columns) = plan.props.times.window.clone() else { return Ok(None) };
-        // Columns as they are, expressions as columns behind them.
-        let mut extra: Vec<(String, Expr)> = Vec::new();
-        let mut column = |expr: &Expr| match expr {
-            Expr::Column(column) => Ok::<usize, tidemill_exec::Error>(schema.index_of_column(column)?),
-            other => {
-                extra.push((format!("$rank{}", extra.len()), other.clone()));
-                Ok(width + extra.len() - 1)
-            }
+        let mut columns = Columns::new(schema);
+        let partition: Vec<usize> =
+            function.params.partition_by.iter().map(|key| columns.place(key)).collect::<Result<_>>()?;
+        let order = columns.order(&function.params.order_by)?;
+        let name = window.schema.field(width).name();
+        let attached = match numbering {
+            Numbering::RowNumber => self.attached_window(&plan, &partition, &mut columns)?,
+            _ => None,
         };
-        let partition: Vec<usize> = function.params.partition_by.iter().map(&mut column).collect::<Result<_>>()?;
-        let order: Vec<Order> = function
-            .params
-            .order_by
-            .iter()
-            .map(|sort| {
-                let options = SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first };
-                Ok(Order { column: column(&sort.expr)?, options })
-            })
-            .collect::<Result<_>>()?;
+        let (times, extended) = (plan.props.times.clone(), columns.extra.len());
+        let plan = self.extended(plan, schema, &columns.extra)?;
+        let plan = match attached {
+            Some((window, kind)) => {
+                let keys: Vec<usize> = partition.into_iter().filter(|column| !times.is_window(*column)).collect();
+                let distribution = keyed(&keys);
+                let rank = WindowRank {
+                    window,
+                    kind,
+                    keys,
+                    later_first: later_first(&order, places, &plan),
+                    order,
+                    first: places.first,
+                    last: places.last,
+                    numbered: true,
+                    retracting: !plan.props.changes.is_append(),
+                    schema: with_number(&plan, name),
+                };
+                StreamPlan::operator(rank, plan, Changes::Append, distribution.clone())
+                    .requires(distribution)
+                    .with_times(times)
+            }
+            None => ranked_by(self.rank(&plan, numbering, partition, order, places, numbered, name), plan),
+        };
+        if extended == 0 {
+            return Ok(plan);
+        }
+        kept(plan, &(0..width).chain([width + extended]).collect::<Vec<_>>())
+    }
+
+    /// Where the start, end and time of the window are that rows are numbered in, if it is one.
+    fn attached_window(
+        &self,
+        plan: &StreamPlan,
+        partition: &[usize],
+        columns: &mut Columns,
+    ) -> Result<Option<((usize, usize, usize), TimeKind)>> {
+        let Some(window) = &plan.props.times.window else { return Ok(None) };
         let among = |of: &[usize]| partition.iter().copied().find(|column| of.contains(column));
-        let (Some(start), Some(end)) = (among(&columns.start), among(&columns.end)) else { return Ok(None) };
-        let time = match columns.time.first() {
+        let (Some(start), Some(end)) = (among(&window.start), among(&window.end)) else { return Ok(None) };
+        let time = match window.time.first() {
             Some(&time) => time,
             None => {
-                let end = Expr::Column(Column::from(schema.qualified_field(end)));
-                column(&window_time(end, columns.zone.as_deref())?)?
+                let end = Expr::Column(Column::from(columns.schema.qualified_field(end)));
+                columns.place(&window_time(end, window.zone.as_deref())?)?
             }
         };
-        let is_window =
-            |column: &usize| [&columns.start, &columns.end, &columns.time].iter().any(|of| of.contains(column));
-        let keys: Vec<usize> = partition.into_iter().filter(|column| !is_window(column)).collect();
-        // "Keep the last row": of rows at the same time the one that came last.
-        let is_time = |column: usize| schema.fields().get(column).is_some_and(|field| field.data_type().is_temporal());
-        let by_time = order.first().is_some_and(|order| order.options.descending && is_time(order.column));
-        let later_first = places == Places { first: 1, last: 1 } && by_time;
-        let (times, extended) = (plan.props.times.clone(), !extra.is_empty());
-        let plan = self.extended(plan, schema, &extra)?;
-        let mut fields = plan.props.schema.fields().to_vec();
-        let name = window.schema.field(width).name().clone();
-        fields.push(Arc::new(Field::new(&name, DataType::Int64, true)));
-        let distribution = keyed(&keys);
-        let changes = tidemill_exec::Changes::Append;
-        let rank = WindowRank {
-            window: (start, end, time),
-            kind: columns.kind,
+        Ok(Some(((start, end, time), window.kind)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a rank is")]
+    fn rank(
+        &self,
+        plan: &StreamPlan,
+        numbering: Numbering,
+        keys: Vec<usize>,
+        mut order: Vec<Order>,
+        places: Places,
+        numbered: bool,
+        name: &str,
+    ) -> Rank {
+        let mut later_first = later_first(&order, places, plan);
+        // By processing time is as they come.
+        if let Some(place) = order.iter().position(|order| plan.props.times.processing.contains(&order.column)) {
+            later_first = order[place].options.descending;
+            order.truncate(place);
+        }
+        Rank {
+            numbering,
             keys,
             order,
             first: places.first,
             last: places.last,
-            numbered: true,
+            numbered,
             later_first,
-            retracting: !plan.props.changes.is_append(),
-            schema: Arc::new(Schema::new(fields)),
-        };
-        let plan =
-            StreamPlan::operator(rank, plan, changes, distribution.clone()).requires(distribution).with_times(times);
-        if !extended {
-            return Ok(Some(plan));
+            append: plan.props.changes.is_append(),
+            emit: self.emit,
+            schema: with_number(plan, name),
         }
-        let kept: Vec<usize> = (0..width).chain([width + extra.len()]).collect();
-        let schema = Arc::new(plan.props.schema.project(&kept)?);
-        reordered(plan, &kept, schema).map(Some)
     }
+}
+
+/// "Keep the last row": of rows at the same time the one that came last.
+fn later_first(order: &[Order], places: Places, plan: &StreamPlan) -> bool {
+    let is_time = |column: usize| plan.props.schema.field(column).data_type().is_temporal();
+    let by_time = order.first().is_some_and(|order| order.options.descending && is_time(order.column));
+    places == Places { first: 1, last: 1 } && by_time
+}
+
+fn with_number(plan: &StreamPlan, name: &str) -> SchemaRef {
+    let number = Arc::new(Field::new(name, DataType::Int64, true));
+    Arc::new(Schema::new(plan.props.schema.fields().iter().cloned().chain([number]).collect::<Vec<_>>()))
+}
+
+fn ranked_by(rank: Rank, plan: StreamPlan) -> StreamPlan {
+    let (distribution, times) = (keyed(&rank.keys), plan.props.times.clone());
+    let number = plan.props.schema.fields().len();
+    let key = match rank.numbering {
+        Numbering::RowNumber if rank.first == rank.last => Some(rank.keys.clone()),
+        Numbering::RowNumber if rank.numbered => Some([rank.keys.as_slice(), &[number]].concat()),
+        _ => plan.props.changes.key().map(<[usize]>::to_vec),
+    };
+    StreamPlan::operator(rank, plan, Changes::Retract { key }, distribution.clone())
+        .requires(distribution)
+        .with_times(times)
+}
+
+/// Expressions as columns: those of `schema` as they are, others as columns behind them.
+struct Columns<'a> {
+    schema: &'a DFSchema,
+    extra: Vec<(String, Expr)>,
+}
+
+impl Columns<'_> {
+    fn new(schema: &DFSchema) -> Columns<'_> {
+        Columns { schema, extra: Vec::new() }
+    }
+
+    fn place(&mut self, expr: &Expr) -> Result<usize> {
+        if let Expr::Column(column) = expr {
+            return Ok(self.schema.index_of_column(column)?);
+        }
+        let known = self.extra.iter().position(|(_, known)| known == expr);
+        let place = known.unwrap_or_else(|| {
+            self.extra.push((format!("$rank{}", self.extra.len()), expr.clone()));
+            self.extra.len() - 1
+        });
+        Ok(self.schema.fields().len() + place)
+    }
+
+    fn order(&mut self, sort: &[logical::SortExpr]) -> Result<Vec<Order>> {
+        let order = |sort: &logical::SortExpr| {
+            let options = SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first };
+            Ok(Order { column: self.place(&sort.expr)?, options })
+        };
+        sort.iter().map(order).collect()
+    }
+}
+
+/// Whether some projection makes other columns out of the number.
+fn is_computed_with(between: &[&LogicalPlan], bottom: &DFSchema) -> bool {
+    (0..between.len()).any(|n| {
+        let LogicalPlan::Projection(node) = between[n] else { return false };
+        let is_number = |expr: &Expr| is_last(expr, &between[n + 1..], bottom);
+        let mentions =
+            |expr: &Expr| expr.column_refs().into_iter().any(|column| is_number(&Expr::Column(column.clone())));
+        node.expr.iter().any(|expr| !is_number(expr) && mentions(expr))
+    })
 }
 
 /// The numbering below projections and renamings, and those, from the top.
@@ -146,16 +270,22 @@ fn numbering(plan: &LogicalPlan) -> Option<(Vec<&LogicalPlan>, &logical::Window)
     }
 }
 
-/// The only function of the window, if it is ROW_NUMBER.
-fn row_number(window: &logical::Window) -> Option<&WindowFunction> {
+/// The only function of the window, if it numbers rows.
+fn number_function(window: &logical::Window) -> Option<(Numbering, &WindowFunction)> {
     let [expr] = &window.window_expr[..] else { return None };
     let expr = match expr {
         Expr::Alias(alias) => &alias.expr,
         other => other,
     };
     let Expr::WindowFunction(function) = expr else { return None };
-    let is_row_number = matches!(&function.fun, WindowFunctionDefinition::WindowUDF(udf) if udf.name().eq_ignore_ascii_case("row_number"));
-    is_row_number.then_some(function)
+    let WindowFunctionDefinition::WindowUDF(udf) = &function.fun else { return None };
+    let numbering = match udf.name().to_ascii_lowercase().as_str() {
+        "row_number" => Numbering::RowNumber,
+        "rank" => Numbering::Rank,
+        "dense_rank" => Numbering::DenseRank,
+        _ => return None,
+    };
+    Some((numbering, function))
 }
 
 /// Whether an expression over the topmost of `between` is the last column of `bottom`, which is below them all.

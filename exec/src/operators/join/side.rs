@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use tidemill_state::KeyTable;
 
 use crate::error::{Error, Result};
 use crate::operator::TableSnapshot;
-use crate::operators::dirty::{Dirty, with_deleted};
+use crate::operators::dirty::{Dirty, state_table, with_deleted};
 
 /// No row; or the group of rows that match nothing, as their key is null.
 pub(super) const NONE: u32 = u32::MAX;
@@ -251,18 +251,9 @@ impl Side {
         Ok(columns)
     }
 
-    /// State columns with their names, which are all different.
     fn state(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-        let width = self.schema.fields().len();
-        let beside = ["weight", if self.counts_matches { "matches" } else { "deleted" }, "deleted"];
-        let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
-        for (n, column) in columns.iter().enumerate() {
-            let name = n.checked_sub(width).map_or_else(|| self.schema.field(n).name().as_str(), |n| beside[n]);
-            let is_known = fields.iter().any(|field| field.name() == name);
-            let name = if is_known { format!("{name}_{n}") } else { name.to_string() };
-            fields.push(Field::new(name, column.data_type().clone(), true));
-        }
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        let beside: &[&str] = if self.counts_matches { &["weight", "matches"] } else { &["weight"] };
+        state_table(&self.schema, beside, columns)
     }
 
     /// Takes over what [`snapshot`](Self::snapshot) gave. `groups` gives the groups of rows of the input.

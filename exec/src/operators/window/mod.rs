@@ -30,7 +30,7 @@ pub use assign::WindowAssign;
 pub use current::CurrentWatermark;
 pub use late::{LateRows, late_fields};
 pub use local::LocalWindowAggregate;
-pub use rank::{Order, WindowRank};
+pub use rank::WindowRank;
 pub use session::{SessionAggregate, SessionAssign};
 pub use updating::{Firing, UpdatingWindowAggregate};
 

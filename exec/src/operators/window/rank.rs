@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{self, SortOptions};
+use arrow::compute;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use hashbrown::HashMap;
@@ -17,16 +17,10 @@ use super::current::{restored, time_table, watermark_column};
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
+use crate::operators::Order;
 use crate::operators::aggregate::send_in_pieces;
 use crate::progress::Waiting;
 use crate::window::Window;
-
-/// By which column, in which direction, with nulls where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
-    pub column: usize,
-    pub options: SortOptions,
-}
 
 /// The rows of each window and key whose place in the order is between `first` and `last`, when the window closes.
 ///
@@ -63,13 +57,7 @@ impl OperatorSpec for WindowRank {
     fn explain(&self, line: &mut ExplainLine) {
         line.field("window", format_args!("attached({})", self.schema.field(self.window.1).name()));
         line.list("keys", self.keys.iter().map(|&key| self.schema.field(key).name()));
-        line.list(
-            "order",
-            self.order.iter().map(|order| {
-                let direction = if order.options.descending { "desc" } else { "asc" };
-                format!("{} {direction}", self.schema.field(order.column).name())
-            }),
-        );
+        line.list("order", self.order.iter().map(|order| order.shown(&self.schema)));
         line.field("places", format_args!("{} to {}", self.first, self.last));
     }
 
@@ -87,14 +75,10 @@ impl OperatorSpec for WindowRank {
         let fields = |columns: &[usize]| -> Vec<SortField> {
             columns.iter().map(|&column| SortField::new(input.field(column).data_type().clone())).collect()
         };
-        let order = self
-            .order
-            .iter()
-            .map(|order| SortField::new_with_options(input.field(order.column).data_type().clone(), order.options));
         Ok(Box::new(Ranking {
             spec: self.clone(),
             keys: RowConverter::new(fields(&self.keys))?,
-            order: RowConverter::new(order.collect())?,
+            order: Order::converter(&self.order, &input)?,
             whole: RowConverter::new(fields(&(0..width).collect::<Vec<_>>()))?,
             input,
             open: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! Transcripts of window ranks, and what pruning must not change.
 
+use arrow::compute::SortOptions;
 use expect_test::expect;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
