@@ -54,12 +54,13 @@ pub struct OperatorTime {
     pub late_rows: u64,
 }
 
-/// A window with rows in it that has not closed.
+/// Rows held back until time has come further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     pub operator: &'static str,
-    pub window: Window,
-    /// The watermark that closes it.
+    /// That they are in, if it is by windows that they wait.
+    pub window: Option<Window>,
+    /// The watermark that closes it, or lets them go.
     pub closes: EventTime,
     /// The watermark there is.
     pub watermark: EventTime,
@@ -98,13 +99,15 @@ impl Progress {
     pub fn explain(&self, now: Instant) -> Option<String> {
         let waiting = self.waiting()?;
         let tasks = self.tasks();
-        let mut text = format!(
-            "no result yet: {} has rows for the window from {} to {}, which closes when the watermark reaches {}",
-            waiting.operator,
-            moment(waiting.window.start),
-            moment(waiting.window.end),
-            moment(waiting.closes.0)
-        );
+        let (operator, closes) = (waiting.operator, moment(waiting.closes.0));
+        let mut text = match waiting.window {
+            Some(Window { start, end }) => format!(
+                "no result yet: {operator} has rows for the window from {} to {}, which closes when the watermark reaches {closes}",
+                moment(start),
+                moment(end)
+            ),
+            None => format!("no result yet: {operator} holds rows back until the watermark reaches {closes}"),
+        };
         text.push_str(&match waiting.watermark {
             EventTime::MIN => "\n  there is no watermark yet".to_string(),
             EventTime(time) => format!("\n  the watermark stands at {}", moment(time)),
@@ -197,7 +200,7 @@ mod tests {
         progress.source(TaskId(3), SourceTime { idle: true, ..source("lazy", vec![]) });
         let waiting = Waiting {
             operator: "window-aggregate",
-            window: Window { start: 0, end: 10_000 },
+            window: Some(Window { start: 0, end: 10_000 }),
             closes: EventTime(9_999),
             watermark: EventTime::MIN,
         };

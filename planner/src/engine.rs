@@ -62,6 +62,9 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
     for function in aggregates::udafs() {
         state.register_udaf(function)?;
     }
+    for function in functions::numbering::all(state.window_functions().values()) {
+        state.register_udwf(function)?;
+    }
     Ok(state)
 }
 

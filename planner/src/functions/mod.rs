@@ -15,6 +15,7 @@ mod function;
 pub mod json;
 mod lists;
 pub mod math;
+pub mod numbering;
 pub mod row;
 pub mod split;
 pub mod string;

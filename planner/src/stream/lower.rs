@@ -10,7 +10,7 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::logical_plan::{FetchType, SkipType};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{self as logical, Expr, ExprSchemable, LogicalPlan, TableScan};
+use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
 use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
@@ -65,10 +65,10 @@ impl Lowering<'_> {
                 }
             }
             LogicalPlan::Join(node) => self.join(node),
-            LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
+            LogicalPlan::Window(node) => self.over_windows(node),
             LogicalPlan::Sort(node) => match node.fetch {
                 Some(fetch) => self.first_of_all(node, 0, Some(fetch)),
-                None => Err(unsorted(node)),
+                None => self.sort(node),
             },
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
             other => Err(unsupported(&format!("{} ", other.display()))),
@@ -459,22 +459,6 @@ fn subquery_in(expr: &Expr) -> Option<&'static str> {
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     });
     found
-}
-
-/// Why a stream has no order: the sorts that Flink runs are to come, any other cannot be.
-fn unsorted(sort: &logical::Sort) -> Error {
-    let by_time = || {
-        let first = sort.expr.first()?;
-        let data_type = first.expr.get_type(sort.input.schema()).ok()?;
-        matches!(data_type, DataType::Timestamp(_, _)).then_some(())
-    };
-    if by_time().is_some() {
-        unsupported("ORDER BY a time attribute")
-    } else {
-        Error::new("cannot sort a stream")
-            .why("rows keep arriving, so no row can be known to be the first")
-            .fix("drop ORDER BY, or SET 'execution.runtime-mode' = 'batch' if all tables are bounded")
-    }
 }
 
 pub(super) fn unsupported(what: &str) -> Error {

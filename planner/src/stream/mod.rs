@@ -1,8 +1,10 @@
 //! Logical plan to streaming plan: operators chosen, changes resolved.
 
 mod aggregate;
+mod columns;
 mod join;
 mod lower;
+mod over;
 mod own;
 mod plan;
 mod rank;

@@ -4,17 +4,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionDefinition};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, LogicalPlan, Operator};
-use tidemill_exec::operators::{Numbering, Order, Rank, TimeKind, WindowRank};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{self as physical, Column as PhysicalColumn};
+use tidemill_exec::operators::{Filter, Numbering, Order, OverFunction, Rank, TimeKind, WindowRank};
 use tidemill_exec::{Changes, Result};
 
+use super::columns::Columns;
 use super::lower::{Lowering, kept};
-use super::plan::StreamPlan;
+use super::plan::{Props, StreamPlan};
 use super::window::keyed;
 use crate::functions::window::window_time;
 
@@ -128,6 +130,12 @@ impl Lowering<'_> {
                     .requires(distribution)
                     .with_times(times)
             }
+            None if is_final(&plan, numbering, &order, places) => {
+                // Flink's deduplication takes rows at the watermark.
+                let functions = vec![OverFunction::Number(numbering)];
+                let rows = self.over(plan, &partition, &order, functions, &[name], true)?;
+                between(rows, places)
+            }
             None => ranked_by(self.rank(&plan, numbering, partition, order, places, numbered, name), plan),
         };
         if extended == 0 {
@@ -188,6 +196,39 @@ impl Lowering<'_> {
     }
 }
 
+/// No row that comes later can change the number of one that is there: rows are numbered as they come, or the first in event time is kept.
+fn is_final(plan: &StreamPlan, numbering: Numbering, order: &[Order], places: Places) -> bool {
+    let Some(first) = order.first().filter(|order| !order.options.descending) else { return false };
+    let is_first = numbering == Numbering::RowNumber;
+    plan.props.changes.is_append()
+        && match plan.props.times.kind(first.column) {
+            Some(TimeKind::Processing) => is_first,
+            Some(TimeKind::Event) => is_first && places == Places { first: 1, last: 1 },
+            None => false,
+        }
+}
+
+/// The rows whose last column, a number, is one of these.
+fn between(plan: StreamPlan, places: Places) -> StreamPlan {
+    let number = plan.props.schema.fields().len() - 1;
+    let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(plan.props.schema.field(number).name(), number));
+    let bound = |place: u64| physical::lit(i64::try_from(place).unwrap_or(i64::MAX));
+    let compared = |sign: Operator, place: u64| -> Arc<dyn PhysicalExpr> {
+        Arc::new(physical::BinaryExpr::new(Arc::clone(&column), sign, bound(place)))
+    };
+    let condition = match places.first {
+        1 => compared(Operator::LtEq, places.last),
+        first => Arc::new(physical::BinaryExpr::new(
+            compared(Operator::GtEq, first),
+            Operator::And,
+            compared(Operator::LtEq, places.last),
+        )),
+    };
+    let Props { changes, distribution, times, .. } = plan.props.clone();
+    let filter = Filter { condition, schema: Arc::clone(&plan.props.schema) };
+    StreamPlan::operator(filter, plan, changes, distribution).with_times(times)
+}
+
 /// "Keep the last row": of rows at the same time the one that came last.
 fn later_first(order: &[Order], places: Places, plan: &StreamPlan) -> bool {
     let is_time = |column: usize| plan.props.schema.field(column).data_type().is_temporal();
@@ -211,38 +252,6 @@ fn ranked_by(rank: Rank, plan: StreamPlan) -> StreamPlan {
     StreamPlan::operator(rank, plan, Changes::Retract { key }, distribution.clone())
         .requires(distribution)
         .with_times(times)
-}
-
-/// Expressions as columns: those of `schema` as they are, others as columns behind them.
-struct Columns<'a> {
-    schema: &'a DFSchema,
-    extra: Vec<(String, Expr)>,
-}
-
-impl Columns<'_> {
-    fn new(schema: &DFSchema) -> Columns<'_> {
-        Columns { schema, extra: Vec::new() }
-    }
-
-    fn place(&mut self, expr: &Expr) -> Result<usize> {
-        if let Expr::Column(column) = expr {
-            return Ok(self.schema.index_of_column(column)?);
-        }
-        let known = self.extra.iter().position(|(_, known)| known == expr);
-        let place = known.unwrap_or_else(|| {
-            self.extra.push((format!("$rank{}", self.extra.len()), expr.clone()));
-            self.extra.len() - 1
-        });
-        Ok(self.schema.fields().len() + place)
-    }
-
-    fn order(&mut self, sort: &[logical::SortExpr]) -> Result<Vec<Order>> {
-        let order = |sort: &logical::SortExpr| {
-            let options = SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first };
-            Ok(Order { column: self.place(&sort.expr)?, options })
-        };
-        sort.iter().map(order).collect()
-    }
 }
 
 /// Whether some projection makes other columns out of the number.

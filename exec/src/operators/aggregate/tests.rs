@@ -4,19 +4,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use expect_test::expect;
 
 use super::{Aggregate, AggregateColumn, Emit, LocalAggregate};
-use crate::aggregate::{AggregateCall, find};
-use crate::testing::check;
+use crate::testing::{aggregate_column as column, check};
 use std::sync::Arc;
-
-fn column(input: &SchemaRef, function: &str, argument: Option<usize>, retracting: bool) -> AggregateColumn {
-    let function = find(function).expect("an aggregate of this name");
-    let arguments: Vec<_> = argument.iter().map(|&n| Arc::clone(&input.fields()[n])).collect();
-    let types: Vec<_> = arguments.iter().map(|field| field.data_type().clone()).collect();
-    let result = function.resolve(&types).expect("it takes such arguments").result;
-    let result = Arc::new(Field::new(function.name(), result, true));
-    let call = AggregateCall { function, arguments, distinct: false, ignore_nulls: false, result, retracting };
-    AggregateColumn { call, arguments: argument.into_iter().collect(), filter: None }
-}
 
 /// By column 0; `COUNT(*)`, then these functions of column 1.
 pub(super) fn by_first(input: &SchemaRef, functions: &[&str], retracting: bool, emit: Emit) -> Aggregate {

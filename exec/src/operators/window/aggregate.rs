@@ -216,7 +216,7 @@ impl Operator for WindowAggregating {
     fn waiting(&self) -> Option<Waiting> {
         // Processing time passes by itself.
         let (window, closes) = self.next_window(i64::MIN).filter(|_| self.kind == TimeKind::Event)?;
-        Some(Waiting { operator: "window-aggregate", window, closes, watermark: self.watermark })
+        Some(Waiting { operator: "window-aggregate", window: Some(window), closes, watermark: self.watermark })
     }
 
     fn late_rows(&self) -> u64 {

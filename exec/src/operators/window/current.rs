@@ -89,7 +89,7 @@ pub(super) fn watermark_column(batch: &Batch, watermark: &mut EventTime) -> Time
     column
 }
 
-pub(super) fn time_table(watermark: EventTime) -> Result<TableSnapshot> {
+pub(in crate::operators) fn time_table(watermark: EventTime) -> Result<TableSnapshot> {
     let schema = Schema::new(vec![Field::new("watermark", DataType::Int64, false)]);
     let column: ArrayRef = Arc::new(Int64Array::from(vec![watermark.0]));
     let rows = RecordBatch::try_new(Arc::new(schema), vec![column])?;
@@ -97,7 +97,7 @@ pub(super) fn time_table(watermark: EventTime) -> Result<TableSnapshot> {
 }
 
 /// The inverse; of the watermarks of several shards the least.
-pub(super) fn restored(table: &TableSnapshot) -> EventTime {
+pub(in crate::operators) fn restored(table: &TableSnapshot) -> EventTime {
     EventTime(least(&table.rows, 0))
 }
 

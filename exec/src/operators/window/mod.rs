@@ -28,6 +28,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 pub use aggregate::{RowWindow, WindowAggregate};
 pub use assign::WindowAssign;
 pub use current::CurrentWatermark;
+pub(super) use current::{restored, time_table};
 pub use late::{LateRows, late_fields};
 pub use local::LocalWindowAggregate;
 pub use rank::WindowRank;

@@ -174,7 +174,7 @@ impl Operator for Ranking {
 
     fn waiting(&self) -> Option<Waiting> {
         let ((closes, window), _) = self.open.first_key_value().filter(|_| self.spec.kind == TimeKind::Event)?;
-        Some(Waiting { operator: "window-rank", window: *window, closes: *closes, watermark: self.watermark })
+        Some(Waiting { operator: "window-rank", window: Some(*window), closes: *closes, watermark: self.watermark })
     }
 
     fn late_rows(&self) -> u64 {

@@ -11,22 +11,10 @@ use rand::{Rng, SeedableRng};
 use tidemill_state::{Epoch, EventTime};
 
 use super::{LocalWindowAggregate, RowWindow, TimeKind, WindowAggregate, window_fields};
-use crate::aggregate::{AggregateCall, find};
 use crate::message::{Barrier, Batch, Mark, Message};
 use crate::operator::{Input, Operator, OperatorSpec, Output, ShardContext};
-use crate::operators::AggregateColumn;
-use crate::testing::check;
+use crate::testing::{aggregate_column as column, check};
 use crate::window::{Shape, Windows};
-
-pub(super) fn column(input: &SchemaRef, function: &str, argument: Option<usize>, retracting: bool) -> AggregateColumn {
-    let function = find(function).expect("an aggregate of this name");
-    let arguments: Vec<_> = argument.iter().map(|&n| Arc::clone(&input.fields()[n])).collect();
-    let types: Vec<_> = arguments.iter().map(|field| field.data_type().clone()).collect();
-    let result = function.resolve(&types).expect("it takes such arguments").result;
-    let result = Arc::new(Field::new(function.name(), result, true));
-    let call = AggregateCall { function, arguments, distinct: false, ignore_nulls: false, result, retracting };
-    AggregateColumn { call, arguments: argument.into_iter().collect(), filter: None }
-}
 
 /// Over columns `key, ts, value`: by key, `COUNT(*)` and `functions` of value.
 fn aggregate(input: &SchemaRef, windows: Windows, functions: &[&str], retracting: bool) -> WindowAggregate {

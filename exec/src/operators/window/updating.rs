@@ -239,7 +239,7 @@ impl Operator for UpdatingWindows {
         let of = |from_last: usize| keys[keys.len() - from_last].as_primitive::<TimestampMillisecondType>().value(0);
         let window = Window { start: of(3), end: of(2) };
         let (closes, watermark) = (EventTime(closes), self.watermark);
-        Some(Waiting { operator: "updating-window-aggregate", window, closes, watermark })
+        Some(Waiting { operator: "updating-window-aggregate", window: Some(window), closes, watermark })
     }
 
     fn late_rows(&self) -> u64 {
@@ -333,8 +333,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::operators::window::tests::column;
-    use crate::testing::check;
+    use crate::testing::{aggregate_column as column, check};
 
     /// Over columns `key, start, end, time, value`: by key, `COUNT(*)` and `SUM(value)`.
     fn spec(input: &SchemaRef, early: Option<Firing>, late: Firing, emit: Emit) -> UpdatingWindowAggregate {

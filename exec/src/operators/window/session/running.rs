@@ -145,7 +145,7 @@ impl<C: Contents> Operator for Running<C> {
     fn waiting(&self) -> Option<Waiting> {
         // Processing time passes by itself.
         let (window, closes) = self.open.next_to_close().filter(|_| self.kind == TimeKind::Event)?;
-        Some(Waiting { operator: C::NAME, window, closes, watermark: self.watermark })
+        Some(Waiting { operator: C::NAME, window: Some(window), closes, watermark: self.watermark })
     }
 
     fn late_rows(&self) -> u64 {

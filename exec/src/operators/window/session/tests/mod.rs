@@ -8,9 +8,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use expect_test::expect;
 
 use super::{SessionAggregate, SessionAssign};
-use crate::operators::window::tests::column;
 use crate::operators::window::{TimeKind, window_fields};
-use crate::testing::check;
+use crate::testing::{aggregate_column as column, check};
 use crate::window::{LocalClock, Session};
 
 /// With a gap of 5 seconds.
