@@ -28,7 +28,7 @@ use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
 use crate::state::{StateOf, StatePlanner};
-use crate::{functions, unnest, window};
+use crate::{functions, set_all, temporal, unnest, window};
 
 /// Resolves names against a catalog.
 pub struct Analyzer<'a> {
@@ -82,10 +82,13 @@ impl<'a> Analyzer<'a> {
     pub fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
         window::legacy::rewrite(&mut query)?;
+        temporal::rewrite(&mut query)?;
         self.take_hints(&mut query);
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
         let plan = if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) { numbered(plan)? } else { plan };
+        let plan = temporal::resolve(plan).map_err(explained)?;
+        let plan = set_all::by_counts(plan, self.state).map_err(explained)?;
         unnest::pull_up(plan).map_err(explained)
     }
 

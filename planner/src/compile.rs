@@ -1,5 +1,8 @@
 //! Streaming plan to job graph: exchanges inserted, neighbours chained into stages.
 
+use std::sync::Arc;
+
+use tidemill_exec::connect::Source;
 use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
 use tidemill_exec::{Error, Input, Result};
 
@@ -7,7 +10,9 @@ use crate::stream::{Distribution, PlanOp, StreamPlan};
 
 /// Lays plans out as one job. Each plan ends in a sink.
 pub fn compile(plans: Vec<StreamPlan>, parallelism: u16) -> Result<JobGraph> {
-    let mut compiler = Compiler { graph: JobGraph::default(), parallelism };
+    let mut sources = Vec::new();
+    plans.iter().for_each(|plan| count_sources(plan, &mut sources));
+    let mut compiler = Compiler { graph: JobGraph::default(), parallelism, sources };
     for plan in plans {
         compiler.sink(plan)?;
     }
@@ -17,6 +22,24 @@ pub fn compile(plans: Vec<StreamPlan>, parallelism: u16) -> Result<JobGraph> {
 struct Compiler {
     graph: JobGraph,
     parallelism: u16,
+    sources: Vec<Reads>,
+}
+
+/// A source, how often it is read, and if that is several times, the stage that it is.
+struct Reads {
+    source: Arc<dyn Source>,
+    times: usize,
+    stage: Option<StageId>,
+}
+
+fn count_sources(plan: &StreamPlan, reads: &mut Vec<Reads>) {
+    if let PlanOp::Source { source, .. } = &plan.op {
+        match reads.iter_mut().find(|known| Arc::ptr_eq(&known.source, source)) {
+            Some(known) => known.times += 1,
+            None => reads.push(Reads { source: Arc::clone(source), times: 1, stage: None }),
+        }
+    }
+    plan.inputs.iter().for_each(|input| count_sources(input, reads));
 }
 
 impl Compiler {
@@ -36,13 +59,7 @@ impl Compiler {
     /// The stage that `plan` ends in, still open for operators.
     fn node(&mut self, mut plan: StreamPlan) -> Result<Stage> {
         match plan.op {
-            PlanOp::Source { table, source, watermark } => Ok(Stage {
-                name: table.clone(),
-                head: Head::Source(SourceHead { table, source, watermark }),
-                chain: Vec::new(),
-                tail: Tail::Exchange,
-                parallelism: self.parallelism,
-            }),
+            PlanOp::Source { table, source, watermark } => Ok(self.source(SourceHead { table, source, watermark })),
             PlanOp::Operator(operator) => {
                 let mut stage = match plan.inputs.len() {
                     1 => self.chained(plan.inputs.remove(0), plan.required.remove(0))?,
@@ -69,6 +86,35 @@ impl Compiler {
             }
             PlanOp::Sink { .. } => unreachable!("sinks are the roots of plans"),
         }
+    }
+
+    /// A stage that reads a source, or one behind that which does for all.
+    fn source(&mut self, head: SourceHead) -> Stage {
+        let of_source = |reads: &&Reads| Arc::ptr_eq(&reads.source, &head.source);
+        let place = self.sources.iter().position(|reads| of_source(&reads)).expect("all sources are counted");
+        let (times, stage) = (self.sources[place].times, self.sources[place].stage);
+        let own = |head: SourceHead| Stage {
+            name: head.table.clone(),
+            head: Head::Source(head),
+            chain: Vec::new(),
+            tail: Tail::Exchange,
+            parallelism: self.parallelism,
+        };
+        if times == 1 {
+            return own(head);
+        }
+        let name = head.table.clone();
+        let from = match stage {
+            Some(stage) => stage,
+            None => {
+                let stage = own(head);
+                self.close(stage, Tail::Exchange)
+            }
+        };
+        self.sources[place].stage = Some(from);
+        let to = StageId(self.graph.stages.len());
+        self.graph.edges.push(Edge { from, to, input: Input(0), exchange: Exchange::Forward });
+        Stage { name, ..open(self.parallelism) }
     }
 
     /// The stage that `input` ends in, or one behind it where its rows are distributed as `required`.

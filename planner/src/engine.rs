@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -22,6 +23,7 @@ use tidemill_exec::{Error, Result};
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::stream::nullable;
+use crate::temporal::TemporalNode;
 use crate::unnest::UnnestNode;
 use crate::window::{Purpose, WindowNode, Windowing};
 use crate::{aggregates, functions};
@@ -120,6 +122,11 @@ impl ExtensionPlanner for Extensions {
         if let Some(window) = node.as_any().downcast_ref::<WindowNode>() {
             return Ok(Some(windowed(window, Arc::clone(&inputs[0]))?));
         }
+        if node.as_any().is::<TemporalNode>() {
+            return Err(Error::new("cannot run FOR SYSTEM_TIME AS OF in batch mode")
+                .fix("SET 'execution.runtime-mode' = 'streaming', whose last results are the same")
+                .into());
+        }
         let Some(node) = node.as_any().downcast_ref::<UnnestNode>() else { return Ok(None) };
         let input: &DFSchema = node.input.schema();
         let unnest = Unnest {
@@ -179,9 +186,14 @@ pub fn is_bounded(plan: &LogicalPlan) -> bool {
     every_table(plan, |scan| scan.bounded)
 }
 
-/// Whether it may run in batch where nobody says how: what takes rows back, or asks for late ones, is a stream although it ends.
+/// Whether it may run in batch where nobody says how: what takes rows back, asks for late ones, or for versions of rows, is a stream although it
+/// ends.
 pub fn suits_batch(plan: &LogicalPlan) -> bool {
-    every_table(plan, |scan| scan.bounded && !scan.retracts)
+    let is_temporal = |node: &LogicalPlan| match node {
+        LogicalPlan::Extension(extension) => Ok(extension.node.as_any().is::<TemporalNode>()),
+        _ => Ok(false),
+    };
+    every_table(plan, |scan| scan.bounded && !scan.retracts) && !plan.exists(is_temporal).unwrap_or(false)
 }
 
 /// Whether all tables of the plan are such. No row is late in batch, so late rows never are.

@@ -48,6 +48,12 @@ impl Scan {
         self.registry.connector(&self.definition)?.source(&self.definition, projection, &self.registry)
     }
 
+    /// Whether the other reads the same table in the same way.
+    pub fn is_same(&self, other: &Scan) -> bool {
+        let watermark = |scan: &Scan| scan.watermark.as_ref().map(|of| (of.column.clone(), of.text.clone()));
+        self.definition == other.definition && watermark(self) == watermark(other)
+    }
+
     fn all(&self) -> Vec<usize> {
         (0..self.definition.schema.fields().len()).collect()
     }

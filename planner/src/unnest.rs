@@ -44,7 +44,7 @@ pub struct Form {
 }
 
 impl UnnestNode {
-    fn new(
+    pub fn new(
         input: LogicalPlan,
         collection: Expr,
         elements: Vec<(Option<TableReference>, FieldRef)>,

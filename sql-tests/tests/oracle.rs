@@ -73,6 +73,20 @@ const QUERIES: &[&str] = &[
     "SELECT k, g FROM t INTERSECT SELECT k, v FROM t",
     "SELECT k, g FROM t EXCEPT SELECT k, v FROM t WHERE b",
     "SELECT a.k, a.m FROM (SELECT k, MAX(v) AS m FROM t GROUP BY k) a JOIN (SELECT MAX(v) AS m FROM t) b ON a.m = b.m",
+    "SELECT k, g FROM t INTERSECT ALL SELECT k, v FROM t",
+    "SELECT k, g FROM t EXCEPT ALL SELECT k, v FROM t WHERE b",
+    "SELECT k, COUNT(*) AS n FROM (SELECT k, b FROM t EXCEPT ALL SELECT DISTINCT k, b FROM t) GROUP BY k",
+    "SELECT k, v, rn FROM (SELECT k, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM t) WHERE rn <= 2",
+    "SELECT k, g, v FROM (SELECT k, g, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v, g DESC) AS rn FROM t) WHERE rn <= 3",
+    "SELECT k, v, rn FROM (SELECT k, v, ROW_NUMBER() OVER (ORDER BY v, k DESC) AS rn FROM t) WHERE rn BETWEEN 2 AND 5",
+    "SELECT k, v, d FROM (SELECT k, v, d, RANK() OVER (PARTITION BY k ORDER BY v) AS r FROM t) WHERE r <= 2",
+    "SELECT k, v, f, r FROM (SELECT k, v, f, DENSE_RANK() OVER (PARTITION BY k ORDER BY v DESC) AS r FROM t) WHERE r < 3",
+    "SELECT g, MAX(v) AS m FROM (SELECT g, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v) AS rn FROM t) WHERE rn = 1 GROUP BY g",
+    "SELECT k, s, rn FROM (SELECT k, s, ROW_NUMBER() OVER (ORDER BY s DESC, k) AS rn FROM (SELECT k, SUM(v) AS s FROM t GROUP BY k)) WHERE rn <= 2",
+    "SELECT k, v FROM t ORDER BY v DESC, k LIMIT 4",
+    "SELECT k, v FROM t ORDER BY v, k LIMIT 3 OFFSET 2",
+    "SELECT n, k FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) ORDER BY n DESC, k LIMIT 2",
+    "SELECT a.k, a.v, b.n FROM (SELECT k, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM t) a JOIN (SELECT k, COUNT(*) AS n FROM t GROUP BY k) b ON a.k = b.k WHERE a.rn <= 1",
 ];
 
 const SEEDS: u64 = 3;

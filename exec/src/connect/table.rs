@@ -7,7 +7,7 @@ use super::options::Options;
 /// A table as `CREATE TABLE` left it, with no trace of the statement.
 ///
 /// Lives here and not in the planner, because connectors need it and may not look up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TableDefinition {
     /// As the user wrote it, for messages.
     pub name: String,

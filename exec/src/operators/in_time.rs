@@ -41,9 +41,7 @@ impl InTime {
     /// A row has no time.
     pub fn add(&mut self, rows: RecordBatch) -> Result<()> {
         if self.times(&rows).null_count() > 0 {
-            let column = self.schema.field(self.time).name();
-            return Err(Error::new(format!("a row has no place in time: its {column} is null"))
-                .fix(format!("leave such rows out before: WHERE {column} IS NOT NULL")));
+            return Err(null_time(self.schema.field(self.time).name()));
         }
         if rows.num_rows() > 0 {
             self.runs.push(self.by_time(rows)?);
@@ -120,4 +118,10 @@ impl InTime {
     pub fn rows(&self) -> Result<RecordBatch> {
         Ok(concat_batches(&self.schema, &self.runs)?)
     }
+}
+
+/// An error about a row without event time.
+pub(super) fn null_time(column: &str) -> Error {
+    Error::new(format!("a row has no place in time: its {column} is null"))
+        .fix(format!("leave such rows out before: WHERE {column} IS NOT NULL"))
 }

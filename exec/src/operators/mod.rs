@@ -20,7 +20,7 @@ mod window;
 pub use aggregate::{Aggregate, AggregateColumn, Emit, LocalAggregate};
 pub use expand::Expand;
 pub use filter::Filter;
-pub use join::{Join, JoinKind};
+pub use join::{IntervalJoin, Join, JoinKind, TemporalJoin, WindowJoin};
 pub use limit::Limit;
 pub use not_null::NotNull;
 pub use order::Order;

@@ -25,10 +25,20 @@ pub fn all() -> Vec<Function> {
         Function::new(CURRENT_WATERMARK, 1, 1, current_watermark, |rows| {
             Ok(new_null_array(rows.result.data_type(), rows.array(0)?.len()))
         }),
+        Function::new(
+            AS_OF,
+            1,
+            1,
+            |_| Ok(SqlType::new(DataType::Boolean, false)),
+            |_| Err(Error::new("FOR SYSTEM_TIME AS OF stands outside of a join").into()),
+        ),
         window_time_function(),
         local_window_time_function(),
     ]
 }
+
+/// The time that the other side of a join is asked for: a condition that [`TemporalNode`](crate::temporal::TemporalNode) takes the place of.
+pub const AS_OF: &str = "__as_of";
 
 /// The watermark that a row meets. A stream puts a column in its place; in batch there is none.
 const CURRENT_WATERMARK: &str = "current_watermark";

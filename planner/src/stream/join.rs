@@ -3,14 +3,201 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::{DFSchema, JoinType, NullEquality, TableReference};
-use datafusion::logical_expr::{self as logical, Expr, ExprSchemable};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use tidemill_exec::operators::{Join, JoinKind};
+use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TemporalJoin, TimeKind, WindowJoin};
 use tidemill_exec::{Changes, Error, Result};
 
-use super::lower::{Lowering, kept, nullable, projected};
-use super::plan::{Distribution, StreamPlan};
+use super::lower::{Lowering, kept, nullable, projected, unsupported};
+use super::over::milliseconds;
+use super::plan::{Distribution, StreamPlan, Times, WindowColumns};
+use super::window::keyed;
+use crate::functions::window::{as_event_time, window_time};
+use crate::scan::Scan;
+use crate::temporal::TemporalNode;
+
+/// What bounds the state of a join.
+enum Bound {
+    None,
+    Window(Windows),
+    Interval(Interval),
+}
+
+/// By input, where the start, the end and the time of the window are.
+struct Windows {
+    columns: [(usize, usize, usize); 2],
+    kind: TimeKind,
+}
+
+/// Bounds of the left time minus the right one, in milliseconds.
+struct Interval {
+    times: [usize; 2],
+    least: i64,
+    greatest: i64,
+}
+
+impl Bound {
+    /// Time attributes of the columns of the left and, behind them, of the right. Those of a side that may be null are none.
+    fn times(&self, kind: JoinKind, left: &Side, right: &Side) -> Times {
+        use JoinKind::{Anti, Full, Inner, Mark, Right, Semi};
+        let (of_left, of_right) = match kind {
+            Inner => (true, true),
+            JoinKind::Left | Semi | Anti | Mark => (true, false),
+            Right => (false, true),
+            Full => (false, false),
+        };
+        let offset = left.columns.len();
+        match self {
+            Bound::None => Times::default(),
+            Bound::Window(windows) => {
+                let moved = |of: fn(&WindowColumns) -> &Vec<usize>| {
+                    let columns = |side: &Side, offset: usize| -> Vec<usize> {
+                        let window = side.plan.props.times.window.iter();
+                        window.flat_map(of).map(|column| column + offset).collect()
+                    };
+                    let left = if of_left { columns(left, 0) } else { vec![] };
+                    let right = if of_right { columns(right, offset) } else { vec![] };
+                    [left, right].concat()
+                };
+                let zone = left.plan.props.times.window.as_ref().and_then(|window| window.zone.clone());
+                let window = WindowColumns {
+                    start: moved(|window| &window.start),
+                    end: moved(|window| &window.end),
+                    time: moved(|window| &window.time),
+                    kind: windows.kind,
+                    zone,
+                };
+                let event = if windows.kind == TimeKind::Event { window.time.clone() } else { vec![] };
+                let is_known = !window.start.is_empty() && !window.end.is_empty();
+                Times { event, window: is_known.then_some(window), ..Times::default() }
+            }
+            Bound::Interval(Interval { times, .. }) => {
+                let left = of_left.then_some(times[0]);
+                let right = of_right.then_some(times[1] + offset);
+                Times { event: left.into_iter().chain(right).collect(), ..Times::default() }
+            }
+        }
+    }
+}
+
+impl Lowering<'_> {
+    pub(super) fn temporal_join(&self, node: &TemporalNode) -> Result<StreamPlan> {
+        let (mut left_keys, mut right_keys, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let is_of = |expr: &Expr, schema: &DFSchema| {
+            let columns = expr.column_refs();
+            !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
+        };
+        for condition in split_conjunction(&node.condition) {
+            if let Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) = condition {
+                let (left, right) = (node.left.schema(), node.right.schema());
+                let pair = if is_of(a, left) && is_of(b, right) {
+                    Some((a, b))
+                } else {
+                    (is_of(b, left) && is_of(a, right)).then_some((b, a))
+                };
+                if let Some((left, right)) = pair {
+                    left_keys.push(left.as_ref().clone());
+                    right_keys.push(right.as_ref().clone());
+                    continue;
+                }
+            }
+            others.push(condition.clone());
+        }
+        let left = self.side(&node.left, &left_keys)?;
+        // Each version of a row counts, not only the last of an epoch.
+        let each_row = Lowering { emit: Emit::EachRow, ..*self };
+        let right = each_row.side(&node.right, &right_keys)?;
+        check_keys(&left, &right)?;
+        if !left.plan.props.changes.is_append() {
+            return Err(unsupported("a temporal join of rows that change"));
+        }
+        let key = match &right.plan.props.changes {
+            Changes::Append => primary_key(&node.right),
+            Changes::Retract { key } => key.clone(),
+        };
+        if !key.is_some_and(|key| key.iter().all(|column| right.keys.contains(column))) {
+            return Err(Error::new("the table of a temporal join has no key that the join is on")
+                .why("at any time there must be one version for each row")
+                .fix(
+                    "declare PRIMARY KEY (...) NOT ENFORCED, or join a view that keeps the last row of each key: \
+                      ROW_NUMBER() OVER (PARTITION BY key ORDER BY time DESC) = 1",
+                ));
+        }
+        let time = match &node.time {
+            Expr::Column(column) => node.left.schema().maybe_index_of_column(column),
+            other => as_event_time(other).and_then(|inner| match inner {
+                Expr::Column(column) => node.left.schema().maybe_index_of_column(column),
+                _ => None,
+            }),
+        };
+        let time = match time.map(|time| (time, left.plan.props.times.kind(time))) {
+            Some((time, Some(TimeKind::Event))) => time,
+            Some((_, Some(TimeKind::Processing))) => {
+                return Err(unsupported("FOR SYSTEM_TIME AS OF processing time"));
+            }
+            _ => {
+                return Err(Error::new(format!("{} is no time attribute", node.time))
+                    .why("FOR SYSTEM_TIME AS OF takes the event time of the other table")
+                    .fix("declare WATERMARK FOR it"));
+            }
+        };
+        let Some(&version) = right.plan.props.times.event.first() else {
+            return Err(Error::new("the table of a temporal join has no event time")
+                .why("that says from when on a version is there")
+                .fix("declare WATERMARK FOR a column of it"));
+        };
+        let both = [left.columns.clone(), right.columns.clone()].concat();
+        let both = DFSchema::new_with_metadata(both, Default::default())?;
+        let condition = others.into_iter().reduce(Expr::and);
+        let condition = condition.map(|condition| self.expression(&condition, &both)).transpose()?;
+        let distribution = |side: &Side| keyed(&side.keys);
+        let (of_left, of_right) = (distribution(&left), distribution(&right));
+        let offset = left.columns.len();
+        let columns: Vec<usize> = (0..left.width).chain(offset..offset + right.width).collect();
+        let fields = left.columns.iter().chain(&right.columns).map(|(_, field)| Arc::clone(field));
+        let join = TemporalJoin {
+            outer: node.outer,
+            keys: [left.keys, right.keys],
+            times: [time, version],
+            condition,
+            inputs: [Arc::clone(&left.plan.props.schema), Arc::clone(&right.plan.props.schema)],
+            schema: nullable(&(Arc::new(Schema::new(fields.collect::<Vec<_>>())) as SchemaRef)),
+        };
+        let inputs = [(left.plan, of_left.clone()), (right.plan, of_right)];
+        let times = Times { event: vec![time], ..Times::default() };
+        kept(StreamPlan::binary(join, inputs, Changes::Append, of_left).with_times(times), &columns)
+    }
+}
+
+/// The primary key that a table is declared with, as columns of `plan`, which has all of it.
+fn primary_key(plan: &logical::LogicalPlan) -> Option<Vec<usize>> {
+    use logical::LogicalPlan;
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let key = &Scan::of(&scan.source).ok()?.definition.key;
+            let place = |column: &usize| match &scan.projection {
+                None => Some(*column),
+                Some(read) => read.iter().position(|read| read == column),
+            };
+            let key: Option<Vec<usize>> = key.iter().map(place).collect();
+            key.filter(|key| !key.is_empty())
+        }
+        LogicalPlan::SubqueryAlias(node) => primary_key(&node.input),
+        LogicalPlan::Filter(node) => primary_key(&node.input),
+        LogicalPlan::Projection(node) => {
+            let below = primary_key(&node.input)?;
+            let place = |column: &usize| {
+                let wanted = Column::from(node.input.schema().qualified_field(*column));
+                let is_it = |expr: &Expr| matches!(expr.clone().unalias(), Expr::Column(column) if column == wanted);
+                node.expr.iter().position(is_it)
+            };
+            below.iter().map(place).collect()
+        }
+        _ => None,
+    }
+}
 
 /// One input of a join.
 struct Side {
@@ -53,14 +240,20 @@ impl Lowering<'_> {
         let (left, right) = (left?, right?);
         check_keys(&left, &right)?;
 
+        let (left, right, windows) = self.with_windows(left, right)?;
         let both = [left.columns.clone(), right.columns.clone()].concat();
-        let condition = match &filter {
-            None => None,
-            Some(filter) => Some(self.expression(filter, &DFSchema::new_with_metadata(both, Default::default())?)?),
+        let both = DFSchema::new_with_metadata(both, Default::default())?;
+        let condition = filter.as_ref().map(|filter| self.expression(filter, &both)).transpose()?;
+        let bound = match (windows, &filter) {
+            (Some(windows), _) => Bound::Window(windows),
+            (None, Some(filter)) => interval(kind, &left, &right, filter, &both).map_or(Bound::None, Bound::Interval),
+            (None, None) => Bound::None,
         };
-        self.joined(kind, left, right, node.null_equality == NullEquality::NullEqualsNull, condition, node)
+        let null_equals_null = node.null_equality == NullEquality::NullEqualsNull;
+        self.joined(kind, left, right, null_equals_null, condition, bound, &nullable(node.schema.inner()))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a step of `join` and of nothing else")]
     fn joined(
         &self,
         kind: JoinKind,
@@ -68,9 +261,9 @@ impl Lowering<'_> {
         right: Side,
         null_equals_null: bool,
         condition: Option<Arc<dyn PhysicalExpr>>,
-        node: &logical::Join,
+        bound: Bound,
+        output: &SchemaRef,
     ) -> Result<StreamPlan> {
-        let output = nullable(node.schema.inner());
         let (left_width, offset) = (left.width, left.columns.len());
         let mut columns: Vec<usize> = (0..left_width).collect();
         let mut fields: Vec<FieldRef> = left.columns.iter().map(|(_, field)| Arc::clone(field)).collect();
@@ -86,10 +279,11 @@ impl Lowering<'_> {
             }
         }
         let append = left.plan.props.changes.is_append() && right.plan.props.changes.is_append();
-        let changes = match append && kind.is_monotonic() {
-            true => Changes::Append,
-            false => Changes::Retract { key: key(kind, &left, &right) },
+        let changes = match (&bound, append && kind.is_monotonic()) {
+            (Bound::None, false) => Changes::Retract { key: key(kind, &left, &right) },
+            _ => Changes::Append,
         };
+        let times = bound.times(kind, &left, &right);
         let distribution = |side: &Side, offset: usize| match side.keys.is_empty() {
             true => Distribution::Single,
             false => Distribution::Hash(side.keys.iter().map(|key| key + offset).collect()),
@@ -112,10 +306,64 @@ impl Lowering<'_> {
             schema: nullable(&(Arc::new(Schema::new(fields)) as SchemaRef)),
         };
         let [of_left, of_right] = required;
-        let plan = StreamPlan::binary(join, [(left.plan, of_left), (right.plan, of_right)], changes, distributed);
-        let plan = kept(plan, &columns)?;
+        let inputs = [(left.plan, of_left), (right.plan, of_right)];
+        let plan = match bound {
+            Bound::None => StreamPlan::binary(join, inputs, changes, distributed),
+            Bound::Window(window) => {
+                let join = WindowJoin {
+                    join: Join { append: false, emit: Emit::Epoch, ..join },
+                    windows: window.columns,
+                    kind: window.kind,
+                };
+                StreamPlan::binary(join, inputs, changes, distributed)
+            }
+            Bound::Interval(Interval { times, least, greatest }) => {
+                let join = IntervalJoin { join: Join { emit: Emit::Epoch, ..join }, times, least, greatest };
+                StreamPlan::binary(join, inputs, changes, distributed)
+            }
+        };
+        let plan = kept(plan.with_times(times), &columns)?;
         debug_assert_eq!(plan.props.schema.fields().len(), output.fields().len());
         Ok(plan)
+    }
+
+    /// If both sides are of windows that must be the same: where these are. The time at which they close may be a column more.
+    fn with_windows(&self, left: Side, right: Side) -> Result<(Side, Side, Option<Windows>)> {
+        let (Some(of_left), Some(of_right)) =
+            (left.plan.props.times.window.clone(), right.plan.props.times.window.clone())
+        else {
+            return Ok((left, right, None));
+        };
+        let pair = |of_left: &[usize], of_right: &[usize]| {
+            let mut pairs = left.keys.iter().copied().zip(right.keys.iter().copied());
+            pairs.find(|(left, right)| of_left.contains(left) && of_right.contains(right))
+        };
+        let (Some(starts), Some(ends)) = (pair(&of_left.start, &of_right.start), pair(&of_left.end, &of_right.end))
+        else {
+            return Ok((left, right, None));
+        };
+        if of_left.kind != of_right.kind {
+            return Ok((left, right, None));
+        }
+        let kind = of_left.kind;
+        let (left, left_time) = self.with_window_time(left, &of_left, ends.0, "left")?;
+        let (right, right_time) = self.with_window_time(right, &of_right, ends.1, "right")?;
+        let columns = [(starts.0, ends.0, left_time), (starts.1, ends.1, right_time)];
+        Ok((left, right, Some(Windows { columns, kind })))
+    }
+
+    fn with_window_time(&self, side: Side, window: &WindowColumns, end: usize, name: &str) -> Result<(Side, usize)> {
+        if let Some(&time) = window.time.first() {
+            return Ok((side, time));
+        }
+        let Side { plan, mut columns, width, keys } = side;
+        let schema = DFSchema::new_with_metadata(columns.clone(), Default::default())?;
+        let end = Expr::Column(Column::from(schema.qualified_field(end)));
+        let time = window_time(end, window.zone.as_deref())?;
+        let plan = self.extended(plan, &schema, &[(format!("$window_time of {name}"), time)])?;
+        columns.push((None, Arc::clone(&plan.props.schema.fields()[columns.len()])));
+        let time = columns.len() - 1;
+        Ok((Side { plan, columns, width, keys }, time))
     }
 
     /// An input with its keys as columns.
@@ -185,5 +433,72 @@ fn key(kind: JoinKind, left: &Side, right: &Side) -> Option<Vec<usize>> {
         JoinKind::Inner | JoinKind::Left if is_single(right) && unique(left).is_some() => unique(left),
         JoinKind::Inner | JoinKind::Right if is_single(left) && unique(right).is_some() => of_right(),
         _ => Some([unique(left)?, of_right()?].concat()),
+    }
+}
+
+/// The bounds that a condition sets to how far the event times of a pair are apart, if it sets both and rows stay.
+fn interval(kind: JoinKind, left: &Side, right: &Side, filter: &Expr, both: &DFSchema) -> Option<Interval> {
+    let [of_left, of_right] = [left, right].map(|side| &side.plan.props);
+    if !kind.has_pairs() || !of_left.changes.is_append() || !of_right.changes.is_append() {
+        return None;
+    }
+    let offset = left.columns.len();
+    let mut bounds: Vec<Interval> = Vec::new();
+    let mut bound = |a: &Expr, sign: Operator, b: &Expr| {
+        let (Some((a, after_a)), Some((b, after_b))) = (shifted(a, both), shifted(b, both)) else { return };
+        let (mut sign, mut pair, mut apart) = (sign, [a, b], after_b.saturating_sub(after_a));
+        if a >= offset {
+            (sign, pair, apart) = (sign.swap().unwrap_or(sign), [b, a], -apart);
+        }
+        let times = [pair[0], pair[1].wrapping_sub(offset)];
+        if pair[0] >= offset || !of_left.times.event.contains(&times[0]) || !of_right.times.event.contains(&times[1]) {
+            return;
+        }
+        let place = bounds.iter().position(|known| known.times == times).unwrap_or_else(|| {
+            bounds.push(Interval { times, least: i64::MIN, greatest: i64::MAX });
+            bounds.len() - 1
+        });
+        let known = &mut bounds[place];
+        match sign {
+            Operator::LtEq => known.greatest = known.greatest.min(apart),
+            Operator::Lt => known.greatest = known.greatest.min(apart - 1),
+            Operator::GtEq => known.least = known.least.max(apart),
+            Operator::Gt => known.least = known.least.max(apart + 1),
+            Operator::Eq => (known.least, known.greatest) = (known.least.max(apart), known.greatest.min(apart)),
+            _ => {}
+        }
+    };
+    for condition in split_conjunction(filter) {
+        match condition {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => bound(left, *op, right),
+            Expr::Between(between) if !between.negated => {
+                bound(&between.expr, Operator::GtEq, &between.low);
+                bound(&between.expr, Operator::LtEq, &between.high);
+            }
+            _ => {}
+        }
+    }
+    bounds.into_iter().find(|bound| bound.least > i64::MIN && bound.greatest < i64::MAX)
+}
+
+/// A column, and how many milliseconds are added to it.
+fn shifted(expr: &Expr, schema: &DFSchema) -> Option<(usize, i64)> {
+    match expr {
+        Expr::Column(column) => Some((schema.maybe_index_of_column(column)?, 0)),
+        Expr::Alias(alias) => shifted(&alias.expr, schema),
+        Expr::Cast(cast) => shifted(&cast.expr, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => match right.as_ref() {
+            Expr::Literal(by, _) => {
+                shifted(left, schema).and_then(|(column, at)| Some((column, at + milliseconds(by)?)))
+            }
+            _ => None,
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => match right.as_ref() {
+            Expr::Literal(by, _) => {
+                shifted(left, schema).and_then(|(column, at)| Some((column, at - milliseconds(by)?)))
+            }
+            _ => None,
+        },
+        other => as_event_time(other).and_then(|inner| shifted(inner, schema)),
     }
 }

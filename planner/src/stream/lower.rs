@@ -19,10 +19,12 @@ use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Unnest, U
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
+use super::shared::Tables;
 use super::watermark;
 use crate::functions::window::{as_event_time, uses_watermark};
 use crate::scan::Scan;
 use crate::settings::Settings;
+use crate::temporal::TemporalNode;
 use crate::unnest::UnnestNode;
 use crate::window::WindowNode;
 
@@ -32,7 +34,8 @@ use crate::window::WindowNode;
 /// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: joins, sorts, OVER windows,
 /// limits over updating rows.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
-    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), settings, props }.plan(plan)
+    let tables = Tables::of(plan)?;
+    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), settings, props, tables: &tables }.plan(plan)
 }
 
 /// What lowering depends on beside the plan.
@@ -40,7 +43,8 @@ pub struct Lowering<'a> {
     pub(super) emit: Emit,
     pub(super) parallelism: u16,
     pub(super) settings: &'a Settings,
-    props: &'a ExecutionProps,
+    pub(super) props: &'a ExecutionProps,
+    pub(super) tables: &'a Tables,
 }
 
 impl Lowering<'_> {
@@ -58,10 +62,14 @@ impl Lowering<'_> {
             LogicalPlan::EmptyRelation(node) => self.empty(node),
             LogicalPlan::Extension(node) => {
                 let node = node.node.as_any();
-                match (node.downcast_ref::<UnnestNode>(), node.downcast_ref::<WindowNode>()) {
-                    (Some(unnest), _) => self.unnest(unnest, None).map(|(plan, _)| plan),
-                    (_, Some(window)) => self.window(window),
-                    _ => Err(unsupported(&plan.display().to_string())),
+                if let Some(unnest) = node.downcast_ref::<UnnestNode>() {
+                    self.unnest(unnest, None).map(|(plan, _)| plan)
+                } else if let Some(window) = node.downcast_ref::<WindowNode>() {
+                    self.window(window)
+                } else if let Some(temporal) = node.downcast_ref::<TemporalNode>() {
+                    self.temporal_join(temporal)
+                } else {
+                    Err(unsupported(&plan.display().to_string()))
                 }
             }
             LogicalPlan::Join(node) => self.join(node),
@@ -79,16 +87,8 @@ impl Lowering<'_> {
         let scan = Scan::of(&node.source)?;
         let stored = &scan.definition.schema;
         let wanted = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
-        // The watermark may need columns that the query does not.
-        let mut read = wanted.clone();
-        if let Some(watermark) = &scan.watermark {
-            for column in watermark.expression.column_refs().into_iter().chain(watermark.time.column_refs()) {
-                let index = stored.index_of(&column.name)?;
-                if !read.contains(&index) {
-                    read.push(index);
-                }
-            }
-        }
+        // The watermark and other scans of the table may need columns that this one does not.
+        let (source, read) = self.tables.source(node)?;
         let schema: SchemaRef = Arc::new(stored.project(&read)?);
         let watermark = match &scan.watermark {
             Some(watermark) => {
@@ -100,7 +100,6 @@ impl Lowering<'_> {
             }
             None => None,
         };
-        let source = scan.open(&read)?;
         let event = scan.watermark.iter().filter_map(|watermark| schema.index_of(&watermark.column).ok());
         let props = Props {
             schema: Arc::clone(&schema),
@@ -114,8 +113,10 @@ impl Lowering<'_> {
         };
         let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
         let mut plan = StreamPlan { op, inputs: vec![], required: vec![], props };
-        if read.len() > wanted.len() {
-            plan = kept(plan, &(0..wanted.len()).collect::<Vec<_>>())?;
+        if read != wanted {
+            let place =
+                |column: &usize| read.iter().position(|read| read == column).expect("all that is wanted is read");
+            plan = kept(plan, &wanted.iter().map(place).collect::<Vec<_>>())?;
         }
         if !node.filters.is_empty() {
             let condition = logical_expr_and(&node.filters);

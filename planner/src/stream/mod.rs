@@ -8,6 +8,7 @@ mod over;
 mod own;
 mod plan;
 mod rank;
+mod shared;
 mod watermark;
 mod window;
 

@@ -216,19 +216,25 @@ fn frame(frame: &WindowFrame) -> Result<Frame> {
 
 /// Rows, or milliseconds.
 fn length(value: &ScalarValue) -> Result<u64> {
+    let number = || match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(number)) => number,
+        _ => None,
+    };
+    milliseconds(value)
+        .or_else(number)
+        .and_then(|length| u64::try_from(length).ok())
+        .ok_or_else(|| Error::new(format!("an OVER window cannot begin {value} before the current row")))
+}
+
+/// The length of an interval that has one.
+pub(super) fn milliseconds(value: &ScalarValue) -> Option<i64> {
     const DAY: i64 = 24 * 60 * 60 * 1000;
-    let length = match value {
+    match value {
         ScalarValue::IntervalDayTime(Some(time)) => Some(i64::from(time.days) * DAY + i64::from(time.milliseconds)),
         ScalarValue::IntervalMonthDayNano(Some(time)) if time.months == 0 => {
             Some(i64::from(time.days) * DAY + time.nanoseconds / 1_000_000)
         }
-        ScalarValue::DurationMillisecond(Some(time)) => Some(*time),
-        other => match other.cast_to(&DataType::Int64) {
-            Ok(ScalarValue::Int64(number)) => number,
-            _ => None,
-        },
-    };
-    length
-        .and_then(|length| u64::try_from(length).ok())
-        .ok_or_else(|| Error::new(format!("an OVER window cannot begin {value} before the current row")))
+        ScalarValue::DurationMillisecond(time) => *time,
+        _ => None,
+    }
 }

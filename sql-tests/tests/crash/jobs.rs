@@ -114,6 +114,74 @@ pub const JOBS: &[Job] = &[
         "SELECT window_start, COUNT(*), SUM(n) FROM TABLE(TUMBLE(TABLE per_key, DESCRIPTOR(t), INTERVAL '1' MINUTE)) \
          GROUP BY window_start, window_end",
     ),
+    append(
+        "inner_join",
+        "id BIGINT, other BIGINT, v INT",
+        "SELECT a.id, b.id, b.v FROM events a JOIN many b ON a.id = b.id WHERE a.v < b.v",
+    ),
+    changing(
+        "full_join",
+        "k INT, n BIGINT, m BIGINT",
+        "SELECT COALESCE(a.k, b.k), a.n, b.n FROM (SELECT k, COUNT(*) AS n FROM events WHERE v > 0 GROUP BY k) a \
+         FULL JOIN (SELECT k, COUNT(*) AS n FROM many GROUP BY k) b ON a.k = b.k AND a.n > b.n",
+    ),
+    changing(
+        "anti_join",
+        "id BIGINT",
+        "SELECT id FROM events a WHERE NOT EXISTS (SELECT 1 FROM many b WHERE b.id = a.id AND b.v > a.v)",
+    ),
+    append(
+        "interval_join",
+        "id BIGINT, other BIGINT",
+        "SELECT a.id, b.id FROM events a LEFT JOIN events b \
+         ON a.k = b.k AND a.v < b.v AND b.ts BETWEEN a.ts - INTERVAL '2' SECOND AND a.ts + INTERVAL '1' SECOND",
+    ),
+    append(
+        "window_join",
+        "k INT, ws TIMESTAMP(3), n BIGINT, m BIGINT",
+        "SELECT a.k, a.window_start, a.n, b.n FROM \
+         (SELECT k, window_start, window_end, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
+         GROUP BY k, window_start, window_end) a LEFT JOIN \
+         (SELECT k, window_start, window_end, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
+         WHERE v > 50 GROUP BY k, window_start, window_end) b \
+         ON a.k = b.k AND a.window_start = b.window_start AND a.window_end = b.window_end",
+    ),
+    append(
+        "temporal_join",
+        "id BIGINT, other BIGINT, v INT",
+        "SELECT a.id, b.id, b.v FROM events a LEFT JOIN latest FOR SYSTEM_TIME AS OF a.ts AS b ON a.k = b.k WHERE a.v > 50",
+    ),
+    changing(
+        "top_n",
+        "k INT, id BIGINT, v INT, place BIGINT",
+        "SELECT k, id, v, place FROM \
+         (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC, id) AS place FROM many) WHERE place <= 3",
+    ),
+    changing(
+        "top_of_changes",
+        "k INT, n BIGINT",
+        "SELECT k, n FROM (SELECT k, COUNT(*) AS n FROM many GROUP BY k) ORDER BY n DESC, k LIMIT 7",
+    ),
+    append(
+        "over",
+        "id BIGINT, n BIGINT, s INT, w BIGINT, l INT",
+        "SELECT id, COUNT(*) OVER w, SUM(v) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 3 PRECEDING AND CURRENT ROW), \
+         COUNT(*) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '2' SECOND PRECEDING AND CURRENT ROW), \
+         LAG(v) OVER w FROM events WINDOW w AS (PARTITION BY k ORDER BY ts)",
+    ),
+    append(
+        "first_rows",
+        "k INT, v INT, id BIGINT",
+        "SELECT k, v, id FROM \
+         (SELECT *, ROW_NUMBER() OVER (PARTITION BY k, v ORDER BY ts) AS n FROM events) WHERE n = 1",
+    ),
+    append("sort", "id BIGINT", "SELECT id FROM events ORDER BY ts"),
+    changing(
+        "balance",
+        "total BIGINT",
+        "SELECT SUM(COALESCE(a.s, 0) - COALESCE(b.s, 0)) FROM (SELECT k, SUM(CAST(id AS BIGINT)) AS s FROM many GROUP BY k) a \
+         FULL JOIN (SELECT MOD(k + 1, 301) AS k, SUM(CAST(id AS BIGINT)) AS s FROM many GROUP BY MOD(k + 1, 301)) b ON a.k = b.k",
+    ),
 ];
 
 pub fn named(name: &str) -> &'static Job {
@@ -148,6 +216,9 @@ impl Job {
                SELECT k, window_time AS t, COUNT(*) AS n
                FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND))
                GROUP BY k, window_start, window_end, window_time;
+             CREATE VIEW latest AS
+               SELECT k, v, id, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS n FROM events)
+               WHERE n = 1;
              CREATE TABLE `out` ({columns}) {options} WITH (
                'connector' = 'filesystem', 'path' = '{out}', 'format' = '{format}'
              );

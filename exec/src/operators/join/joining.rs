@@ -26,6 +26,8 @@ pub(in crate::operators) struct Joining {
     /// Of pairs.
     both: SchemaRef,
     append: bool,
+    /// Rows without a partner come out when they are [forgotten](Joining::forget).
+    of_pairs: bool,
     emit: Emit,
     schema: SchemaRef,
     groups: Groups,
@@ -67,6 +69,7 @@ impl Joining {
             condition: spec.condition.clone(),
             both: Arc::new(arrow::datatypes::Schema::new(both.collect::<Vec<_>>())),
             append: spec.append && spec.kind.is_monotonic(),
+            of_pairs: false,
             emit: spec.emit,
             schema: Arc::clone(&spec.schema),
             groups: Groups {
@@ -79,6 +82,52 @@ impl Joining {
         })
     }
 
+    /// One that emits each pair at once, and a row without a partner once it is [forgotten](Self::forget). Rows of both inputs stay, and there
+    /// is a condition.
+    pub fn of_pairs(spec: &Join, incremental: bool) -> Result<Joining> {
+        Ok(Joining { append: true, of_pairs: true, ..Joining::new(spec, incremental)? })
+    }
+
+    /// Takes rows in and emits their pairs; the numbers of those that are kept.
+    pub fn pairs_of(&mut self, side: usize, batch: Batch, out: &mut Output) -> Result<Vec<u32>> {
+        let numbers = self.take_in(side, batch)?;
+        self.emit(out)?;
+        Ok(numbers)
+    }
+
+    /// Forgets rows; those that come out without a partner, and have none, do now. Some may have been forgotten before.
+    pub fn forget(&mut self, side: usize, rows: &[u32], out: &mut Output) -> Result<()> {
+        let rows: Vec<u32> = rows.iter().copied().filter(|&row| self.sides[side].row(row).weight != 0).collect();
+        let shows_unmatched = self.shows_unmatched(side);
+        let mut alone = Vec::new();
+        for &row in &rows {
+            let of_row = self.sides[side].row(row);
+            self.groups.totals[of_row.group as usize][side] -= of_row.weight;
+            if shows_unmatched && of_row.matches == 0 {
+                let mut rows = [NONE; 2];
+                rows[side] = row;
+                let change = Change { rank: 0, rows, mark: false, weight: 1, is_update: false };
+                alone.extend(std::iter::repeat_n(change, of_row.weight.max(0) as usize));
+            }
+        }
+        for piece in alone.chunks(PIECE_ROWS) {
+            out.send(self.batch(piece)?);
+        }
+        let empty = self.sides[side].forget(&rows)?;
+        self.groups.remove(empty.into_iter().filter(|&group| !self.sides[1 - side].has_group(group)));
+        Ok(())
+    }
+
+    /// The values of a column in these rows of a side.
+    pub fn values(&self, side: usize, column: usize, rows: &[u32]) -> Result<ArrayRef> {
+        Ok(self.sides[side].columns(rows)?.swap_remove(column))
+    }
+
+    /// The numbers of all rows of a side.
+    pub fn rows_of(&self, side: usize) -> Vec<u32> {
+        self.sides[side].all()
+    }
+
     /// Whether rows without a partner come out on this side.
     fn shows_unmatched(&self, side: usize) -> bool {
         self.kind.shows().iter().any(|show| show.side == side && !show.matched)
@@ -89,7 +138,8 @@ impl Joining {
         self.condition.is_some() && self.kind.shows().iter().any(|show| show.side == side)
     }
 
-    fn take_in(&mut self, side: usize, mut batch: Batch) -> Result<()> {
+    /// The numbers of rows, of those that may find a partner.
+    fn take_in(&mut self, side: usize, mut batch: Batch) -> Result<Vec<u32>> {
         let mut groups = self.groups.of(batch.rows(), &self.keys[side], self.null_equals_null)?;
         if !self.shows_unmatched(side) && groups.contains(&NONE) {
             batch = batch.filter(&groups.iter().map(|&group| Some(group != NONE)).collect())?;
@@ -101,7 +151,7 @@ impl Joining {
             self.sides[side].add(row, weight, batch.is_update(n));
             self.groups.add(group, side, weight);
         }
-        Ok(())
+        Ok(rows.into_iter().zip(groups).filter(|(_, group)| *group != NONE).map(|(row, _)| row).collect())
     }
 
     /// Emits what has changed since the last call.
@@ -221,6 +271,7 @@ impl Joining {
                 let row = side.row(touched.row);
                 let (was, is) = match row.group {
                     NONE => (0, 0),
+                    _ if self.of_pairs => continue,
                     _ if by_row[show.side] => (touched.matches, row.matches),
                     group => {
                         let (was, is) = (self.groups.before(group)[other], self.groups.totals[group as usize][other]);

@@ -1,9 +1,14 @@
 //! Joins of streams whose rows may change: what the query would answer over all rows so far, kept up to date.
 
+mod interval;
 mod joining;
 mod side;
+mod temporal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timed_tests;
+mod windowed;
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -11,7 +16,10 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
+pub use self::interval::IntervalJoin;
 use self::joining::Joining;
+pub use self::temporal::TemporalJoin;
+pub use self::windowed::WindowJoin;
 use super::Emit;
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
@@ -55,7 +63,7 @@ struct Show {
 
 impl JoinKind {
     /// Whether pairs come out.
-    fn has_pairs(self) -> bool {
+    pub fn has_pairs(self) -> bool {
         !matches!(self, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark)
     }
 
@@ -80,7 +88,7 @@ impl JoinKind {
 }
 
 /// Emits the columns of the left, then those of the right (not of a semi or anti join), or the mark.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Join {
     pub kind: JoinKind,
     /// By input, columns that must be equal; as many of each. Without any, all rows are in one shard.

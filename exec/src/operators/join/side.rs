@@ -196,6 +196,22 @@ impl Side {
         Ok(groups)
     }
 
+    /// Forgets rows, whose changes have gone out, without that being a change; gives the groups that have none any more.
+    pub fn forget(&mut self, rows: &[u32]) -> Result<Vec<u32>> {
+        let mut groups: Vec<u32> = rows.iter().map(|&row| self.rows[row as usize].group).collect();
+        if let Some(dirty) = self.dirty.as_mut().filter(|_| !rows.is_empty()) {
+            dirty.gone(self.table.columns(rows)?);
+        }
+        self.remove(rows);
+        groups.retain(|&group| group != NONE && !self.has_group(group));
+        Ok(groups)
+    }
+
+    /// The numbers of all rows.
+    pub fn all(&self) -> Vec<u32> {
+        self.table.live().collect()
+    }
+
     fn remove(&mut self, gone: &[u32]) {
         for &row in gone {
             self.unlink(row);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
 use datafusion_expr::Operator as Sign;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column};
@@ -23,7 +23,7 @@ const KINDS: [JoinKind; 7] =
     [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti, JoinKind::Mark];
 
 /// On the first column of each.
-fn join(kind: JoinKind, inputs: &[SchemaRef; 2], append: bool) -> Join {
+pub(super) fn join(kind: JoinKind, inputs: &[SchemaRef; 2], append: bool) -> Join {
     let [left, right] = inputs.each_ref().map(|input| input.fields().iter().cloned().collect::<Vec<_>>());
     let fields = match kind {
         JoinKind::Semi | JoinKind::Anti => left,
@@ -250,7 +250,7 @@ fn semi_anti_and_mark_joins_count_matches() {
 }
 
 /// Rows with how often they are there.
-type Bag = BTreeMap<Vec<Option<i64>>, i64>;
+pub(super) type Bag = BTreeMap<Vec<Option<i64>>, i64>;
 
 fn expected(kind: JoinKind, condition: bool, bags: &[Bag; 2]) -> Bag {
     let mut result = Bag::new();
@@ -288,13 +288,17 @@ fn batch(schema: &SchemaRef, rows: &[([Option<i64>; 2], i64)]) -> Batch {
     Batch::new(columns, Some(rows.iter().map(|(_, weight)| *weight).collect()))
 }
 
-fn collect(out: &mut Output, into: &mut Bag) -> usize {
+pub(super) fn collect(out: &mut Output, into: &mut Bag) -> usize {
     let mut changes = 0;
     for message in out.drain() {
         let Message::Batch(batch) = message else { continue };
         for row in 0..batch.len() {
             let value = |column: &arrow::array::ArrayRef| match column.data_type() {
                 DataType::Boolean => Some(i64::from(column.as_boolean().value(row))),
+                DataType::Timestamp(..) => {
+                    let times = column.as_primitive::<TimestampMillisecondType>();
+                    arrow::array::Array::is_valid(column, row).then(|| times.value(row))
+                }
                 _ => arrow::array::Array::is_valid(column, row).then(|| column.as_primitive::<Int64Type>().value(row)),
             };
             let values = batch.rows().columns().iter().map(value).collect();

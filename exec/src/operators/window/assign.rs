@@ -97,7 +97,7 @@ pub(super) fn window_columns(
     ]
 }
 
-pub(super) fn null_time(column: &str) -> Error {
+pub(in crate::operators) fn null_time(column: &str) -> Error {
     Error::new(format!("a row belongs to no window: its time, column {column}, is null"))
         .fix(format!("leave such rows out before the window: WHERE {column} IS NOT NULL"))
 }

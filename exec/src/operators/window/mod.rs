@@ -27,6 +27,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
 pub use aggregate::{RowWindow, WindowAggregate};
 pub use assign::WindowAssign;
+pub(super) use assign::null_time;
 pub use current::CurrentWatermark;
 pub(super) use current::{restored, time_table};
 pub use late::{LateRows, late_fields};

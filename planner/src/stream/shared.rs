@@ -1,0 +1,81 @@
+//! A table that a query reads in several places is read once, so that all of them see the same rows of an epoch.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+use tidemill_exec::Result;
+use tidemill_exec::connect::Source;
+
+use crate::scan::Scan;
+
+/// The tables of a plan.
+pub struct Tables(Vec<Table>);
+
+struct Table {
+    /// One of those that read it.
+    scan: TableScan,
+    /// What they read, each with the columns of the watermark last.
+    reads: Vec<Vec<usize>>,
+    source: OnceCell<Arc<dyn Source>>,
+}
+
+impl Tables {
+    pub fn of(plan: &LogicalPlan) -> Result<Tables> {
+        let mut tables: Vec<Table> = Vec::new();
+        let mut wrong = None;
+        let mut add = |node: &TableScan| -> Result<()> {
+            let (scan, read) = (Scan::of(&node.source)?, read(node)?);
+            let is_it = |table: &&mut Table| Scan::of(&table.scan.source).is_ok_and(|known| known.is_same(scan));
+            match tables.iter_mut().find(is_it) {
+                Some(table) => table.reads.push(read),
+                None => tables.push(Table { scan: node.clone(), reads: vec![read], source: OnceCell::new() }),
+            }
+            Ok(())
+        };
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(node) = node {
+                wrong = wrong.take().or(add(node).err());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        wrong.map_or(Ok(Tables(tables)), Err)
+    }
+
+    /// The source that a scan reads, the same for all scans of its table, and the columns that this gives.
+    pub fn source(&self, node: &TableScan) -> Result<(Arc<dyn Source>, Vec<usize>)> {
+        let scan = Scan::of(&node.source)?;
+        let is_it = |table: &&Table| Scan::of(&table.scan.source).is_ok_and(|known| known.is_same(scan));
+        let table = self.0.iter().find(is_it).expect("all tables of the plan are known");
+        let columns = match &table.reads[..] {
+            [only] => only.clone(),
+            several => several.iter().flatten().copied().collect::<BTreeSet<usize>>().into_iter().collect(),
+        };
+        let source = match table.source.get() {
+            Some(source) => Arc::clone(source),
+            None => Arc::clone(table.source.get_or_init({
+                let source = scan.open(&columns)?;
+                || source
+            })),
+        };
+        Ok((source, columns))
+    }
+}
+
+/// The columns that a scan needs: those of its projection, then what only the watermark does.
+fn read(node: &TableScan) -> Result<Vec<usize>> {
+    let scan = Scan::of(&node.source)?;
+    let stored = &scan.definition.schema;
+    let mut read = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
+    if let Some(watermark) = &scan.watermark {
+        for column in watermark.expression.column_refs().into_iter().chain(watermark.time.column_refs()) {
+            let index = stored.index_of(&column.name)?;
+            if !read.contains(&index) {
+                read.push(index);
+            }
+        }
+    }
+    Ok(read)
+}
