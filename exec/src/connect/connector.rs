@@ -75,8 +75,7 @@ pub const WATERMARK_OPTIONS: &[OptionSpec] = &[
 
 /// Names of Flink's connectors and formats that a script may well use, so that it hears more than "unknown".
 const CONNECTORS_TO_COME: &[&str] = &["kafka", "upsert-kafka", "jdbc"];
-const FORMATS_TO_COME: &[&str] =
-    &["canal-json", "maxwell-json", "avro", "debezium-avro-confluent", "avro-confluent", "orc", "protobuf"];
+const FORMATS_TO_COME: &[&str] = &["avro", "debezium-avro-confluent", "avro-confluent", "orc", "protobuf"];
 
 /// The connectors and formats a session knows: the built-in ones and those a Rust user adds.
 #[derive(Clone)]
@@ -116,7 +115,7 @@ impl Registry {
     /// The connector a table names, after checking every option of the table.
     ///
     /// # Errors
-    /// No `connector` option, an unknown connector or format, an unknown, missing or ill-typed option.
+    /// No `connector` option, an unknown connector or format, an unknown, missing or ill-typed option, an unknown metadata column.
     pub fn connector(&self, table: &TableDefinition) -> Result<&Arc<dyn Connector>> {
         let of = format!("table {}", table.name);
         let Some(name) = table.options.get("connector") else {
@@ -134,10 +133,16 @@ impl Registry {
         let mut specs = vec![OptionSpec::required("connector", OptionKind::Text, "where rows come from or go to")];
         specs.extend(connector.options());
         specs.extend(WATERMARK_OPTIONS);
+        let mut metadata: Vec<&str> = connector.metadata().iter().map(|(key, ..)| *key).collect();
         if let Some(name) = table.options.get("format") {
-            specs.extend(self.format(name, table)?.options());
+            let format = self.format(name, table)?;
+            specs.extend(format.options());
+            metadata.extend(format.metadata().iter().map(|(key, ..)| *key));
         }
         table.options.check(&of, &specs)?;
+        if let Some((_, key)) = table.metadata.iter().find(|(_, key)| !metadata.contains(&key.as_str())) {
+            return Err(Error::new(format!("unknown metadata column '{key}' of {of}")).nearest(key, metadata));
+        }
         Ok(connector)
     }
 

@@ -13,6 +13,9 @@ use crate::connect::table::TableDefinition;
 use crate::error::Result;
 use crate::message::Batch;
 
+/// What the keys of a format's metadata begin with, as in Flink's Kafka tables; those of connectors do not.
+pub const FORMAT_METADATA: &str = "value.";
+
 /// One `'format' = '…'`: makes decoders and encoders.
 pub trait Format: Send + Sync {
     /// The name users write: "json".
@@ -21,7 +24,13 @@ pub trait Format: Send + Sync {
     /// Every option with its full name ("json.ignore-parse-errors").
     fn options(&self) -> &'static [OptionSpec];
 
-    /// A decoder for the columns `projection` of `table.schema`, none of them metadata, in that order.
+    /// Metadata columns it can provide, beside the connector's: (key, what it is, its Flink type). Their keys begin with
+    /// [`FORMAT_METADATA`].
+    fn metadata(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        Vec::new()
+    }
+
+    /// A decoder for the columns `projection` of `table.schema`, of metadata only this format's, in that order.
     fn decoder(&self, table: &TableDefinition, projection: &[usize]) -> Result<Box<dyn Decoder>>;
 
     /// An encoder for all physical columns of `table`.

@@ -20,6 +20,16 @@ use crate::error::{Error, Result};
 use crate::text::Zone;
 use crate::text::parse::{self, DecimalError, RecentDate, TimestampStandard};
 
+/// Metadata of the fields that [`given`] makes.
+const GIVEN: &str = "tidemill.given";
+
+/// A field that tells a value that is not there from one that is NULL: a row of one field, which is NULL as a whole if the record
+/// has no value of that name.
+pub fn given(field: &FieldRef) -> Field {
+    Field::new(field.name(), DataType::Struct(vec![Arc::clone(field)].into()), true)
+        .with_metadata([(GIVEN.to_string(), String::new())].into())
+}
+
 /// How texts become dates and times.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
@@ -68,6 +78,8 @@ pub enum Kind {
     List(Vec<i32>, Box<Column>),
     Map(Box<MapColumn>),
     Row(Vec<Column>),
+    /// See [`given`].
+    Given(Box<Column>),
 }
 
 /// Values of any length, end to end.
@@ -131,6 +143,10 @@ impl Column {
                 let (keys, values) = (child(key)?, child(value)?);
                 Kind::Map(Box::new(MapColumn { offsets: vec![0], keys, values, overwritten: Vec::new() }))
             }
+            DataType::Struct(fields) if field.metadata().contains_key(GIVEN) => {
+                let [value] = fields.as_ref() else { return Err(unsupported(field, of)) };
+                Kind::Given(Box::new(child(value)?))
+            }
             DataType::Struct(fields) => Kind::Row(fields.iter().map(child).collect::<Result<_>>()?),
             _ => return Err(unsupported(field, of)),
         };
@@ -182,6 +198,7 @@ impl Column {
             Kind::List(offsets, _) => offsets.push(last(offsets)),
             Kind::Map(map) => map.offsets.push(last(&map.offsets)),
             Kind::Row(fields) => fields.iter_mut().for_each(Column::push_null),
+            Kind::Given(value) => value.push_null(),
         }
         let len = self.len;
         self.validity.get_or_insert_with(|| all_valid(len)).append(false);
@@ -275,7 +292,9 @@ impl Column {
                 }
                 bytes.extend_from_slice(&value);
             }
-            Kind::Null | Kind::Text(_) | Kind::List(..) | Kind::Map(_) | Kind::Row(_) => return Err(Wrong::Kind),
+            Kind::Null | Kind::Text(_) | Kind::List(..) | Kind::Map(_) | Kind::Row(_) | Kind::Given(_) => {
+                return Err(Wrong::Kind);
+            }
         }
         self.push_valid();
         Ok(())
@@ -310,6 +329,7 @@ impl Column {
                 map.overwritten.retain(|&entry| entry < entries);
             }
             Kind::Row(fields) => fields.iter_mut().for_each(|field| field.truncate(len)),
+            Kind::Given(value) => value.truncate(len),
         }
         if self.len > len {
             self.len = len;
@@ -357,6 +377,10 @@ impl Column {
                 let columns = fields.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>()?;
                 let fields: Fields = fields.iter().map(|column| Arc::clone(&column.field)).collect();
                 Arc::new(StructArray::try_new_with_length(fields, columns, nulls, len)?)
+            }
+            Kind::Given(value) => {
+                let fields = Fields::from(vec![Arc::clone(&value.field)]);
+                Arc::new(StructArray::try_new(fields, vec![value.finish()?], nulls)?)
             }
         };
         Ok(if array.data_type() == data_type { array } else { compute::cast(&array, data_type)? })

@@ -27,6 +27,8 @@ pub fn all() -> Vec<Arc<dyn Format>> {
         Arc::new(json::Json),
         Arc::new(json::DEBEZIUM),
         Arc::new(json::OGG),
+        Arc::new(json::MAXWELL),
+        Arc::new(json::CANAL),
         Arc::new(csv::Csv),
         Arc::new(raw::Raw),
         Arc::new(parquet::Parquet),

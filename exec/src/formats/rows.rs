@@ -20,6 +20,8 @@ pub struct Rows {
     schema: SchemaRef,
     pub columns: Vec<Column>,
     count: usize,
+    /// What they become.
+    changes: usize,
     bytes: usize,
     rows_max: usize,
 }
@@ -35,10 +37,10 @@ impl Rows {
         ));
         let columns =
             schema.fields().iter().map(|field| Column::new(field, reading, &table.name)).collect::<Result<_>>()?;
-        Ok(Rows { schema, columns, count: 0, bytes: 0, rows_max: ROWS_MAX })
+        Ok(Rows { schema, columns, count: 0, changes: 0, bytes: 0, rows_max: ROWS_MAX })
     }
 
-    /// Full at fewer rows.
+    /// Full at fewer changes.
     pub fn at_most(self, rows_max: usize) -> Rows {
         Rows { rows_max, ..self }
     }
@@ -50,13 +52,15 @@ impl Rows {
 
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.count >= self.rows_max || self.bytes >= BYTES_MAX
+        self.changes >= self.rows_max || self.bytes >= BYTES_MAX
     }
 
-    /// Every column has one value more, made from so many bytes.
+    /// Every column has one value more, made from so many bytes. The row becomes so many changes: one, if it is not the envelope of
+    /// others.
     #[inline]
-    pub fn close_row(&mut self, bytes: usize) {
+    pub fn close_row(&mut self, bytes: usize, changes: usize) {
         self.count += 1;
+        self.changes += changes;
         self.bytes += bytes;
     }
 
@@ -72,7 +76,7 @@ impl Rows {
             return Ok(None);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.count)));
-        self.bytes = 0;
+        (self.changes, self.bytes) = (0, 0);
         let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>()?;
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         Ok(Some(Batch::append(rows)))

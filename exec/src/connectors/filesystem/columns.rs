@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 
 use super::{default_name, partition};
-use crate::connect::TableDefinition;
+use crate::connect::{FORMAT_METADATA, TableDefinition};
 use crate::error::{Error, Result};
 use crate::message::Batch;
 
@@ -21,7 +21,7 @@ pub(super) const METADATA: &[(&str, &str, &str)] = &[
 /// A table of files, taken apart.
 #[derive(Clone)]
 pub(super) struct Columns {
-    /// The table as it is within a file: without metadata and partition columns.
+    /// The table as it is within a file: without what the file's properties and the path tell.
     pub records: TableDefinition,
     /// What is read of `records`.
     pub projection: Vec<usize>,
@@ -37,6 +37,7 @@ pub(super) struct Columns {
 enum Origin {
     /// Place in `projection`.
     Record(usize),
+    /// Of the file.
     Metadata(String),
     Partition,
 }
@@ -51,12 +52,14 @@ pub(super) struct FileProperties {
 
 impl Columns {
     pub fn new(table: &TableDefinition, projection: &[usize]) -> Result<Columns> {
-        let kept: Vec<usize> =
-            table.physical().into_iter().filter(|column| !table.partitioned_by.contains(column)).collect();
+        let of_file = |column| table.metadata_key(column).filter(|key| !key.starts_with(FORMAT_METADATA));
+        let kept: Vec<usize> = (0..table.schema.fields().len())
+            .filter(|&column| of_file(column).is_none() && !table.partitioned_by.contains(&column))
+            .collect();
         let place = |column: usize| kept.iter().position(|&k| k == column);
         let records = TableDefinition {
             schema: Arc::new(table.schema.project(&kept)?),
-            metadata: Vec::new(),
+            metadata: table.metadata.iter().filter_map(|(column, key)| Some((place(*column)?, key.clone()))).collect(),
             key: Vec::new(),
             partitioned_by: Vec::new(),
             ..table.clone()
@@ -64,7 +67,7 @@ impl Columns {
         let mut read = Vec::new();
         let mut origins = Vec::new();
         for &column in projection {
-            origins.push(match (table.metadata_key(column), place(column)) {
+            origins.push(match (of_file(column), place(column)) {
                 (Some(key), _) => Origin::Metadata(known_key(key, table)?),
                 (None, None) => Origin::Partition,
                 (None, Some(place)) => {

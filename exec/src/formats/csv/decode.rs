@@ -177,7 +177,7 @@ impl Decoder for CsvDecoder {
             match record {
                 Ok((end, is_row)) => {
                     if is_row {
-                        self.rows.close_row(end - at);
+                        self.rows.close_row(end - at, 1);
                     }
                     at = end;
                 }

@@ -7,6 +7,7 @@ use super::super::column::{Column, Reading};
 use super::super::rows::Rows;
 use super::super::wrong::BadRecords;
 use super::DecodeSettings;
+use super::filter::Filter;
 use super::read::{Keys, RecordReader};
 use super::token::{BadValue, Scanner, Trouble};
 use crate::connect::{Decoder, Skipped, TableDefinition};
@@ -19,11 +20,12 @@ pub struct JsonDecoder {
     keys: Keys,
     bad: BadRecords,
     scratch: Vec<u8>,
+    filter: Filter,
     check: Check,
 }
 
-/// Whether the row with this number can stay, or why not.
-type Check = Box<dyn Fn(&[Column], usize) -> Result<(), BadValue> + Send>;
+/// How many changes the row with this number stands for, or what is wrong with it.
+type Check = Box<dyn Fn(&[Column], usize) -> Result<usize, BadValue> + Send>;
 
 impl JsonDecoder {
     pub fn new(table: &TableDefinition, projection: &[usize], settings: DecodeSettings) -> Result<JsonDecoder> {
@@ -39,30 +41,39 @@ impl JsonDecoder {
             settings,
             rows,
             scratch: Vec::new(),
-            check: Box::new(|_, _| Ok(())),
+            filter: Filter::default(),
+            check: Box::new(|_, _| Ok(1)),
         })
     }
 
-    /// A record that does not pass is bad. Gives batches of at most `rows_max`.
+    /// A record that does not pass `check` is bad, one of no changes is left out, and a batch is full at `changes_max`.
     pub fn checked(
         mut self,
-        check: impl Fn(&[Column], usize) -> Result<(), BadValue> + Send + 'static,
-        rows_max: usize,
+        check: impl Fn(&[Column], usize) -> Result<usize, BadValue> + Send + 'static,
+        changes_max: usize,
     ) -> JsonDecoder {
         self.check = Box::new(check);
-        self.rows = self.rows.at_most(rows_max);
+        self.rows = self.rows.at_most(changes_max);
         self
     }
 
-    /// Reads the record that begins at `start`; gives its end.
-    fn record(&mut self, bytes: &[u8], start: usize) -> Result<usize, Trouble> {
+    pub fn filtered(mut self, filter: Filter) -> JsonDecoder {
+        self.filter = filter;
+        self
+    }
+
+    /// Reads the record that begins at `start`; gives its end, and how many changes it stands for.
+    fn record(&mut self, bytes: &[u8], start: usize) -> Result<(usize, usize), Trouble> {
+        if let Some(end) = self.filter.end_of_other(bytes, start)? {
+            return Ok((end, 0));
+        }
         let row = self.rows.count();
         let mut reader =
             RecordReader { scan: Scanner { bytes, at: start }, settings: &self.settings, scratch: &mut self.scratch };
         reader.object(&mut self.rows.columns, &mut self.keys, row)?;
         let end = reader.scan.at;
-        (self.check)(&self.rows.columns, row).map_err(|bad| Trouble::Value(Box::new(bad)))?;
-        Ok(end)
+        let changes = (self.check)(&self.rows.columns, row).map_err(|bad| Trouble::Value(Box::new(bad)))?;
+        Ok((end, changes))
     }
 
     /// Where the next record begins: after white space, line ends, and what separates the elements of an array.
@@ -99,8 +110,11 @@ impl Decoder for JsonDecoder {
                 return Ok(at);
             }
             let trouble = match self.record(bytes, at) {
-                Ok(end) => {
-                    self.rows.close_row(end - at);
+                Ok((end, changes)) => {
+                    match changes {
+                        0 => self.rows.undo_row(),
+                        _ => self.rows.close_row(end - at, changes),
+                    }
                     at = end;
                     continue;
                 }

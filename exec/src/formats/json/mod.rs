@@ -1,7 +1,8 @@
 //! JSON by Flink's rules: `'format' = 'json'`, one object per row, and formats whose objects are changes of rows.
 //!
 //! [`decode`] finds records and applies the table's policy; [`read`] reads one record straight into columns; [`token`] knows what
-//! strings, numbers and nesting look like in bytes; [`encode`] writes rows; [`envelope`] is what changes come in.
+//! strings, numbers and nesting look like in bytes; [`encode`] writes rows. [`envelope`] is what changes come in, [`changes`] takes
+//! them out, and [`filter`] leaves out those of other tables.
 
 use std::str::FromStr;
 
@@ -10,12 +11,16 @@ use crate::error::{Error, Result};
 use crate::text::Zone;
 use crate::text::parse::TimestampStandard;
 
+mod changes;
 mod decode;
 mod encode;
 mod envelope;
+mod filter;
 mod read;
 mod token;
 
+#[cfg(test)]
+mod changes_tests;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +40,12 @@ pub const DEBEZIUM: ChangeJson = ChangeJson { names: &DEBEZIUM_NAMES, envelope: 
 
 /// `'format' = 'ogg-json'`, as Oracle GoldenGate writes it.
 pub const OGG: ChangeJson = ChangeJson { names: &OGG_NAMES, envelope: &envelope::OGG };
+
+/// `'format' = 'maxwell-json'`, as Maxwell writes it.
+pub const MAXWELL: ChangeJson = ChangeJson { names: &MAXWELL_NAMES, envelope: &envelope::MAXWELL };
+
+/// `'format' = 'canal-json'`, as Canal writes it.
+pub const CANAL: ChangeJson = ChangeJson { names: &CANAL_NAMES, envelope: &envelope::CANAL };
 
 /// A format's name, and its options, which begin with that.
 struct Names {
@@ -128,6 +139,22 @@ static DEBEZIUM_NAMES: Names = names!(
 
 static OGG_NAMES: Names = names!("ogg-json");
 
+static MAXWELL_NAMES: Names = names!("maxwell-json");
+
+static CANAL_NAMES: Names = names!(
+    "canal-json",
+    OptionSpec::optional(
+        "canal-json.database.include",
+        OptionKind::Text,
+        "only changes of databases whose whole name this regular expression matches",
+    ),
+    OptionSpec::optional(
+        "canal-json.table.include",
+        OptionKind::Text,
+        "only changes of tables whose whole name this regular expression matches",
+    )
+);
+
 impl Format for Json {
     fn name(&self) -> &'static str {
         JSON_NAMES.format
@@ -159,7 +186,7 @@ impl Format for ChangeJson {
     fn decoder(&self, table: &TableDefinition, projection: &[usize]) -> Result<Box<dyn Decoder>> {
         let settings = DecodeSettings::of(table, self.names)?;
         let is_wrapped = table.options.boolean(self.names.options, SCHEMA_INCLUDE);
-        Ok(Box::new(envelope::ChangeDecoder::new(table, projection, settings, self.envelope, is_wrapped)?))
+        Ok(Box::new(changes::ChangeDecoder::new(table, projection, settings, self.envelope, is_wrapped)?))
     }
 
     fn encoder(&self, table: &TableDefinition) -> Result<Box<dyn Encoder>> {
@@ -169,6 +196,10 @@ impl Format for ChangeJson {
                 .fix("leave the option out of the table that is written"));
         }
         Ok(Box::new(encode::JsonEncoder::new(table, self.names, Some(self.envelope))))
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        self.envelope.metadata()
     }
 
     fn decodes_updates(&self) -> bool {

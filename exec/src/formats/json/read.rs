@@ -83,6 +83,7 @@ impl Shape {
             Kind::Row(fields) => Shape::Object(Box::new(Keys::of(fields))),
             Kind::List(_, items) => Shape::Elements(Box::new(Shape::of(items))),
             Kind::Map(map) => Shape::Elements(Box::new(Shape::of(&map.values))),
+            Kind::Given(value) => Shape::of(value),
             _ => Shape::Scalar,
         }
     }
@@ -205,6 +206,11 @@ impl RecordReader<'_> {
         let start = self.scan.at;
         let row = column.len();
         let result = match (&mut column.kind, first) {
+            (Kind::Given(value), _) => {
+                self.value(value, shape)?;
+                column.push_valid();
+                return Ok(());
+            }
             (_, b'n') => {
                 self.scan.literal()?;
                 if !column.nullable() {

@@ -6,9 +6,8 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{DEBEZIUM, Json, OGG};
-use crate::changelog::{ChangeBatch, RowKind};
-use crate::connect::{Format, Options, TableDefinition};
+use super::Json;
+use crate::connect::{Format, TableDefinition};
 use crate::formats::law::*;
 
 use DataType::{Binary, Boolean, Date32, Decimal128, Float64, Int8, Int16, Int32, Int64, Utf8};
@@ -411,85 +410,4 @@ fn lists_of_a_slice_are_written_from_the_right_place() {
     let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1)]), Some(vec![Some(2), Some(3)])]);
     let rows = RecordBatch::try_from_iter([("a", Arc::new(lists) as ArrayRef)]).expect("one column").slice(1, 1);
     assert_eq!(encode(&Json, &table(&[("a", list(Int32))], &[]), &rows), "{\"a\":[2,3]}\n");
-}
-
-#[test]
-fn changes_in_envelopes_have_weights() {
-    let table = table(&[("id", DataType::Int32), ("name", DataType::Utf8)], &[]);
-    let lines = br#"{"before":null,"after":{"id":1,"name":"a"},"op":"c","source":{"db":"d"},"ts_ms":5}
-{"op":"r","after":{"name":"b"}}
-{"before":{"id":1,"name":"a"},"after":{"id":1,"name":null},"op":"u"}
-{"before":{"id":1,"name":null},"after":null,"op":"d"}
-"#;
-    let mut decoder = DEBEZIUM.decoder(&table, &[1]).expect("the table is valid");
-    assert_eq!(decoder.decode(lines, true).expect("the lines are valid"), lines.len());
-    let batch = decoder.flush().expect("rows can be flushed").expect("there are rows");
-    let kinds: Vec<_> = crate::changelog::fold(&batch).expect("rows fold").kinds.expect("changes have kinds");
-    let changes = kinds.iter().zip(client(batch.rows())).map(|(kind, row)| format!("{kind}{}", &row[2..]));
-    assert_eq!(changes.collect::<Vec<_>>(), ["+I\ta", "+I\tb", "-U\ta", "+U\t<NULL>", "-D\t<NULL>"]);
-
-    assert_eq!(decode(&DEBEZIUM, &table, &[], lines).rows.len(), 5, "without columns there are still rows");
-    let wrapped: String = String::from_utf8_lossy(lines)
-        .lines()
-        .map(|line| format!("{{\"schema\":{{\"type\":\"struct\"}},\"payload\":{line}}}\n"))
-        .collect();
-    let with_schema = TableDefinition {
-        options: Options::new([("debezium-json.schema-include".to_string(), "true".to_string())]),
-        ..table.clone()
-    };
-    assert_eq!(decode_all(&DEBEZIUM, &with_schema, wrapped.as_bytes()), decode_all(&DEBEZIUM, &table, lines));
-    let golden_gate = String::from_utf8_lossy(lines).replace("\"op\"", "\"op_type\"");
-    let golden_gate = [("c", "I"), ("r", "I"), ("u", "U"), ("d", "D")]
-        .iter()
-        .fold(golden_gate, |text, (one, other)| text.replace(&format!(":\"{one}\""), &format!(":\"{other}\"")));
-    assert_eq!(decode_all(&OGG, &table, golden_gate.as_bytes()), decode_all(&DEBEZIUM, &table, lines));
-}
-
-#[test]
-fn envelopes_that_lack_a_row_are_bad_records() {
-    let columns = [("id", DataType::Int32)];
-    let strict = table(&columns, &[]);
-    let lenient = table(&columns, &[("debezium-json.ignore-parse-errors", "true")]);
-    for (line, why) in [
-        (r#"{"before":null,"after":{"id":2},"op":"u"}"#, "column before: it is NULL"),
-        (r#"{"before":null,"after":null,"op":"d"}"#, "column before: it is NULL"),
-        (r#"{"before":{"id":2},"after":null,"op":"c"}"#, "column after: it is NULL"),
-        (r#"{"after":{"id":2},"op":"I"}"#, "column op: 'I' is not one of c, r, u, d"),
-        (r#"{"id":2}"#, "column op: it is missing"),
-    ] {
-        let lines = format!("{{\"after\":{{\"id\":1}},\"op\":\"c\"}}\n{line}\n");
-        let failed = decode_all(&DEBEZIUM, &strict, lines.as_bytes());
-        assert_eq!(failed.rows, ["+I[1]"]);
-        let error = failed.error.expect("a bad record");
-        assert!(error.contains(why) && error.contains("debezium-json.ignore-parse-errors"), "{error}");
-        let read = decode_all(&DEBEZIUM, &lenient, lines.as_bytes());
-        assert_eq!((read.rows, read.skipped), (vec!["+I[1]".to_string()], 1), "{line}");
-    }
-}
-
-#[test]
-fn updates_fill_a_batch_and_no_more() {
-    let table = table(&[("id", DataType::Int32)], &[]);
-    let lines = "{\"before\":{\"id\":1},\"after\":{\"id\":2},\"op\":\"u\"}\n".repeat(10_000);
-    let mut decoder = DEBEZIUM.decoder(&table, &[0]).expect("the table is valid");
-    assert_eq!(read(decoder.as_mut(), &[lines.as_bytes()]).rows.len(), 20_000);
-}
-
-#[test]
-fn changes_are_written_as_flink_writes_them() {
-    let table = table(&[("id", DataType::Int32)], &[]);
-    let rows = batch(&Json, &table, b"{\"id\":1} {\"id\":1} {\"id\":2} {\"id\":null}");
-    let kinds = vec![RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete];
-    let written = |format: &dyn Format| {
-        let mut out = Vec::new();
-        let changes = ChangeBatch { rows: rows.clone(), kinds: Some(kinds.clone()) };
-        format.encoder(&table).expect("the table is valid").encode(&changes, &mut out).expect("rows are written");
-        String::from_utf8(out).expect("text")
-    };
-    assert_eq!(
-        written(&DEBEZIUM),
-        "{\"before\":null,\"after\":{\"id\":1},\"op\":\"c\"}\n{\"before\":{\"id\":1},\"after\":null,\"op\":\"d\"}\n\
-         {\"before\":null,\"after\":{\"id\":2},\"op\":\"c\"}\n{\"before\":{\"id\":null},\"after\":null,\"op\":\"d\"}\n"
-    );
-    assert!(written(&OGG).starts_with("{\"before\":null,\"after\":{\"id\":1},\"op_type\":\"I\"}\n"));
 }
