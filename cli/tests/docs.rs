@@ -128,6 +128,26 @@ const FORMATS: &[Prose] = &[
         example: "",
     },
     Prose {
+        name: "maxwell-json",
+        goes: "read and written",
+        about: "Changes as Maxwell writes them: `{\"type\": \"update\", \"data\": {..}, \"old\": {..}}`, where `type` is insert, update or \
+                delete. `old` has only the fields that were different; the row as it was is `data` with these put in. Written, each \
+                change is an insert or a delete, as in Flink.",
+        example: "",
+    },
+    Prose {
+        name: "canal-json",
+        goes: "read and written",
+        about: "Changes as Canal writes them: `{\"type\": \"UPDATE\", \"data\": [{..}], \"old\": [{..}]}`, where `type` is INSERT, UPDATE or \
+                DELETE, and `data` and `old` are arrays of as many rows as the statement changed. `old` has only the fields that were \
+                different. A CREATE is passed over; any other statement that is not about rows is a bad record, as in Flink. \
+                Written, each change is an INSERT or a DELETE of one row. With `canal-json.table.include`, the columns of other \
+                tables do not matter. Metadata columns have what the record says that brings a change, also in the row it takes back.",
+        example: "CREATE TABLE people (\n  id INT, name STRING,\n  origin STRING METADATA FROM 'value.table' VIRTUAL,\n  \
+                  PRIMARY KEY (id) NOT ENFORCED\n) WITH ('connector' = 'socket', 'hostname' = 'localhost', 'port' = '9999',\n        \
+                  'format' = 'canal-json', 'canal-json.table.include' = 'people(_\\d+)?');",
+    },
+    Prose {
         name: "raw",
         goes: "read and written",
         about: "The record is the value of the table's one column: a line of text, bytes, or a number.",
@@ -165,6 +185,17 @@ fn options(page: &mut String, specs: &[OptionSpec]) {
             None => String::new(),
         };
         let _ = writeln!(page, "| `{}` | {} | {default} | {} |", spec.name, kind(spec.kind), spec.help);
+    }
+    page.push('\n');
+}
+
+fn metadata(page: &mut String, columns: &[(&str, &str, &str)]) {
+    if columns.is_empty() {
+        return;
+    }
+    page.push_str("| metadata column | type | |\n|---|---|---|\n");
+    for (key, about, data_type) in columns {
+        let _ = writeln!(page, "| `{key}` | {data_type} | {about} |");
     }
     page.push('\n');
 }
@@ -217,13 +248,7 @@ fn connectors() -> String {
     for connector in registry.connectors() {
         section(&mut page, CONNECTORS, connector.name());
         options(&mut page, connector.options());
-        if !connector.metadata().is_empty() {
-            page.push_str("| metadata column | type | |\n|---|---|---|\n");
-            for (key, about, data_type) in connector.metadata() {
-                let _ = writeln!(page, "| `{key}` | {data_type} | {about} |");
-            }
-            page.push('\n');
-        }
+        metadata(&mut page, connector.metadata());
     }
     page.push_str(WATERMARKS);
     options(&mut page, WATERMARK_OPTIONS);
@@ -231,6 +256,7 @@ fn connectors() -> String {
     for format in registry.formats() {
         section(&mut page, FORMATS, format.name());
         options(&mut page, format.options());
+        metadata(&mut page, &format.metadata());
     }
     format!("{}\n", page.trim_end())
 }

@@ -61,7 +61,7 @@ impl ChangeDecoder {
                             MetadataKind::Time(_) => &DataType::Int64,
                             _ => field.data_type(),
                         };
-                        beside.push(Field::new(metadata.field, data_type.clone(), true));
+                        beside.push(Field::new(metadata.field, data_type.clone(), field.is_nullable()));
                     }
                     Origin::Metadata(3 + place.unwrap_or(beside.len() - 1), metadata.kind)
                 }
@@ -82,7 +82,8 @@ impl ChangeDecoder {
         }
         let all: Vec<usize> = (0..fields.len()).collect();
         let around = TableDefinition { schema: Arc::new(Schema::new(fields)), ..table.clone() };
-        // An update is two rows, and begins where there is room for one.
+        // An update is two changes, and begins where there is room for one. Records of many rows are not cut: offsets lie between
+        // records.
         let envelopes = JsonDecoder::new(&around, &all, settings)?
             .filtered(Filter::of(table, envelope.filters)?)
             .checked(|columns, row| envelope.check(columns, row), ROWS_MAX - 1);

@@ -254,6 +254,12 @@ fn what_stands_beside_the_rows_can_be_columns() {
     );
     assert_eq!(debezium, ["+I\t1\t1970-01-01 00:00:00.001"]);
 
+    let mut always = table(&[("t", DataType::Utf8)], &[]);
+    always.schema = Arc::new(Schema::new(vec![Field::new("t", DataType::Utf8, false)]));
+    always.metadata = vec![(0, "value.table".to_string())];
+    let error = decode_all(&MAXWELL, &always, br#"{"data":{},"type":"insert"}"#).error;
+    assert!(error.is_some_and(|error| error.contains("column table: the field is missing")));
+
     let refused = |data_type, key: &str| {
         let mut table = table(&[("x", data_type)], &[]);
         table.metadata = vec![(0, key.to_string())];
