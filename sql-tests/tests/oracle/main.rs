@@ -3,8 +3,12 @@
 //!
 //! A seed makes a table. In batch mode it is read as it is. As a stream it comes over one to three splits, cut into random batches, with
 //! rows that appear and go again in between, at parallelism 1, 2 and 4 and in both emit modes.
+//!
+//! Beside the queries written here, some are made at random; `TIDEMILL_ORACLE_QUERIES=5000 cargo test -p tidemill-sql-tests --test oracle` runs
+//! more of them, `TIDEMILL_ORACLE_SEED` begins elsewhere.
 
 mod churn;
+mod random;
 
 use churn::{Churn, Table};
 use tidemill_exec::connect::Registry;
@@ -118,13 +122,50 @@ async fn a_stream_of_inserts_and_deletes_ends_in_batchs_answer() {
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
 }
 
+/// Results with more rows than these tell no more than small ones.
+const MOST_ROWS: usize = 2000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_queries_end_in_batchs_answer() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let (first, count) =
+        (number("TIDEMILL_ORACLE_SEED").unwrap_or(1), number("TIDEMILL_ORACLE_QUERIES").unwrap_or(150));
+    let (mut wrong, mut runs) = (Vec::new(), 0);
+    for seed in first..first + count {
+        let (query, table) = (random::query(seed), Table::random(seed));
+        let expected = answer(&query, &table, None, &[("execution.runtime-mode", "batch")]).await;
+        if expected.len() > MOST_ROWS {
+            continue;
+        }
+        let parallelism = ["1", "2", "4"][(seed % 3) as usize];
+        for emit in ["epoch", "each-row"] {
+            let settings = [
+                ("execution.runtime-mode", "streaming"),
+                ("execution.epoch.interval", "1 ms"),
+                ("parallelism.default", parallelism),
+                ("table.exec.emit", emit),
+            ];
+            let found = answer(&query, &table, Some(seed), &settings).await;
+            runs += 1;
+            if found != expected {
+                wrong.push(format!(
+                    "seed {seed}, parallelism {parallelism}, {emit}: {query}\n{}",
+                    difference(&found, &expected)
+                ));
+            }
+        }
+    }
+    println!("{runs} runs");
+    assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
+}
+
 /// The rows a query ends in, sorted; or what went wrong.
 async fn answer(query: &str, table: &Table, churn: Option<u64>, settings: &[(&str, &str)]) -> Vec<String> {
     let mut registry = Registry::default();
     registry.add_connector(std::sync::Arc::new(Churn { table: table.clone(), seed: churn }));
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let run = Run { settings, ..Run::default() };
-    let script = format!("{}; {query}", churn::CREATE_TABLE);
+    let script = format!("{}; {}; {query}", churn::CREATE_TABLE, random::CREATE_U);
     let transcript = run.script_with(&script, registry).await.expect("the settings exist");
     match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
         Some(Gave::Changes(changes)) => {
