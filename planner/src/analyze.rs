@@ -24,6 +24,7 @@ use tidemill_exec::{Error, Result};
 use crate::catalog::{Catalog, ColumnKind, Entry, Expression, Table, View};
 use crate::dialect::marker;
 use crate::engine;
+use crate::match_recognize::MatchPlanner;
 use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
@@ -62,6 +63,7 @@ impl<'a> Analyzer<'a> {
             state,
             relation_planners: vec![
                 Arc::new(window::WindowPlanner { clock: settings.clock() }),
+                Arc::new(MatchPlanner),
                 Arc::new(unnest::UnnestPlanner),
                 Arc::new(StatePlanner(Vec::new())),
             ],

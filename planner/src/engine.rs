@@ -12,7 +12,7 @@ use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, UserDefinedLogicalNode};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
@@ -20,6 +20,7 @@ use tidemill_exec::batch::{Notes, OperatorExec, SourceExec};
 use tidemill_exec::operators::{SessionAssign, TimeKind, Unnest, WindowAssign};
 use tidemill_exec::{Error, Result};
 
+use crate::match_recognize::{self, MatchNode};
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::stream::nullable;
@@ -126,6 +127,11 @@ impl ExtensionPlanner for Extensions {
             return Err(Error::new("cannot run FOR SYSTEM_TIME AS OF in batch mode")
                 .fix("SET 'execution.runtime-mode' = 'streaming', whose last results are the same")
                 .into());
+        }
+        if let Some(pattern) = node.as_any().downcast_ref::<MatchNode>() {
+            let physical = |expr: &Expr, schema: &DFSchema| Ok(session.create_physical_expr(expr.clone(), schema)?);
+            let operator = match_recognize::operator(pattern, TimeKind::Event, inputs[0].schema(), &physical)?;
+            return Ok(Some(Arc::new(OperatorExec::single(Arc::new(operator), Arc::clone(&inputs[0])))));
         }
         let Some(node) = node.as_any().downcast_ref::<UnnestNode>() else { return Ok(None) };
         let input: &DFSchema = node.input.schema();

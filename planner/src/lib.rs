@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod engine;
 pub mod functions;
 pub mod insert;
+pub mod match_recognize;
 mod plan_error;
 pub mod scan;
 mod set_all;

@@ -159,7 +159,6 @@ impl RelationPlanner for UnnestPlanner {
 /// What this relation is, if it is something of Flink's that is not there yet.
 fn to_come(relation: &TableFactor) -> Option<String> {
     match relation {
-        TableFactor::MatchRecognize { .. } => Some("MATCH_RECOGNIZE".to_string()),
         TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF".to_string()),
         _ => None,
     }

@@ -145,6 +145,10 @@ impl Function {
         }
     }
 
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The types that DataFusion casts the arguments to beforehand.
     pub fn coerced(mut self, coercion: Coercion) -> Function {
         self.coercion = Some(coercion);

@@ -16,6 +16,7 @@ pub mod json;
 mod lists;
 pub mod math;
 pub mod numbering;
+pub mod pattern;
 pub mod row;
 pub mod split;
 pub mod string;
@@ -50,6 +51,7 @@ pub fn all(time_zone: &str, streaming: bool) -> Result<Vec<Arc<ScalarUDF>>> {
         arithmetic::all(),
         json::all(),
         window::all(),
+        pattern::all(),
     ];
     let mut all: Vec<Arc<ScalarUDF>> =
         functions.into_iter().flatten().map(|function| function.into_udf(&zone)).collect();

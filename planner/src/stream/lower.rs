@@ -22,6 +22,7 @@ use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
 use super::shared::Tables;
 use super::watermark;
 use crate::functions::window::{as_event_time, uses_watermark};
+use crate::match_recognize::MatchNode;
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::temporal::TemporalNode;
@@ -68,6 +69,8 @@ impl Lowering<'_> {
                     self.window(window)
                 } else if let Some(temporal) = node.downcast_ref::<TemporalNode>() {
                     self.temporal_join(temporal)
+                } else if let Some(pattern) = node.downcast_ref::<MatchNode>() {
+                    self.match_recognize(pattern)
                 } else {
                     Err(unsupported(&plan.display().to_string()))
                 }
@@ -425,7 +428,7 @@ fn passed_time(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
 }
 
 /// What kind of time attribute an expression makes.
-fn attribute_of(expr: &Expr) -> Option<TimeKind> {
+pub(super) fn attribute_of(expr: &Expr) -> Option<TimeKind> {
     match expr {
         Expr::Alias(alias) => attribute_of(&alias.expr),
         Expr::ScalarFunction(call) if call.func.name() == "proctime" => Some(TimeKind::Processing),

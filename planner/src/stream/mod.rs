@@ -5,6 +5,7 @@ mod columns;
 mod join;
 mod lower;
 mod over;
+mod matching;
 mod own;
 mod plan;
 mod rank;

@@ -34,6 +34,7 @@ pub use late::{LateRows, late_fields};
 pub use local::LocalWindowAggregate;
 pub use rank::WindowRank;
 pub use session::{SessionAggregate, SessionAssign};
+pub(super) use timed::Timed;
 pub use updating::{Firing, UpdatingWindowAggregate};
 
 /// What closes windows.

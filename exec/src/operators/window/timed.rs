@@ -11,7 +11,7 @@ use crate::operator::Output;
 use crate::operators::aggregate::send_in_pieces;
 
 /// What an operator emits while it works on one message.
-pub(super) struct Timed<'a> {
+pub(in crate::operators) struct Timed<'a> {
     schema: &'a SchemaRef,
     parts: Vec<RecordBatch>,
     rows: usize,
