@@ -138,29 +138,6 @@ fn without_time_left_the_first_row_is_given_up() {
 }
 
 #[test]
-fn a_match_waits_for_an_earlier_one_that_may_come() {
-    check(
-        |input| MatchRecognize {
-            skip: Skip::ToNextRow,
-            ..spec(input, Pattern::Alternation(vec![Pattern::Concat(vec![C, A, A, B]), Pattern::Concat(vec![C, B, A])]))
-        },
-        expect![[r#"
-            columns user text, ts time, v int
-
-            + ann 0:01 1
-            + ann 0:02 2
-            + ann 0:03 3
-            + ann 0:04 2
-            ~ 0:04
-            | 1
-            + ann 0:05 5
-            ~ 0:05
-            $
-        "#]],
-    );
-}
-
-#[test]
 fn what_cannot_be_followed_is_refused() {
     let refused = |pattern: Pattern| Automaton::new(&pattern).expect_err("it is refused").what().to_string();
     assert_eq!(refused(repeat(A, 0, None, true)), "a greedy quantifier is the last element of the pattern");
