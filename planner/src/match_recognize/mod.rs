@@ -163,7 +163,7 @@ impl RelationPlanner for MatchPlanner {
                 key @ Expr::Column(_) => Ok(key),
                 other => Err(Error::new(format!("cannot partition a pattern by {other}"))
                     .why("it is no column")
-                    .fix("compute it in a subquery, or as a column of the table")
+                    .fix("compute it in a view, or as a column of the table")
                     .into()),
             })
             .collect::<DataFusionResult<Vec<_>>>()?;

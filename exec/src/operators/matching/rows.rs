@@ -55,7 +55,7 @@ impl RowStore {
         if times.null_count() > 0 {
             let column = spec.input.field(spec.time).name();
             return Err(Error::new(format!("a row has no place in the order: its time, column {column}, is null"))
-                .fix(format!("leave such rows out: FROM (SELECT * FROM t WHERE {column} IS NOT NULL)")));
+                .fix(format!("leave such rows out in a view: SELECT * FROM t WHERE {column} IS NOT NULL")));
         }
         let truth = |condition: &Arc<dyn PhysicalExpr>| {
             let array = condition.evaluate(&rows).ok()?.into_array(rows.num_rows()).ok()?;
