@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemill_exec::connect::Source;
 use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
-use tidemill_exec::{Error, Input, Result};
+use tidemill_exec::{Changes, Error, Input, Result};
 
 use crate::stream::{Distribution, PlanOp, StreamPlan};
 
@@ -32,6 +32,17 @@ struct Reads {
     stage: Option<StageId>,
 }
 
+/// How rows get to another number of shards, wherever each is to go. Changes of one row go the same way, so that it is not taken back before it has
+/// come.
+fn spread(plan: &StreamPlan, shards: u16) -> Exchange {
+    match &plan.props.changes {
+        _ if shards == 1 => Exchange::Spread,
+        Changes::Append => Exchange::Spread,
+        Changes::Retract { key: Some(key) } if !key.is_empty() => Exchange::Hash(key.clone()),
+        Changes::Retract { .. } => Exchange::Hash((0..plan.props.schema.fields().len()).collect()),
+    }
+}
+
 fn count_sources(plan: &StreamPlan, reads: &mut Vec<Reads>) {
     if let PlanOp::Source { source, .. } = &plan.op {
         match reads.iter_mut().find(|known| Arc::ptr_eq(&known.source, source)) {
@@ -47,9 +58,10 @@ impl Compiler {
         let (PlanOp::Sink { table, sink }, Some(input)) = (plan.op, plan.inputs.pop()) else {
             return Err(Error::new("a job must end in a sink").fix("write INSERT INTO a table"));
         };
+        let spread = spread(&input, sink.max_parallelism().unwrap_or(self.parallelism));
         let stage = self.node(input)?;
         let stage = match sink.max_parallelism() {
-            Some(most) if most < stage.parallelism => self.exchange(stage, Exchange::Spread, most),
+            Some(most) if most < stage.parallelism => self.exchange(stage, spread, most),
             _ => stage,
         };
         self.close(stage, Tail::Sink { table, sink });
@@ -72,14 +84,15 @@ impl Compiler {
             PlanOp::Union => {
                 let mut from = Vec::new();
                 for input in plan.inputs {
+                    let spread = spread(&input, self.parallelism);
                     let stage = self.node(input)?;
                     let parallelism = stage.parallelism;
-                    from.push((self.close(stage, Tail::Exchange), parallelism));
+                    from.push((self.close(stage, Tail::Exchange), parallelism, spread));
                 }
-                let parallelism = from.iter().map(|(_, parallelism)| *parallelism).max().unwrap_or(1);
+                let parallelism = from.iter().map(|(_, parallelism, _)| *parallelism).max().unwrap_or(1);
                 let to = StageId(self.graph.stages.len());
-                for (stage, shards) in from {
-                    let exchange = if shards == parallelism { Exchange::Forward } else { Exchange::Spread };
+                for (stage, shards, spread) in from {
+                    let exchange = if shards == parallelism { Exchange::Forward } else { spread };
                     self.graph.edges.push(Edge { from: stage, to, input: Input(0), exchange });
                 }
                 Ok(open(parallelism))

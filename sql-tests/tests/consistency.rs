@@ -6,7 +6,7 @@ use tidemill_sql_tests::script::{Gave, Run};
 
 const TRANSFERS: &str = "
     CREATE TABLE transfers (id BIGINT, payer INT, payee INT, amount INT) WITH (
-      'connector' = 'datagen', 'number-of-rows' = '60000', 'rows-per-second' = '200000', 'seed' = '3', 'scan.parallelism' = '4',
+      'connector' = 'datagen', 'number-of-rows' = '20000', 'rows-per-second' = '100000', 'seed' = '3', 'scan.parallelism' = '4',
       'fields.payer.min' = '0', 'fields.payer.max' = '300', 'fields.payee.min' = '0', 'fields.payee.max' = '300',
       'fields.amount.min' = '1', 'fields.amount.max' = '1000'
     );

@@ -58,11 +58,12 @@ impl Generator {
         format!("SELECT k AS a, {x} AS x, {y} AS y FROM {table}{condition}")
     }
 
+    /// Without keys, there is no row before the first one comes, as in Flink; in batch there is.
     fn aggregate(&mut self, depth: usize) -> String {
         let (from, _) = self.from(depth);
         let y = self.one_of(&["SUM(y)", "MIN(x)", "MAX(y)", "COUNT(DISTINCT y)", "COUNT(x) FILTER (WHERE y > 1)"]);
         match self.random.random_range(0..4) {
-            0 => format!("SELECT CAST(MAX(a) AS STRING) AS a, COUNT(*) AS x, {y} AS y FROM {from}"),
+            0 => format!("SELECT CAST(MAX(a) AS STRING) AS a, COUNT(*) AS x, {y} AS y FROM {from} HAVING COUNT(*) > 0"),
             1 => format!("SELECT MIN(a) AS a, x, {y} AS y FROM {from} GROUP BY x HAVING COUNT(*) > 1"),
             2 => format!("SELECT a, x, {y} AS y FROM {from} GROUP BY a, x"),
             _ => format!("SELECT a, COUNT(*) AS x, {y} AS y FROM {from} GROUP BY a"),

@@ -18,7 +18,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use self::matching::Matching;
 pub use self::navigation::{End, Navigation, Navigations};
 pub use self::pattern::{Automaton, Pattern, VARIABLES_MAX};
-use super::window::{Order, TimeKind};
+use super::{Order, TimeKind};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
 use crate::window::Length;
