@@ -1,5 +1,6 @@
 //! The one place that matches on logical plans for streams: each arm is one call.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Unnest, U
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
+use super::recursion::Open;
 use super::watermark;
 use crate::functions::window::{as_event_time, uses_watermark};
 use crate::scan::Scan;
@@ -32,7 +34,9 @@ use crate::window::WindowNode;
 /// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: joins, sorts, OVER windows,
 /// limits over updating rows.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
-    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), settings, props }.plan(plan)
+    let (recursions, open) = (Cell::new(0), RefCell::default());
+    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), settings, props, recursions, open }
+        .plan(plan)
 }
 
 /// What lowering depends on beside the plan.
@@ -41,6 +45,10 @@ pub struct Lowering<'a> {
     pub(super) parallelism: u16,
     pub(super) settings: &'a Settings,
     props: &'a ExecutionProps,
+    /// How many recursive queries there are so far.
+    pub(super) recursions: Cell<usize>,
+    /// Those whose recursive part is being planned, outermost first.
+    pub(super) open: RefCell<Vec<Open>>,
 }
 
 impl Lowering<'_> {
@@ -67,12 +75,15 @@ impl Lowering<'_> {
             LogicalPlan::Join(node) => self.join(node),
             LogicalPlan::Window(_) => Err(unsupported("OVER (...)")),
             LogicalPlan::Sort(node) => Err(unsorted(node)),
-            LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
+            LogicalPlan::RecursiveQuery(node) => self.recursion(node),
             other => Err(unsupported(&format!("{} ", other.display()))),
         }
     }
 
     fn scan(&self, node: &TableScan) -> Result<StreamPlan> {
+        if let Some(rows) = self.reference(node)? {
+            return Ok(rows);
+        }
         let scan = Scan::of(&node.source)?;
         let stored = &scan.definition.schema;
         let wanted = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());

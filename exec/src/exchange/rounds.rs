@@ -1,0 +1,209 @@
+//! What the head of a loop does with barriers, and when the loop is at rest: pure, what happened in, what to do out.
+//!
+//! A loop has a *head*, where rows come in from outside and back from the loop, and a *body* from the head round to the head. One shard of
+//! the head is a `Rounds`. It gets barriers when its inputs from outside have delivered them; it sends tokens ([`Round`]) into the body, the
+//! next when the last has come back on all lanes; whoever is in the body lets a token pass when all lanes of the loop have delivered it and
+//! the inputs from outside are at the barrier or have ended (`Align`).
+//!
+//! **At rest.** A head sends tokens only while it is *closed*: it is at the barrier or its inputs have ended, so rows come from the loop only.
+//! When token n, n ≥ 2, comes back and says that no head has sent a row between its tokens n-1 and n, no row is in the loop:
+//!
+//! - Token n-1 pushed before it all rows that were in the body, and all rows of the epoch that came into the body from outside; the head
+//!   had them all, and had sent what follows from them, before it sent token n.
+//! - Had it sent a row for them, or for any other, after token n-1, token n would say so.
+//!
+//! All heads that a token reaches see the same merged tokens, so they agree.
+//!
+//! **Barriers.** A head passes the barrier on when the loop is at rest, so that the results of an epoch are the fixpoint of what was read in
+//! it; but after so many rounds or rows (`Limits`) it passes it on as things are, because some loops never rest. Then rows are under way
+//! behind the body's snapshots and before the head's: those that come back on a lane before the barrier does. They belong to the head's
+//! snapshot (Chandy and Lamport 1985; Carbone et al. 2015), which is complete when the barrier has come back on all lanes.
+//!
+//! **The end.** At rest, with all inputs ended, the loop has ended.
+
+use arrow::array::RecordBatch;
+use tidemill_state::Epoch;
+
+use super::LaneId;
+use crate::message::{Barrier, Message, Round};
+
+/// How far a loop runs before a barrier passes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// After so many rounds a barrier does not wait for the fixpoint.
+    pub rounds: u64,
+    /// Bytes of rows that have come back and wait, per shard. With more of them the job fails.
+    pub bytes: usize,
+}
+
+/// Rows after which a barrier does not wait for the fixpoint: as many as take about a second.
+const ROWS: u64 = 1_000_000;
+
+/// A job that is told to end does not wait longer for a loop that may have no end.
+const ROUNDS_WHEN_DRAINED: u64 = 1000;
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send it into the body, behind everything so far.
+    Send(Round),
+    /// Take the snapshot, and send the barrier on, out and into the body.
+    Pass(Barrier),
+    /// The last barrier passed has come back everywhere: the snapshot is complete with these rows.
+    Complete(Vec<RecordBatch>),
+    /// Nothing will ever come out again.
+    End,
+}
+
+pub struct Rounds {
+    limits: Limits,
+    lanes: Vec<Lane>,
+    /// The epoch that is open.
+    epoch: Epoch,
+    /// Where the inputs wait.
+    at: Option<Barrier>,
+    inputs_ended: bool,
+    /// The job is told to end.
+    is_drained: bool,
+    /// Tokens of this epoch that have been sent, and have come back.
+    sent: u64,
+    returned: u64,
+    /// What the token says that is coming back.
+    returning: Option<Round>,
+    last: Option<Round>,
+    /// Rows sent since the last token.
+    rows: u64,
+    /// Rows of this epoch, by its tokens.
+    rows_of_epoch: u64,
+    /// The barrier that is going round, and what came back before it.
+    passing: Option<(Barrier, Vec<RecordBatch>)>,
+}
+
+/// One lane of the feedback edge.
+#[derive(Default)]
+struct Lane {
+    /// The token under way has come.
+    has_round: bool,
+    /// The barrier going round has come.
+    has_barrier: bool,
+    ended: bool,
+}
+
+impl Rounds {
+    /// A head into which the loop comes back on so many lanes.
+    pub fn new(lanes: usize, limits: Limits) -> Rounds {
+        Rounds {
+            limits,
+            lanes: (0..lanes).map(|_| Lane::default()).collect(),
+            epoch: Epoch(1),
+            at: None,
+            inputs_ended: false,
+            is_drained: false,
+            sent: 0,
+            returned: 0,
+            returning: None,
+            last: None,
+            rows: 0,
+            rows_of_epoch: 0,
+            passing: None,
+        }
+    }
+
+    /// The inputs have delivered this barrier.
+    pub fn arrived(&mut self, barrier: Barrier) {
+        self.epoch = barrier.epoch;
+        self.at = Some(barrier);
+    }
+
+    /// The inputs are to wait: what is behind the barrier belongs to the next epoch.
+    pub fn is_at_barrier(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The job stops at the barrier that is going round: what comes back is only logged.
+    pub fn stops(&self) -> bool {
+        self.passing.as_ref().is_some_and(|(barrier, _)| barrier.stops)
+    }
+
+    /// All inputs from outside have ended.
+    pub fn inputs_ended(&mut self) {
+        self.inputs_ended = true;
+    }
+
+    /// The job is to end: a loop that does not by itself ends after some rounds.
+    pub fn drain(&mut self) {
+        self.is_drained = true;
+    }
+
+    /// The head has sent so many rows.
+    pub fn sent(&mut self, rows: usize) {
+        self.rows += rows as u64;
+    }
+
+    /// This has come back.
+    pub fn came_back(&mut self, lane: LaneId, message: &Message) {
+        let lane = &mut self.lanes[lane.0];
+        match message {
+            Message::Batch(batch) => {
+                if let Some((barrier, log)) = self.passing.as_mut().filter(|_| !lane.has_barrier)
+                    && barrier.checkpoint.is_some()
+                {
+                    log.push(batch.rows().clone());
+                }
+            }
+            Message::Barrier(_) => lane.has_barrier = true,
+            Message::Round(round) if round.epoch == self.epoch && round.number == self.sent => {
+                lane.has_round = true;
+                self.returning = Some(self.returning.map_or(*round, |other| other.merged(*round)));
+            }
+            // Of an epoch that has passed.
+            Message::Round(_) => {}
+            Message::End => lane.ended = true,
+            Message::Watermark(_) | Message::Idle => {}
+        }
+        if self.lanes.iter().all(|lane| lane.has_round || lane.ended)
+            && let Some(round) = self.returning.take()
+        {
+            self.returned = round.number;
+            self.rows_of_epoch += round.rows;
+            self.last = Some(round);
+            self.lanes.iter_mut().for_each(|lane| lane.has_round = false);
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.last.is_some_and(|round| round.number >= 2 && round.rows == 0)
+    }
+
+    /// What to do now; to be asked until there is nothing.
+    pub fn next(&mut self) -> Option<Step> {
+        if self.lanes.iter().all(|lane| lane.has_barrier || lane.ended)
+            && let Some((_, log)) = self.passing.take()
+        {
+            self.lanes.iter_mut().for_each(|lane| lane.has_barrier = false);
+            return Some(Step::Complete(log));
+        }
+        let goes_on = self.returned >= self.limits.rounds || self.rows_of_epoch >= ROWS;
+        let all_ended = self.inputs_ended && self.last.is_some_and(|round| !round.open);
+        let has_had_time = self.returned >= self.limits.rounds.max(ROUNDS_WHEN_DRAINED) || self.rows_of_epoch >= ROWS;
+        if (self.is_at_rest() && all_ended) || (self.is_drained && self.inputs_ended && has_had_time) {
+            return Some(Step::End);
+        }
+        if (self.is_at_rest() || goes_on)
+            && let Some(barrier) = self.at.take()
+        {
+            (self.epoch, self.rows_of_epoch) = (barrier.epoch.next(), 0);
+            (self.sent, self.returned, self.returning, self.last) = (0, 0, None, None);
+            self.lanes.iter_mut().for_each(|lane| lane.has_round = false);
+            self.passing = Some((barrier, Vec::new()));
+            return Some(Step::Pass(barrier));
+        }
+        let is_closed = self.at.is_some() || self.inputs_ended;
+        if !is_closed || self.sent > self.returned || self.is_at_rest() || self.stops() {
+            return None;
+        }
+        self.sent += 1;
+        let (rows, open) = (std::mem::take(&mut self.rows), !self.inputs_ended);
+        Some(Step::Send(Round { epoch: self.epoch, number: self.sent, rows, open }))
+    }
+}
