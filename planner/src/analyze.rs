@@ -28,7 +28,7 @@ use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
 use crate::state::{StateOf, StatePlanner};
-use crate::{functions, unnest, window};
+use crate::{functions, recursion, unnest, window};
 
 /// Resolves names against a catalog.
 pub struct Analyzer<'a> {
@@ -85,6 +85,7 @@ impl<'a> Analyzer<'a> {
         self.take_hints(&mut query);
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
+        recursion::check(&plan)?;
         let plan = if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) { numbered(plan)? } else { plan };
         unnest::pull_up(plan).map_err(explained)
     }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod functions;
 pub mod insert;
 mod plan_error;
+mod recursion;
 pub mod scan;
 pub mod settings;
 pub mod show;

@@ -26,6 +26,7 @@ use tidemill_state::Epoch;
 
 use super::LaneId;
 use crate::message::{Barrier, Message, Round};
+use crate::planted::{self, Defect};
 
 /// How far a loop runs before a barrier passes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +148,7 @@ impl Rounds {
             Message::Batch(batch) => {
                 if let Some((barrier, log)) = self.passing.as_mut().filter(|_| !lane.has_barrier)
                     && barrier.checkpoint.is_some()
+                    && !planted::has(Defect::LostInFlight)
                 {
                     log.push(batch.rows().clone());
                 }
@@ -205,5 +207,214 @@ impl Rounds {
         self.sent += 1;
         let (rows, open) = (std::mem::take(&mut self.rows), !self.inputs_ended);
         Some(Step::Send(Round { epoch: self.epoch, number: self.sent, rows, open }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Batch;
+    use crate::testing::rows;
+    use arrow::array::AsArray;
+    use expect_test::{Expect, expect};
+    use tidemill_state::{CheckpointId, EventTime};
+
+    /// Feeds lines and prints what is to be done after each. `in | 1` is a barrier (`in ! 1` one that is a checkpoint) on the inputs, `in $` their
+    /// end, `sent 3` rows that the head sends; `0 o 2 7` is what comes back on lane 0: a token with its number and the rows it tells of
+    /// (behind it `open`), a barrier, or a row.
+    fn check(lanes: usize, rounds_max: u64, script: &str, expected: Expect) {
+        let mut rounds = Rounds::new(lanes, Limits { rounds: rounds_max, bytes: usize::MAX });
+        let mut printed = String::new();
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            printed.push_str(&format!("{line}\n"));
+            let number = |word: &str| word.parse::<u64>().expect("a number");
+            match line.split(' ').collect::<Vec<_>>().as_slice() {
+                ["in", "|", epoch] => rounds.arrived(barrier(number(epoch), None)),
+                ["in", "!", epoch] => rounds.arrived(barrier(number(epoch), Some(CheckpointId(1)))),
+                ["in", "$"] => rounds.inputs_ended(),
+                ["sent", count] => rounds.sent(number(count) as usize),
+                ["drain"] => rounds.drain(),
+                [lane, what @ ..] => {
+                    let epoch = rounds.epoch;
+                    let message = match what {
+                        ["o", n, rows, open @ ..] => Message::Round(Round {
+                            epoch,
+                            number: number(n),
+                            rows: number(rows),
+                            open: !open.is_empty(),
+                        }),
+                        ["|", epoch] => Message::Barrier(barrier(number(epoch), None)),
+                        row => Message::Batch(Batch::append(self::rows(row))),
+                    };
+                    rounds.came_back(LaneId(number(lane) as usize), &message);
+                }
+                [] => {}
+            }
+            while let Some(step) = rounds.next() {
+                let text = match step {
+                    Step::Send(Round { number, rows, open, .. }) => {
+                        format!("send o {number} {rows}{}", if open { " open" } else { "" })
+                    }
+                    Step::Pass(barrier) => format!("pass | {}", barrier.epoch),
+                    Step::Complete(rows) => {
+                        let word = |rows: &RecordBatch| rows.column(0).as_string::<i32>().value(0).to_string();
+                        format!("complete {:?}", rows.iter().map(word).collect::<Vec<_>>())
+                    }
+                    Step::End => {
+                        printed.push_str("    => end\n");
+                        break;
+                    }
+                };
+                printed.push_str(&format!("    => {text}\n"));
+            }
+        }
+        expected.assert_eq(&printed);
+    }
+
+    fn barrier(epoch: u64, checkpoint: Option<CheckpointId>) -> Barrier {
+        Barrier { epoch: Epoch(epoch), time: EventTime(0), checkpoint, stops: false }
+    }
+
+    #[test]
+    fn a_barrier_passes_when_two_tokens_in_a_row_bring_nothing_between_them() {
+        check(
+            1,
+            100,
+            "sent 1
+             in | 1
+             0 a
+             sent 1
+             0 o 1 1 open
+             0 o 2 1 open
+             0 o 3 0 open
+             0 | 1",
+            expect![[r#"
+                sent 1
+                in | 1
+                    => send o 1 1 open
+                0 a
+                sent 1
+                0 o 1 1 open
+                    => send o 2 1 open
+                0 o 2 1 open
+                    => send o 3 0 open
+                0 o 3 0 open
+                    => pass | 1
+                0 | 1
+                    => complete []
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_token_has_come_back_when_all_lanes_have_brought_it_and_the_busiest_head_counts() {
+        check(
+            2,
+            100,
+            "in $
+             0 o 1 0
+             1 o 1 5
+             0 o 2 0
+             1 o 2 5
+             0 o 3 0
+             1 o 3 0",
+            expect![[r#"
+                in $
+                    => send o 1 0
+                0 o 1 0
+                1 o 1 5
+                    => send o 2 0
+                0 o 2 0
+                1 o 2 5
+                    => send o 3 0
+                0 o 3 0
+                1 o 3 0
+                    => end
+            "#]],
+        );
+    }
+
+    #[test]
+    fn rows_in_flight_behind_a_barrier_that_did_not_wait_belong_to_the_checkpoint_lane_by_lane() {
+        check(
+            2,
+            1,
+            "in ! 1
+             0 o 1 1 open
+             1 o 1 1 open
+             0 a
+             1 | 1
+             1 b
+             0 c
+             0 | 1
+             0 d",
+            expect![[r#"
+                in ! 1
+                    => send o 1 0 open
+                0 o 1 1 open
+                1 o 1 1 open
+                    => pass | 1
+                0 a
+                1 | 1
+                1 b
+                0 c
+                0 | 1
+                    => complete ["a", "c"]
+                0 d
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_loop_at_rest_whose_body_still_reads_waits_for_the_barrier_and_ends_once_nothing_is_open() {
+        check(
+            1,
+            100,
+            "in $
+             0 o 1 0 open
+             0 o 2 0 open
+             in | 1
+             0 | 1
+             0 o 1 0
+             0 o 2 0",
+            expect![[r#"
+                in $
+                    => send o 1 0
+                0 o 1 0 open
+                    => send o 2 0
+                0 o 2 0 open
+                in | 1
+                    => pass | 1
+                    => send o 1 0
+                0 | 1
+                    => complete []
+                0 o 1 0
+                    => send o 2 0
+                0 o 2 0
+                    => end
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_barrier_that_has_waited_long_enough_does_not_wait_for_a_token_that_is_away() {
+        check(
+            1,
+            1,
+            "in $
+             0 o 1 4
+             in | 1
+             0 o 2 4",
+            expect![[r#"
+                in $
+                    => send o 1 0
+                0 o 1 4
+                    => send o 2 0
+                in | 1
+                    => pass | 1
+                    => send o 1 0
+                0 o 2 4
+            "#]],
+        );
     }
 }

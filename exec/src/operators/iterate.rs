@@ -47,3 +47,29 @@ impl Operator for Iterating {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check;
+    use expect_test::expect;
+
+    #[test]
+    fn rows_pass_at_once_and_none_is_kept() {
+        check(
+            |schema| Iterate { name: "r".to_string(), schema: Arc::clone(schema) },
+            expect![[r#"
+                columns user text
+
+                + ann
+                    => + ann
+                | 1
+                ! crash
+                + ann
+                    => + ann
+                $
+                    => $
+            "#]],
+        );
+    }
+}

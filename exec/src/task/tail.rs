@@ -73,6 +73,7 @@ impl Tail {
 
     /// Delivers everything in `output`, waiting where there is no room.
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
+        let mut wanted = Demand::More;
         for message in output.drain() {
             match self {
                 Tail::Exchange(edges) => {
@@ -89,8 +90,9 @@ impl Tail {
                             demand = Demand::More;
                         }
                     }
+                    // A loop whose rows nobody wants still has to learn that it ends.
                     if demand == Demand::Nothing {
-                        return Ok(Demand::Nothing);
+                        wanted = Demand::Nothing;
                     }
                 }
                 Tail::Sink { table, writer, metrics, prepared, last, next } => {
@@ -102,7 +104,7 @@ impl Tail {
                 }
             }
         }
-        Ok(Demand::More)
+        Ok(wanted)
     }
 }
 

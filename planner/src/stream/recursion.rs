@@ -3,11 +3,8 @@
 //! A row of r is sent round once and stays, so the step must be *monotone*: more rows of r only ever mean more rows of the step. The nodes
 //! between a reference to r and the top of the step are checked one by one ([`refuse`]); that they append says the plan.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::catalog::default_table_source::DefaultTableSource;
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
@@ -17,6 +14,7 @@ use tidemill_exec::{Changes, Error, OperatorSpec, Result};
 
 use super::lower::{Lowering, kept, nullable};
 use super::plan::{Distribution, PlanOp, Props, Recursion, StreamPlan, Times};
+use crate::recursion::referred;
 use crate::unnest::UnnestNode;
 
 /// A recursive query whose step is being planned.
@@ -117,13 +115,6 @@ impl Lowering<'_> {
     }
 }
 
-/// The recursive query that a scan refers to.
-fn referred(scan: &TableScan) -> Option<&str> {
-    let source: &dyn Any = scan.source.as_ref();
-    let provider: &dyn Any = source.downcast_ref::<DefaultTableSource>()?.table_provider.as_ref();
-    provider.downcast_ref::<CteWorkTable>().map(CteWorkTable::name)
-}
-
 /// Whether rows of r come into this plan.
 fn reads(plan: &LogicalPlan, name: &str) -> bool {
     plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(scan) if referred(scan) == Some(name))))
@@ -162,7 +153,7 @@ fn refuse(step: &LogicalPlan, name: &str) -> Result<()> {
     match what {
         None => step.inputs().into_iter().filter(|input| reads_input(input)).try_for_each(|input| refuse(input, name)),
         Some(what) => Err(Error::new(format!("cannot use {what} in the recursive part of {name}"))
-            .why(format!("with more rows of {name} it would take back what it has said, and nothing in a recursion can be taken back"))
+            .why("when more rows come it would take back what it has said, and a row that has gone round cannot be taken back")
             .fix(format!("apply it to {name} in the query behind WITH, where {name} is complete"))),
     }
 }
