@@ -21,6 +21,8 @@
 //!
 //! **The end.** At rest, with all inputs ended, the loop has ended.
 
+use std::collections::VecDeque;
+
 use arrow::array::RecordBatch;
 use tidemill_state::Epoch;
 
@@ -69,8 +71,6 @@ pub struct Rounds {
     /// Tokens of this epoch that have been sent, and have come back.
     sent: u64,
     returned: u64,
-    /// What the token says that is coming back.
-    returning: Option<Round>,
     last: Option<Round>,
     /// Rows sent since the last token.
     rows: u64,
@@ -83,8 +83,8 @@ pub struct Rounds {
 /// One lane of the feedback edge.
 #[derive(Default)]
 struct Lane {
-    /// The token under way has come.
-    has_round: bool,
+    /// Tokens that have come and are not merged yet. One that other heads have sent may come before this head sends its own.
+    rounds: VecDeque<Round>,
     /// The barrier going round has come.
     has_barrier: bool,
     ended: bool,
@@ -102,7 +102,6 @@ impl Rounds {
             is_drained: false,
             sent: 0,
             returned: 0,
-            returning: None,
             last: None,
             rows: 0,
             rows_of_epoch: 0,
@@ -154,22 +153,35 @@ impl Rounds {
                 }
             }
             Message::Barrier(_) => lane.has_barrier = true,
-            Message::Round(round) if round.epoch == self.epoch && round.number == self.sent => {
-                lane.has_round = true;
-                self.returning = Some(self.returning.map_or(*round, |other| other.merged(*round)));
-            }
-            // Of an epoch that has passed.
-            Message::Round(_) => {}
+            Message::Round(round) => lane.rounds.push_back(*round),
             Message::End => lane.ended = true,
             Message::Watermark(_) | Message::Idle => {}
         }
-        if self.lanes.iter().all(|lane| lane.has_round || lane.ended)
-            && let Some(round) = self.returning.take()
-        {
+    }
+
+    /// The barrier has come back on this lane before the head has passed it: what is behind it waits until then.
+    pub fn is_ahead(&self, lane: LaneId) -> bool {
+        self.lanes[lane.0].has_barrier && self.passing.is_none()
+    }
+
+    /// Takes the token under way, if it has come back on all lanes.
+    fn merge(&mut self) {
+        let (epoch, number) = (self.epoch, self.sent);
+        for lane in &mut self.lanes {
+            // Of an epoch that has passed, or of a head that went on without this one.
+            let is_over = |round: &mut Round| (round.epoch, round.number) < (epoch, number);
+            while lane.rounds.pop_front_if(is_over).is_some() {}
+        }
+        let is_it = |round: &Round| (round.epoch, round.number) == (epoch, number);
+        let has_come = |lane: &Lane| lane.rounds.front().is_some_and(is_it);
+        if self.sent == self.returned || !self.lanes.iter().all(|lane| has_come(lane) || lane.ended) {
+            return;
+        }
+        let rounds = self.lanes.iter_mut().filter_map(|lane| lane.rounds.pop_front_if(|round| is_it(round)));
+        if let Some(round) = rounds.reduce(Round::merged) {
             self.returned = round.number;
             self.rows_of_epoch += round.rows;
             self.last = Some(round);
-            self.lanes.iter_mut().for_each(|lane| lane.has_round = false);
         }
     }
 
@@ -179,6 +191,7 @@ impl Rounds {
 
     /// What to do now; to be asked until there is nothing.
     pub fn next(&mut self) -> Option<Step> {
+        self.merge();
         if self.lanes.iter().all(|lane| lane.has_barrier || lane.ended)
             && let Some((_, log)) = self.passing.take()
         {
@@ -195,8 +208,7 @@ impl Rounds {
             && let Some(barrier) = self.at.take()
         {
             (self.epoch, self.rows_of_epoch) = (barrier.epoch.next(), 0);
-            (self.sent, self.returned, self.returning, self.last) = (0, 0, None, None);
-            self.lanes.iter_mut().for_each(|lane| lane.has_round = false);
+            (self.sent, self.returned, self.last) = (0, 0, None);
             self.passing = Some((barrier, Vec::new()));
             return Some(Step::Pass(barrier));
         }
@@ -329,6 +341,29 @@ mod tests {
                     => send o 3 0
                 0 o 3 0
                 1 o 3 0
+                    => end
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_token_of_a_faster_head_is_kept_until_this_head_has_sent_its_own() {
+        check(
+            2,
+            100,
+            "0 o 1 5
+             in $
+             1 o 1 0
+             1 o 2 0
+             0 o 2 0",
+            expect![[r#"
+                0 o 1 5
+                in $
+                    => send o 1 0
+                1 o 1 0
+                    => send o 2 0
+                1 o 2 0
+                0 o 2 0
                     => end
             "#]],
         );

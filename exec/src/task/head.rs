@@ -53,6 +53,8 @@ struct Head<'a> {
     align: Align<Option<Delivery>>,
     /// What the inputs have released, as it waits behind a barrier.
     released: VecDeque<Aligned>,
+    /// What has come back behind a barrier that this head has not passed.
+    held: VecDeque<Delivery>,
     is_drained: bool,
     /// It has taken in rows since the last barrier, or since it had nothing to do.
     is_active: bool,
@@ -78,6 +80,7 @@ impl<'a> Head<'a> {
             shard,
             reports,
             released: VecDeque::new(),
+            held: VecDeque::new(),
             is_drained: false,
             is_active: false,
             inputs_first: false,
@@ -110,9 +113,12 @@ impl<'a> Head<'a> {
                     return self.end().await;
                 }
             }
-            let next = match self.released.pop_front_if(|_| !self.rounds.is_at_barrier()) {
-                Some(released) => self.process(released).await?,
-                None => match self.event().await {
+            let held = self.held.pop_front_if(|held| !self.rounds.is_ahead(held.lane));
+            let released = self.released.pop_front_if(|_| held.is_none() && !self.rounds.is_at_barrier());
+            let next = match (held, released) {
+                (Some(held), _) => self.came_back(held).await?,
+                (None, Some(released)) => self.process(released).await?,
+                (None, None) => match self.event().await {
                     Event::Barrier(Some(barrier)) => self.align(Message::Barrier(barrier), None),
                     Event::Barrier(None) => {
                         self.is_drained = true;
@@ -120,6 +126,10 @@ impl<'a> Head<'a> {
                         self.align(Message::End, None)
                     }
                     Event::Input(Some(delivery)) => self.align(delivery.message.clone(), Some(delivery)),
+                    Event::Feedback(Some(delivery)) if self.rounds.is_ahead(delivery.lane) => {
+                        self.held.push_back(delivery);
+                        Next::More
+                    }
                     Event::Feedback(Some(delivery)) => self.came_back(delivery).await?,
                     // The job is failing.
                     Event::Input(None) | Event::Feedback(None) => return self.shard.abandon().await,

@@ -42,9 +42,9 @@ pub const JOBS: &[Job] = &[
         ..append(
             "sequences",
             "id BIGINT, n BIGINT",
-            "WITH RECURSIVE fib (id, n, next) AS (\
+            "WITH RECURSIVE fib (id, n, after) AS (\
                SELECT id, CAST(1 AS BIGINT), CAST(MOD(k, 5) + 2 AS BIGINT) FROM many WHERE v > 50 \
-               UNION ALL SELECT id, next, n + next FROM fib WHERE next < 100) \
+               UNION ALL SELECT id, after, n + after FROM fib WHERE after < 100) \
              SELECT id, n FROM fib",
         )
     },
