@@ -78,13 +78,69 @@ fn tables_that_end_are_joined_and_sorted() {
     expect_file!["examples/join_batch.txt"].assert_eq(&printed);
 }
 
+/// An example that reads a socket, and the port where its sockets connect.
+fn over_sockets(name: &str) -> (String, TcpListener) {
+    let listener = TcpListener::bind("localhost:0").expect("a free port");
+    let port = listener.local_addr().expect("it listens").port();
+    let script = std::fs::read_to_string(root().join(format!("examples/{name}.sql"))).expect("the example is there");
+    (script.replace("9999", &port.to_string()), listener)
+}
+
+/// A sequence has come to its bound before the next is begun.
+#[test]
+fn sequences_typed_into_a_socket_are_continued_at_once() {
+    let (script, listener) = over_sockets("fibonacci");
+    for shards in ["1", "3"] {
+        let arguments = ["-p", shards, "--format", "csv", "-D", "BOUND=20", "-c", &script];
+        let mut child = tidemill(&arguments).stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut printed = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        let (mut typing, _) = listener.accept().expect("the query connects");
+        assert_eq!(printed.next().as_deref(), Some("name,n"));
+        typing.write_all(b"A 1 2\n").expect("the query reads");
+        let numbers = ["1", "2", "3", "5", "8", "13"].map(|n| format!("A,{n}"));
+        assert_eq!(printed.by_ref().take(6).collect::<Vec<_>>(), numbers);
+        typing.write_all(b"B 0 7\n").expect("the query reads");
+        let numbers = ["0", "7", "7", "14"].map(|n| format!("B,{n}"));
+        assert_eq!(printed.by_ref().take(4).collect::<Vec<_>>(), numbers);
+        drop(typing);
+        assert_eq!(printed.next(), None);
+        assert!(child.wait().expect("the server has closed the connection").success());
+    }
+}
+
+/// Journeys are there at once, whichever of their lines came last.
+#[test]
+fn new_lines_extend_the_journeys_that_were_found_before() {
+    let place = tempfile::tempdir().expect("there is room for a directory");
+    for shards in ["1", "3"] {
+        let lines = place.path().join(format!("lines{shards}.txt"));
+        let mut append = std::fs::File::create(&lines).expect("the file is made");
+        let file = format!("FILE={}", lines.display());
+        let mut command = tidemill(&["run", "examples/reachability.sql", "-p", shards, "--format", "csv", "-D", &file]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut printed = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        assert_eq!(printed.next().as_deref(), Some("here,there"));
+        for (line, mut found) in [
+            ("Eling Totton\n", vec!["Eling,Totton"]),
+            ("Ashurst Lyndhurst\n", vec!["Ashurst,Lyndhurst"]),
+            ("Totton Ashurst\n", vec!["Eling,Ashurst", "Eling,Lyndhurst", "Totton,Ashurst", "Totton,Lyndhurst"]),
+            ("Ashurst Totton\n", vec!["Ashurst,Ashurst", "Ashurst,Totton", "Totton,Totton"]),
+        ] {
+            append.write_all(line.as_bytes()).expect("the file grows");
+            let mut rows: Vec<String> = printed.by_ref().take(found.len()).collect();
+            rows.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(rows, found, "after {line}");
+        }
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+}
+
 /// The count of each word is there before the next line is typed: nothing waits for a batch to fill.
 #[test]
 fn words_typed_into_a_socket_are_counted_at_once() {
-    let listener = TcpListener::bind("localhost:0").expect("a free port");
-    let port = listener.local_addr().expect("it listens").port();
-    let script = std::fs::read_to_string(root().join("examples/socket_wordcount.sql")).expect("the example is there");
-    let script = script.replace("9999", &port.to_string());
+    let (script, listener) = over_sockets("socket_wordcount");
     let mut child = tidemill(&["-p", "1", "--format", "csv", "-c", &script])
         .stdout(Stdio::piped())
         .spawn()
@@ -137,8 +193,17 @@ fn words_of_a_growing_file_are_counted_on_after_the_job_was_killed() {
 }
 
 /// The examples that the tests above run.
-const EXAMPLES: [&str; 7] =
-    ["changelog", "csv_to_parquet", "durable_wordcount", "join_batch", "socket_wordcount", "windows", "wordcount"];
+const EXAMPLES: [&str; 9] = [
+    "changelog",
+    "csv_to_parquet",
+    "durable_wordcount",
+    "fibonacci",
+    "join_batch",
+    "reachability",
+    "socket_wordcount",
+    "windows",
+    "wordcount",
+];
 
 #[test]
 fn no_example_is_left_out() {

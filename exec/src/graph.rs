@@ -1,5 +1,6 @@
 //! A job as the runtime sees it: stages and the exchanges between them.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::connect::{Sink, Source};
+use crate::exchange::Limits;
 use crate::operator::{ExplainLine, Input, OperatorSpec};
 use crate::window::Length;
 
@@ -22,6 +24,29 @@ impl JobGraph {
     pub fn is_bounded(&self) -> bool {
         let heads = self.stages.iter().map(|stage| &stage.head);
         heads.into_iter().all(|head| !matches!(head, Head::Source(head) if !head.source.bounded()))
+    }
+
+    /// By head, the stages of each loop: those that lie between the head and where its feedback comes from, both included.
+    pub fn loops(&self) -> Vec<(StageId, BTreeSet<StageId>)> {
+        let heads = self.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.head {
+            Head::Loop(feedback) => Some((StageId(id), feedback.from)),
+            Head::Source(_) | Head::Inputs => None,
+        });
+        let along = |start: StageId, step: &dyn Fn(&Edge) -> (StageId, StageId)| {
+            let (mut found, mut next) = (BTreeSet::from([start]), vec![start]);
+            while let Some(stage) = next.pop() {
+                let (edges, from) = (self.edges.iter().map(step), stage);
+                next.extend(edges.filter(|(at, _)| *at == from).map(|(_, to)| to).filter(|to| found.insert(*to)));
+            }
+            found
+        };
+        heads
+            .map(|(head, tail)| {
+                let (behind, before) =
+                    (along(head, &|edge| (edge.from, edge.to)), along(tail, &|edge| (edge.to, edge.from)));
+                (head, behind.intersection(&before).copied().collect())
+            })
+            .collect()
     }
 }
 
@@ -41,6 +66,20 @@ pub enum Head {
     Source(SourceHead),
     /// Edges of the graph, as many inputs as the first operator has.
     Inputs,
+    /// The same, and what comes back from the stages behind it.
+    Loop(Feedback),
+}
+
+/// The edge that closes a loop, from a stage behind the one whose head it is.
+///
+/// What comes back is like what comes in, so the first operator of the stage has one input. It is there to own the rows that are under way at
+/// a checkpoint, and therefore means something (`OperatorSpec::meaning`). All operators of the loop send what follows from a row at
+/// once, and never take it back.
+#[derive(Clone, Debug)]
+pub struct Feedback {
+    pub from: StageId,
+    pub exchange: Exchange,
+    pub limits: Limits,
 }
 
 /// A source and what is done to its rows before anything else.
@@ -169,11 +208,14 @@ impl Display for JobGraph {
             writeln!(f, "stage {id}: {} {shards}", stage.parallelism)?;
             match &stage.head {
                 Head::Source(head) => writeln!(f, "  from source {}", head.table)?,
-                Head::Inputs => {
+                Head::Inputs | Head::Loop(_) => {
                     for edge in self.edges.iter().filter(|edge| edge.to == StageId(id)) {
                         writeln!(f, "  from stage {} by {}", edge.from.0, edge.exchange)?;
                     }
                 }
+            }
+            if let Head::Loop(Feedback { from, exchange, .. }) = &stage.head {
+                writeln!(f, "  feedback from stage {} by {exchange}", from.0)?;
             }
             for operator in &stage.chain {
                 let mut line = ExplainLine::default();

@@ -19,6 +19,8 @@ pub enum Message {
     Idle,
     /// Everything before this belongs to `epoch`, everything after to the next.
     Barrier(Barrier),
+    /// Goes round a loop once, and never leaves it.
+    Round(Round),
     /// The edge is finished; nothing follows.
     End,
 }
@@ -262,6 +264,29 @@ impl Barrier {
     /// The barrier that closes `epoch` at the end of input, when processing time is over too.
     pub fn at_end(epoch: Epoch) -> Barrier {
         Barrier { epoch, time: EventTime::MAX, checkpoint: None, stops: false }
+    }
+}
+
+/// A token that the heads of a loop send round behind their rows, to learn whether anything still moves in it. See [`Rounds`].
+///
+/// [`Rounds`]: crate::exchange::Rounds
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// The epoch that was open when it was sent. It does not outlive it.
+    pub epoch: Epoch,
+    /// From 1 in each epoch.
+    pub number: u64,
+    /// Rows that a head has sent since its last token: the most of any head.
+    pub rows: u64,
+    /// Some input of the loop has not ended.
+    pub open: bool,
+}
+
+impl Round {
+    /// What two lanes say together.
+    pub fn merged(self, other: Round) -> Round {
+        debug_assert_eq!((self.epoch, self.number), (other.epoch, other.number), "a token waits for its like");
+        Round { rows: self.rows.max(other.rows), open: self.open || other.open, ..self }
     }
 }
 

@@ -222,6 +222,12 @@ impl Output {
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
+
+    /// Rows that have been emitted and not taken yet.
+    pub fn rows(&self) -> usize {
+        let rows = |message: &Message| if let Message::Batch(batch) = message { batch.len() } else { 0 };
+        self.messages.iter().map(rows).sum()
+    }
 }
 
 /// Builds the details of one node in `EXPLAIN`: `name=value, name=value`.

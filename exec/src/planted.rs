@@ -11,6 +11,8 @@ pub enum Defect {
     SkippedAlignment = 1,
     /// Sinks commit before there is a manifest.
     EarlyCommit = 2,
+    /// Rows that are under way in a loop at a checkpoint are not in it.
+    LostInFlight = 3,
 }
 
 #[cfg(feature = "planted-defects")]

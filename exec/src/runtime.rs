@@ -15,14 +15,15 @@ use tokio::time::Instant;
 use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts};
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
-use crate::exchange::{Inbox, LaneStart, Router, inbox};
-use crate::graph::{Edge, Head, JobGraph, SourceHead, StageId, Tail as GraphTail};
+use crate::exchange::{Inbox, LaneStart, Router, feedback, inbox};
+use crate::graph::{Edge, Feedback, Head, JobGraph, SourceHead, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::news::TimeNews;
 use crate::operator::{Input, JobToken, ShardContext};
 use crate::progress::Progress;
 use crate::task::{
-    Alignments, Chain, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks, run_inputs, run_source,
+    Alignments, Chain, HeadTask, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks, run_head,
+    run_inputs, run_source,
 };
 
 /// What a job has done so far; shared by all its tasks.
@@ -223,7 +224,7 @@ impl Plan {
                         .map_err(|error| error.in_operator(format!("source {}", head.table)))?;
                     Some(share(splits, stage.parallelism))
                 }
-                Head::Inputs => None,
+                Head::Inputs | Head::Loop(_) => None,
             };
             let mut state = match &mut recovery {
                 Some(recovery) => recovery.state(id).await?,
@@ -298,6 +299,25 @@ impl Plan {
                                 .await
                                 .map_err(|error| error.in_operator(operator))
                         })));
+                    }
+                    (Head::Loop(Feedback { exchange, limits, .. }), _) => {
+                        let (inputs, lanes) = wiring.inbox(StageId(id), shard);
+                        let (feedback, feedback_lanes) = wiring.feedback(StageId(id), shard);
+                        let (barrier, barrier_inbox) = mpsc::unbounded_channel();
+                        barriers.insert(reports.task, barrier);
+                        let head = HeadTask {
+                            inputs,
+                            lanes,
+                            feedback,
+                            feedback_lanes,
+                            barriers: barrier_inbox,
+                            exchange: exchange.clone(),
+                            schema: stage.chain.first().expect("a loop begins with an operator").schema(),
+                            limits: *limits,
+                        };
+                        tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
+                            run_head(head, chain, tail, reports).await
+                        }));
                     }
                     _ => {
                         let (inbox, lanes) = wiring.inbox(StageId(id), shard);
@@ -546,13 +566,15 @@ async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
     }
 }
 
-/// Which input a lane belongs to, and the shard at its other end.
-type LaneFrom = (Input, StageId, u16);
+/// Which input a lane belongs to, the shard at its other end, and whether that is in the same loop.
+type LaneFrom = (Input, StageId, u16, bool);
 
 /// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
 struct Wiring {
     inboxes: BTreeMap<(StageId, u16), (Inbox, Vec<LaneFrom>)>,
-    /// By sending shard and the place of the edge in the graph.
+    /// What comes back to heads of loops, and on how many lanes.
+    feedbacks: BTreeMap<(StageId, u16), (Inbox, usize)>,
+    /// By sending shard and the place of the edge in the graph; that of a feedback is behind those of all edges.
     outputs: BTreeMap<(StageId, u16, usize), Outgoing>,
     /// Shards that have nothing to read for now, and those that only hear of such.
     silent: BTreeSet<(StageId, u16)>,
@@ -560,7 +582,10 @@ struct Wiring {
 
 impl Wiring {
     fn new(graph: &JobGraph) -> Wiring {
-        let mut wiring = Wiring { inboxes: BTreeMap::new(), outputs: BTreeMap::new(), silent: BTreeSet::new() };
+        let (inboxes, feedbacks, outputs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut wiring = Wiring { inboxes, feedbacks, outputs, silent: BTreeSet::new() };
+        let loops = graph.loops();
+        let in_loop = |edge: &Edge| loops.iter().any(|(_, of)| of.contains(&edge.from) && of.contains(&edge.to));
         let shards = |stage: StageId| graph.stages[stage.0].parallelism;
         for (id, _) in graph.stages.iter().enumerate() {
             let to = StageId(id);
@@ -579,26 +604,63 @@ impl Wiring {
                 let (senders, inbox) = inbox(lanes.len());
                 wiring.inboxes.insert(
                     (to, shard),
-                    (inbox, lanes.iter().map(|(edge, _, from)| (edge.input, edge.from, *from)).collect()),
+                    (
+                        inbox,
+                        lanes.iter().map(|(edge, _, from)| (edge.input, edge.from, *from, in_loop(edge))).collect(),
+                    ),
                 );
                 for ((edge, place, from_shard), sender) in lanes.into_iter().zip(senders) {
                     let outgoing = wiring.outputs.entry((edge.from, from_shard, place)).or_insert_with(|| Outgoing {
                         router: Router::new(edge.exchange.clone(), from_shard, shards(to)),
                         senders: (0..shards(to)).map(|_| None).collect(),
+                        in_loop: in_loop(edge),
                     });
                     outgoing.senders[usize::from(shard)] = Some(sender);
                 }
             }
         }
+        for (id, stage) in graph.stages.iter().enumerate() {
+            if let Head::Loop(feedback) = &stage.head {
+                wiring.close_loop(StageId(id), graph.edges.len() + id, feedback, graph);
+            }
+        }
         wiring
+    }
+
+    /// The channels of a feedback, which has this place.
+    fn close_loop(&mut self, to: StageId, place: usize, of: &Feedback, graph: &JobGraph) {
+        let shards = |stage: StageId| graph.stages[stage.0].parallelism;
+        let router = |from: u16| Router::new(of.exchange.clone(), from, shards(to));
+        for shard in 0..shards(to) {
+            let from: Vec<u16> =
+                (0..shards(of.from)).filter(|&from| router(from).reachable().contains(&shard)).collect();
+            let (senders, inbox) = feedback(from.len());
+            self.feedbacks.insert((to, shard), (inbox, from.len()));
+            for (from, sender) in from.into_iter().zip(senders) {
+                let outgoing = self.outputs.entry((of.from, from, place)).or_insert_with(|| Outgoing {
+                    router: router(from),
+                    senders: (0..shards(to)).map(|_| None).collect(),
+                    in_loop: true,
+                });
+                outgoing.senders[usize::from(shard)] = Some(sender);
+            }
+        }
+    }
+
+    fn feedback(&mut self, stage: StageId, shard: u16) -> (Inbox, usize) {
+        self.feedbacks.remove(&(stage, shard)).expect("every head has one feedback, asked for once")
     }
 
     /// Stages are asked for in order, so it is known by then which shards before this one are silent.
     fn inbox(&mut self, stage: StageId, shard: u16) -> (Inbox, Vec<LaneStart>) {
         let (inbox, lanes) = self.inboxes.remove(&(stage, shard)).expect("every shard has one inbox, asked for once");
         let silent = |from: &StageId, shard: &u16| self.silent.contains(&(*from, *shard));
-        let lanes: Vec<LaneStart> =
-            lanes.iter().map(|(input, from, shard)| LaneStart { input: *input, silent: silent(from, shard) }).collect();
+        let start = |(input, from, shard, in_loop): &LaneFrom| LaneStart {
+            input: *input,
+            silent: silent(from, shard),
+            in_loop: *in_loop,
+        };
+        let lanes: Vec<LaneStart> = lanes.iter().map(start).collect();
         if lanes.iter().all(|lane| lane.silent) {
             self.silent.insert((stage, shard));
         }

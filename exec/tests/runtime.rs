@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tidemill_exec::aggregate::{AggregateCall, find};
 use tidemill_exec::connect::{Offset, Reader, Sink, Source, SplitBatch, SplitId, Writer};
-use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
-use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Limit};
+use tidemill_exec::exchange::Limits;
+use tidemill_exec::graph::{Edge, Exchange, Feedback, Head, JobGraph, SourceHead, Stage, StageId, Tail};
+use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit, Iterate, Limit};
 use tidemill_exec::{
     Batch, ChangeBatch, Error, ExplainLine, Input, JobEvent, JobOptions, Operator, OperatorSpec, Output, Result,
     ShardContext, launch,
@@ -399,4 +400,114 @@ async fn notes_and_the_end_are_reported_in_order() {
         last = Some(event);
     }
     assert!(matches!(last, Some(JobEvent::Finished)));
+}
+
+/// One less; of 1 and below nothing.
+#[derive(Debug, Clone, Copy)]
+struct CountDown;
+
+impl OperatorSpec for CountDown {
+    fn name(&self) -> &'static str {
+        "count-down"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn explain(&self, _: &mut ExplainLine) {}
+
+    fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl Operator for CountDown {
+    fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
+        let values = batch.rows().column(0).as_primitive::<Int64Type>().values();
+        out.send(Batch::append(numbers(values.iter().filter(|&&n| n > 1).map(|n| n - 1))));
+        Ok(())
+    }
+}
+
+/// Numbers go round and become less by one each time. The loop is cut over so many shards, `back` says how.
+fn counting_down(numbers: Numbers, collected: &Collected, head: u16, body: u16, back: Exchange) -> JobGraph {
+    let into_body = if head == body { Exchange::Forward } else { Exchange::Spread };
+    let iterate = Iterate { name: "n".to_string(), schema: schema() };
+    let feedback = Feedback { from: StageId(2), exchange: back, limits: Limits { rounds: 1000, bytes: 1 << 20 } };
+    let looping = |name: &str, head: Head, operator: Arc<dyn OperatorSpec>, parallelism: u16| {
+        let (name, chain) = (name.to_string(), vec![operator]);
+        Stage { name, head, chain, tail: Tail::Exchange, parallelism }
+    };
+    JobGraph {
+        stages: vec![
+            source(numbers, 1),
+            looping("head", Head::Loop(feedback), Arc::new(iterate), head),
+            looping("body", Head::Inputs, Arc::new(CountDown), body),
+            stage(vec![], collected, head),
+        ],
+        edges: vec![edge(0, 1, Exchange::Spread), edge(1, 2, into_body), edge(1, 3, Exchange::Forward)],
+    }
+}
+
+async fn sum_of_rows(collected: Collected) -> (usize, i64) {
+    let Collected { sink, mut changes, .. } = collected;
+    drop(sink);
+    let (mut rows, mut sum) = (0, 0);
+    while let Some(changes) = changes.recv().await {
+        let Some(changes) = changes else { continue };
+        rows += changes.rows.num_rows();
+        sum += changes.rows.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>();
+    }
+    (rows, sum)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_ends_with_all_its_rows_at_every_parallelism_and_however_they_come_back() {
+    let ways = [
+        (1, 1, Exchange::Forward),
+        (3, 3, Exchange::Forward),
+        (3, 3, Exchange::Spread),
+        (2, 4, Exchange::Hash(vec![0])),
+        (4, 1, Exchange::Hash(vec![0])),
+    ];
+    for (head, body, back) in ways {
+        let collected = collect();
+        let numbers = Numbers::new(2, &[&[100, 1, 7], &[50]], Endless::No);
+        let graph = counting_down(numbers, &collected, head, body, back.clone());
+        let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
+        job.wait(|_| {}).await.expect("the job finishes");
+        // Each number and all below it, twice.
+        let found = sum_of_rows(collected).await;
+        assert_eq!(found, (2 * 158, 2 * (5050 + 1 + 28 + 1275)), "{head} heads, {body} in the body, {back}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn epochs_pass_a_loop_that_reads_on_and_their_results_are_whole() {
+    let mut collected = collect();
+    let numbers = Numbers::new(1, &[&[500]], Endless::Silent);
+    let graph = counting_down(numbers, &collected, 2, 2, Exchange::Hash(vec![0]));
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
+    loop {
+        let event = job.event().await.expect("the job goes on");
+        if matches!(event, JobEvent::Epoch(_)) {
+            break;
+        }
+    }
+    let mut rows = 0;
+    while let Ok(changes) = collected.changes.try_recv() {
+        rows += changes.map_or(0, |changes| changes.rows.num_rows());
+    }
+    assert_eq!(rows, 500, "the epoch in which 500 was read has all that follows from it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_within_a_loop_fails_the_job() {
+    let collected = collect();
+    let mut graph = counting_down(Numbers::new(1, &[&[3]], Endless::No), &collected, 2, 2, Exchange::Spread);
+    graph.stages[2].chain = vec![Arc::new(Bad::Fails)];
+    let mut job = launch(graph, JobOptions::new(EPOCH), None).await.expect("the job starts");
+    let error = job.wait(|_| {}).await.expect_err("the job fails");
+    assert!(error.to_string().contains("operator bad"), "{error}");
 }

@@ -29,7 +29,7 @@ use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
 use crate::state::{StateOf, StatePlanner};
-use crate::{functions, set_all, temporal, unnest, window};
+use crate::{functions, recursion, set_all, temporal, unnest, window};
 
 /// Resolves names against a catalog.
 pub struct Analyzer<'a> {
@@ -88,6 +88,7 @@ impl<'a> Analyzer<'a> {
         self.take_hints(&mut query);
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = SqlToRel::new_with_options(self, options()).sql_statement_to_plan(statement).map_err(explained)?;
+        recursion::check(&plan)?;
         let plan = if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) { numbered(plan)? } else { plan };
         let plan = temporal::resolve(plan).map_err(explained)?;
         let plan = set_all::by_counts(plan, self.state).map_err(explained)?;

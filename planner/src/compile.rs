@@ -1,18 +1,19 @@
 //! Streaming plan to job graph: exchanges inserted, neighbours chained into stages.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemill_exec::connect::Source;
-use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
+use tidemill_exec::graph::{Edge, Exchange, Feedback, Head, JobGraph, SourceHead, Stage, StageId, Tail};
 use tidemill_exec::{Changes, Error, Input, Result};
 
-use crate::stream::{Distribution, PlanOp, StreamPlan};
+use crate::stream::{Distribution, PlanOp, Recursion, StreamPlan};
 
 /// Lays plans out as one job. Each plan ends in a sink.
 pub fn compile(plans: Vec<StreamPlan>, parallelism: u16) -> Result<JobGraph> {
     let mut sources = Vec::new();
     plans.iter().for_each(|plan| count_sources(plan, &mut sources));
-    let mut compiler = Compiler { graph: JobGraph::default(), parallelism, sources };
+    let mut compiler = Compiler { graph: JobGraph::default(), parallelism, sources, heads: BTreeMap::new() };
     for plan in plans {
         compiler.sink(plan)?;
     }
@@ -23,6 +24,8 @@ struct Compiler {
     graph: JobGraph,
     parallelism: u16,
     sources: Vec<Reads>,
+    /// The stages that recursive queries of the plan begin with.
+    heads: BTreeMap<usize, StageId>,
 }
 
 /// A source, how often it is read, and if that is several times, the stage that it is.
@@ -85,9 +88,8 @@ impl Compiler {
                 let mut from = Vec::new();
                 for input in plan.inputs {
                     let spread = spread(&input, self.parallelism);
-                    let stage = self.node(input)?;
-                    let parallelism = stage.parallelism;
-                    from.push((self.close(stage, Tail::Exchange), parallelism, spread));
+                    let stage = self.closed(input)?;
+                    from.push((stage, self.shards(stage), spread));
                 }
                 let parallelism = from.iter().map(|(_, parallelism, _)| *parallelism).max().unwrap_or(1);
                 let to = StageId(self.graph.stages.len());
@@ -96,6 +98,11 @@ impl Compiler {
                     self.graph.edges.push(Edge { from: stage, to, input: Input(0), exchange });
                 }
                 Ok(open(parallelism))
+            }
+            PlanOp::Recursion(_) | PlanOp::Reference { .. } => {
+                let from = self.closed(plan)?;
+                let parallelism = self.shards(from);
+                Ok(self.behind(from, Exchange::Forward, parallelism))
             }
             PlanOp::Sink { .. } => unreachable!("sinks are the roots of plans"),
         }
@@ -130,9 +137,65 @@ impl Compiler {
         Stage { name, ..open(self.parallelism) }
     }
 
+    /// The stage that `plan` ends in, which others follow.
+    fn closed(&mut self, mut plan: StreamPlan) -> Result<StageId> {
+        match plan.op {
+            PlanOp::Recursion(recursion) => {
+                let (Some(step), Some(seed)) = (plan.inputs.pop(), plan.inputs.pop()) else {
+                    return Err(Error::new("a recursive query has two parts"));
+                };
+                self.recursion(recursion, seed, step, &plan.props.distribution)
+            }
+            PlanOp::Reference { id, .. } => {
+                Ok(*self.heads.get(&id).expect("a reference stands within its recursive query"))
+            }
+            _ => {
+                let stage = self.node(plan)?;
+                Ok(self.close(stage, Tail::Exchange))
+            }
+        }
+    }
+
+    fn shards(&self, stage: StageId) -> u16 {
+        self.graph.stages[stage.0].parallelism
+    }
+
+    /// A loop. Its head is open to what follows once the stages between it and its feedback are there.
+    fn recursion(
+        &mut self,
+        Recursion { id, head: chain, limits }: Recursion,
+        seed: StreamPlan,
+        step: StreamPlan,
+        distribution: &Distribution,
+    ) -> Result<StageId> {
+        let parallelism = self.parallelism;
+        let exchange = |from: u16| match distribution {
+            // Also into one shard: the rows in flight belong to their keys when there are more.
+            Distribution::Hash(columns) => Exchange::Hash(columns.clone()),
+            _ if from == parallelism => Exchange::Forward,
+            _ => Exchange::Spread,
+        };
+        let seed = self.closed(seed)?;
+        let into_head = exchange(self.shards(seed));
+        let mut head = self.behind(seed, into_head, parallelism);
+        head.name = "iterate".to_string();
+        head.chain = chain;
+        let head = self.close(head, Tail::Exchange);
+        self.heads.insert(id, head);
+        // The step is a stage of its own, so that what comes out of the head goes two ways.
+        let step = self.node(step)?;
+        let back = exchange(step.parallelism);
+        let from = self.close(step, Tail::Exchange);
+        self.graph.stages[head.0].head = Head::Loop(Feedback { from, exchange: back, limits });
+        Ok(head)
+    }
+
     /// The stage that `input` ends in, or one behind it where its rows are distributed as `required`.
     fn chained(&mut self, input: StreamPlan, required: Distribution) -> Result<Stage> {
         let have = input.props.distribution.clone();
+        if matches!(input.op, PlanOp::Recursion(_) | PlanOp::Reference { .. }) {
+            return self.behind_loop(input, required);
+        }
         let stage = self.node(input)?;
         Ok(match required {
             required if required == have => stage,
@@ -154,13 +217,13 @@ impl Compiler {
         let mut from = Vec::with_capacity(inputs.len());
         for (input, required) in inputs.into_iter().zip(required) {
             let is_so = input.props.distribution == required;
-            let stage = self.node(input)?;
+            let stage = self.closed(input)?;
             let exchange = match required {
-                _ if stage.parallelism == parallelism && (is_so || parallelism == 1) => Exchange::Forward,
+                _ if self.shards(stage) == parallelism && (is_so || parallelism == 1) => Exchange::Forward,
                 Distribution::Hash(columns) => Exchange::Hash(columns),
                 Distribution::Any | Distribution::Single => Exchange::Spread,
             };
-            from.push((self.close(stage, Tail::Exchange), exchange));
+            from.push((stage, exchange));
         }
         let to = StageId(self.graph.stages.len());
         for (n, (from, exchange)) in (0..).zip(from) {
@@ -172,9 +235,26 @@ impl Compiler {
     /// Ends `stage` in an exchange and begins the next one behind it.
     fn exchange(&mut self, stage: Stage, exchange: Exchange, parallelism: u16) -> Stage {
         let from = self.close(stage, Tail::Exchange);
+        self.behind(from, exchange, parallelism)
+    }
+
+    /// Begins a stage behind one that is closed.
+    fn behind(&mut self, from: StageId, exchange: Exchange, parallelism: u16) -> Stage {
         let to = StageId(self.graph.stages.len());
         self.graph.edges.push(Edge { from, to, input: Input(0), exchange });
         open(parallelism)
+    }
+
+    /// Begins a stage behind the head of a loop, with its rows as `required`.
+    fn behind_loop(&mut self, input: StreamPlan, required: Distribution) -> Result<Stage> {
+        let is_so = input.props.distribution == required;
+        let from = self.closed(input)?;
+        let shards = self.shards(from);
+        Ok(match required {
+            Distribution::Single => self.behind(from, Exchange::Spread, 1),
+            Distribution::Hash(columns) if !is_so => self.behind(from, Exchange::Hash(columns), self.parallelism),
+            Distribution::Any | Distribution::Hash(_) => self.behind(from, Exchange::Forward, shards),
+        })
     }
 
     fn close(&mut self, mut stage: Stage, tail: Tail) -> StageId {

@@ -13,6 +13,7 @@ pub mod functions;
 pub mod insert;
 pub mod match_recognize;
 mod plan_error;
+mod recursion;
 pub mod scan;
 mod set_all;
 pub mod settings;

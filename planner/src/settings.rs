@@ -182,6 +182,18 @@ pub const SETTINGS: &[OptionSpec] = &[
         "false",
         "late-fire.delay counts; without it every change by a late row is a result",
     ),
+    OptionSpec::with_default(
+        "table.exec.recursion.memory",
+        Bytes,
+        "256 mb",
+        "rows of a WITH RECURSIVE that wait for their next round, per shard; with more of them the query fails",
+    ),
+    OptionSpec::with_default(
+        "table.exec.recursion.rounds",
+        Integer,
+        "1000",
+        "after so many rounds of a WITH RECURSIVE an epoch ends without its last results; 0: epochs do not wait for it",
+    ),
     OptionSpec::optional(
         "table.exec.resource.default-parallelism",
         Integer,
@@ -301,6 +313,17 @@ impl Settings {
         let keys = ["parallelism.default", "table.exec.resource.default-parallelism"];
         let wanted = keys.iter().find_map(|key| self.0.integer(SETTINGS, key)).filter(|&shards| shards > 0);
         wanted.unwrap_or_else(cores).clamp(1, i64::from(tidemill_state::KEY_GROUPS)) as u16
+    }
+
+    /// Rounds of a recursion that an epoch waits for.
+    pub fn recursion_rounds(&self) -> u64 {
+        let rounds = self.0.integer(SETTINGS, "table.exec.recursion.rounds");
+        rounds.map_or(1000, |rounds| rounds.max(0) as u64)
+    }
+
+    /// Bytes of rows that wait for their next round, per shard.
+    pub fn recursion_memory(&self) -> usize {
+        self.0.bytes(SETTINGS, "table.exec.recursion.memory").unwrap_or(256 << 20) as usize
     }
 
     /// How jobs run.

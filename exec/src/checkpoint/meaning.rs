@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use tidemill_state::checkpoint::fingerprint;
 
-use crate::graph::{Head, JobGraph, StageId, Tail};
+use crate::graph::{Feedback, Head, JobGraph, StageId, Tail};
 
 /// What a part of a job is called in checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +29,16 @@ pub struct Meaning {
 
 /// Names the parts of a job.
 pub fn meaning(graph: &JobGraph) -> Meaning {
+    // What comes back to the head of a loop means what the loop makes of what comes in.
+    let (_, once_round) = named(graph, None);
+    named(graph, Some(&once_round)).0
+}
+
+/// The names, and what each stage's rows mean: with what they mean without anything that comes back, also of what does.
+fn named(graph: &JobGraph, once_round: Option<&[u64]>) -> (Meaning, Vec<u64>) {
     let mut meaning = Meaning::default();
     let mut unique = Unique::default();
-    // What each stage's rows mean. Edges lead from lower to higher stages.
+    // Edges lead from lower to higher stages.
     let mut outputs: Vec<u64> = Vec::with_capacity(graph.stages.len());
     for (id, stage) in graph.stages.iter().enumerate() {
         let mut rows = match &stage.head {
@@ -40,11 +47,18 @@ pub fn meaning(graph: &JobGraph) -> Meaning {
                 meaning.sources.insert(id, Identity { uid, text: head.table.clone() });
                 fingerprint(&format!("source {}", head.table))
             }
-            Head::Inputs => {
+            Head::Inputs | Head::Loop(_) => {
                 let inputs = graph.edges.iter().filter(|edge| edge.to == StageId(id));
-                match inputs.map(|edge| (edge.input, outputs[edge.from.0])).collect::<Vec<_>>().as_slice() {
+                let inputs: Vec<_> = inputs.map(|edge| (edge.input, outputs[edge.from.0])).collect();
+                let rows = match inputs.as_slice() {
                     [(_, only)] => *only,
                     several => fingerprint(&format!("{several:?}")),
+                };
+                match (&stage.head, once_round) {
+                    (Head::Loop(Feedback { from, .. }), Some(once_round)) => {
+                        fingerprint(&format!("{rows:016x} and {:016x} again", once_round[from.0]))
+                    }
+                    _ => rows,
                 }
             }
         };
@@ -62,7 +76,7 @@ pub fn meaning(graph: &JobGraph) -> Meaning {
             meaning.sinks.insert(id, Identity { uid, text: table.clone() });
         }
     }
-    meaning
+    (meaning, outputs)
 }
 
 #[derive(Default)]

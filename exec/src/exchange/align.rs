@@ -4,12 +4,15 @@
 //! what arrives on it meanwhile waits, in order. So everything before the barrier is processed before anything after it, on all
 //! lanes: the cut is consistent. The merged watermark is the minimum over lanes that are neither idle nor ended, and never
 //! goes back.
+//!
+//! In a loop, a [`Round`] goes on when all lanes of the loop have delivered it and the others bring nothing more of this epoch: each waits
+//! behind the barrier or has ended. Rows that arrive meanwhile overtake it.
 
 use std::collections::VecDeque;
 
 use tidemill_state::EventTime;
 
-use crate::message::{Barrier, Batch, Mark, Message};
+use crate::message::{Barrier, Batch, Mark, Message, Round};
 use crate::operator::Input;
 use crate::planted::{self, Defect};
 
@@ -23,6 +26,8 @@ pub struct LaneStart {
     pub input: Input,
     /// Nothing is known to come from it: it does not hold event time back before it says something.
     pub silent: bool,
+    /// Its sender belongs to the loop that this task belongs to.
+    pub in_loop: bool,
 }
 
 /// What the task is to process next.
@@ -32,6 +37,7 @@ pub enum Aligned {
     Watermark(EventTime),
     Idle,
     Barrier(Barrier),
+    Round(Round),
     End,
 }
 
@@ -47,6 +53,9 @@ pub struct Align<H> {
 
 struct Lane<H> {
     input: Input,
+    in_loop: bool,
+    /// The token that it has delivered.
+    round: Option<Round>,
     /// The barrier this lane waits behind.
     blocked: Option<Barrier>,
     held: VecDeque<(Message, H)>,
@@ -67,8 +76,10 @@ impl<H> Align<H> {
     pub fn new(lanes: Vec<LaneStart>, watermark: EventTime) -> Align<H> {
         let lanes = lanes
             .into_iter()
-            .map(|LaneStart { input, silent }| Lane {
+            .map(|LaneStart { input, silent, in_loop }| Lane {
                 input,
+                in_loop,
+                round: None,
                 blocked: None,
                 held: VecDeque::new(),
                 watermark: EventTime::MIN,
@@ -92,16 +103,18 @@ impl<H> Align<H> {
             return Ok(());
         }
         self.accept(lane, message, release)?;
+        self.pass_round(release)?;
         // A released barrier frees held messages, among which may be the next barrier.
         while let Some(barrier) = self.aligned() {
             release(Aligned::Barrier(barrier))?;
-            self.lanes.iter_mut().for_each(|lane| lane.blocked = None);
+            self.lanes.iter_mut().for_each(|lane| (lane.blocked, lane.round) = (None, None));
             for lane in 0..self.lanes.len() {
                 while self.lanes[lane].blocked.is_none() {
                     let Some((message, _hold)) = self.lanes[lane].held.pop_front() else { break };
                     self.accept(LaneId(lane), message, release)?;
                 }
             }
+            self.pass_round(release)?;
         }
         if !self.ended && self.lanes.iter().all(|lane| lane.ended) {
             self.ended = true;
@@ -138,9 +151,34 @@ impl<H> Align<H> {
                 lane.blocked = Some(barrier);
                 return Ok(());
             }
+            Message::Round(round) => {
+                lane.round = Some(round);
+                return Ok(());
+            }
             Message::End => lane.ended = true,
         }
         self.merge_watermarks(release)
+    }
+
+    fn pass_round<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
+        let outer = || self.lanes.iter().filter(|lane| !lane.in_loop);
+        if outer().any(|lane| !lane.ended && lane.blocked.is_none()) {
+            return Ok(());
+        }
+        let mut merged: Option<Round> = None;
+        for lane in self.lanes.iter().filter(|lane| lane.in_loop && !lane.ended) {
+            let Some(round) = lane.round else { return Ok(()) };
+            merged = Some(merged.map_or(round, |merged| merged.merged(round)));
+        }
+        let Some(round) = merged else { return Ok(()) };
+        let open = round.open || outer().any(|lane| !lane.ended);
+        self.lanes.iter_mut().for_each(|lane| lane.round = None);
+        release(Aligned::Round(Round { open, ..round }))
+    }
+
+    /// Whether the first `lanes` lanes have ended.
+    pub fn have_ended(&self, lanes: usize) -> bool {
+        self.lanes[..lanes].iter().all(|lane| lane.ended)
     }
 
     /// The barrier that every lane still running has delivered, if there is one.
@@ -205,13 +243,18 @@ mod tests {
 
     /// Feeds lines such as `0 | 1` (lane, then a barrier, watermark `~ 5`, `idle`, end `$`, or a row) and prints what is released.
     fn check(lanes: usize, script: &str, expected: Expect) {
-        let lane = |lane: usize| LaneStart { input: Input(lane as u8), silent: false };
-        let mut align = Align::new((0..lanes).map(lane).collect(), EventTime::MIN);
+        let lane = |lane: usize| LaneStart { input: Input(lane as u8), silent: false, in_loop: false };
+        check_lanes((0..lanes).map(lane).collect(), script, expected);
+    }
+
+    fn check_lanes(lanes: Vec<LaneStart>, script: &str, expected: Expect) {
+        let mut align = Align::new(lanes, EventTime::MIN);
         let mut printed = String::new();
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (lane, what) = line.split_once(' ').expect("a lane and a message");
             let message = match what.split_once(' ') {
                 Some(("|", epoch)) => Message::Barrier(barrier(epoch.parse().expect("an epoch"))),
+                Some(("o", number)) => Message::Round(round(number.parse().expect("a number"))),
                 Some(("~", time)) => Message::Watermark(EventTime(time.parse().expect("a time"))),
                 _ if what == "$" => Message::End,
                 _ if what == "idle" => Message::Idle,
@@ -229,6 +272,7 @@ mod tests {
                         Aligned::Watermark(time) => format!("~ {}", time.0),
                         Aligned::Idle => "idle".to_string(),
                         Aligned::Barrier(barrier) => format!("| {}", barrier.epoch),
+                        Aligned::Round(round) => format!("o {}{}", round.number, if round.open { " open" } else { "" }),
                         Aligned::End => "$".to_string(),
                     };
                     printed.push_str(&format!("    => {text}\n"));
@@ -237,6 +281,75 @@ mod tests {
                 .expect("release never fails here");
         }
         expected.assert_eq(&printed);
+    }
+
+    fn round(number: u64) -> Round {
+        Round { epoch: Epoch(1), number, rows: 0, open: false }
+    }
+
+    /// A lane from outside the loop, and two of the loop.
+    fn in_loop() -> Vec<LaneStart> {
+        [false, true, true].map(|in_loop| LaneStart { input: Input(u8::from(in_loop)), silent: false, in_loop }).into()
+    }
+
+    #[test]
+    fn a_token_waits_for_its_like_and_for_the_barrier_on_lanes_from_outside_while_rows_overtake_it() {
+        check_lanes(
+            in_loop(),
+            "1 o 1
+             1 a
+             2 o 1
+             0 b
+             0 | 1
+             0 c
+             1 o 2
+             2 o 2
+             1 | 1
+             2 | 1",
+            expect![[r#"
+                1 o 1
+                1 a
+                    => a from input 1
+                2 o 1
+                0 b
+                    => b from input 0
+                0 | 1
+                    => o 1 open
+                0 c
+                1 o 2
+                2 o 2
+                    => o 2 open
+                1 | 1
+                2 | 1
+                    => | 1
+                    => c from input 0
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_token_does_not_outlive_its_epoch_and_says_when_all_inputs_from_outside_have_ended() {
+        check_lanes(
+            in_loop(),
+            "1 o 1
+             0 | 1
+             1 | 1
+             2 | 1
+             2 o 1
+             0 $
+             1 o 1",
+            expect![[r#"
+                1 o 1
+                0 | 1
+                1 | 1
+                2 | 1
+                    => | 1
+                2 o 1
+                0 $
+                1 o 1
+                    => o 1
+            "#]],
+        );
     }
 
     fn barrier(epoch: u64) -> Barrier {

@@ -3,6 +3,9 @@
 //! A task has one [`Inbox`]; every shard that sends to it has a lane of its own with its own budget. A message's bytes count until
 //! the receiver is done with it, also while alignment holds it back: a lane blocked by a barrier therefore stops its sender
 //! and no other.
+//!
+//! The lanes that close a loop have no bound: tasks that all wait for room in front of each other would wait for ever. Who reads them
+//! looks at how much there is ([`Inbox::bytes`]).
 
 use std::sync::Arc;
 
@@ -33,6 +36,8 @@ pub struct Sender {
     lane: LaneId,
     queue: mpsc::UnboundedSender<Delivery>,
     budget: Arc<Semaphore>,
+    /// What the budget is at most.
+    most: usize,
 }
 
 impl Sender {
@@ -42,7 +47,7 @@ impl Sender {
     /// [`Closed`] once the inbox has been dropped, also while waiting.
     pub async fn send(&self, message: Message) -> Result<(), Closed> {
         let bytes = match &message {
-            Message::Batch(batch) => batch.bytes().clamp(CONTROL_BYTES, LANE_BYTES),
+            Message::Batch(batch) => batch.bytes().clamp(CONTROL_BYTES, self.most.min(u32::MAX as usize)),
             _ => CONTROL_BYTES,
         };
         let permit = Arc::clone(&self.budget).acquire_many_owned(bytes as u32).await.map_err(|_| Closed)?;
@@ -54,12 +59,23 @@ impl Sender {
 pub struct Inbox {
     queue: mpsc::UnboundedReceiver<Delivery>,
     budgets: Vec<Arc<Semaphore>>,
+    most: usize,
 }
 
 impl Inbox {
     /// The next message of any lane, in arrival order; order within a lane is kept. `None` when every sender is gone.
     pub async fn receive(&mut self) -> Option<Delivery> {
         self.queue.recv().await
+    }
+
+    /// The same, if there is one already.
+    pub fn try_receive(&mut self) -> Option<Delivery> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Bytes that have been sent and are not done with.
+    pub fn bytes(&self) -> usize {
+        self.budgets.iter().map(|budget| self.most - budget.available_permits()).sum()
     }
 }
 
@@ -71,14 +87,23 @@ impl Drop for Inbox {
 
 /// An inbox with `lanes` senders.
 pub fn inbox(lanes: usize) -> (Vec<Sender>, Inbox) {
+    lanes_of(lanes, LANE_BYTES)
+}
+
+/// An inbox with `lanes` senders that never wait.
+pub fn feedback(lanes: usize) -> (Vec<Sender>, Inbox) {
+    lanes_of(lanes, Semaphore::MAX_PERMITS)
+}
+
+fn lanes_of(lanes: usize, most: usize) -> (Vec<Sender>, Inbox) {
     let (queue, receiver) = mpsc::unbounded_channel();
-    let budgets: Vec<Arc<Semaphore>> = (0..lanes).map(|_| Arc::new(Semaphore::new(LANE_BYTES))).collect();
+    let budgets: Vec<Arc<Semaphore>> = (0..lanes).map(|_| Arc::new(Semaphore::new(most))).collect();
     let senders = budgets
         .iter()
         .enumerate()
-        .map(|(lane, budget)| Sender { lane: LaneId(lane), queue: queue.clone(), budget: Arc::clone(budget) })
+        .map(|(lane, budget)| Sender { lane: LaneId(lane), queue: queue.clone(), budget: Arc::clone(budget), most })
         .collect();
-    (senders, Inbox { queue: receiver, budgets })
+    (senders, Inbox { queue: receiver, budgets, most })
 }
 
 #[cfg(test)]
@@ -106,6 +131,18 @@ mod tests {
         assert!(!try_send(&senders[0], Message::Idle), "held messages count");
         drop(held);
         assert!(try_send(&senders[0], Message::Idle));
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_closes_a_loop_never_waits_and_says_how_much_it_holds() {
+        let (senders, mut inbox) = feedback(2);
+        let sent = LANE_BYTES / CONTROL_BYTES + 1;
+        assert!((0..sent).all(|_| try_send(&senders[1], Message::Idle)));
+        assert_eq!(inbox.bytes(), sent * CONTROL_BYTES);
+        while let Some(delivery) = inbox.try_receive() {
+            drop(delivery);
+        }
+        assert_eq!(inbox.bytes(), 0);
     }
 
     #[tokio::test]

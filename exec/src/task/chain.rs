@@ -16,11 +16,15 @@ use crate::progress::OperatorTime;
 /// The table that says what is not any operator's.
 const CHAIN: &str = "chain";
 
+/// The rows that had come back to the head of a loop, and were not in its state yet.
+const IN_FLIGHT: &str = "in-flight";
+
 /// Running operators in order. With none, messages pass through.
 pub struct Chain {
     links: Vec<Link>,
     /// The last watermark fed in.
     watermark: EventTime,
+    in_flight: Vec<RecordBatch>,
 }
 
 struct Link {
@@ -37,7 +41,7 @@ impl Chain {
                 Ok(Link { name: spec.name(), operator })
             })
             .collect::<Result<_>>()?;
-        Ok(Chain { links, watermark: EventTime::MIN })
+        Ok(Chain { links, watermark: EventTime::MIN, in_flight: Vec::new() })
     }
 
     /// Runs one message through all operators; what comes out of the last is appended to `out`.
@@ -54,6 +58,7 @@ impl Chain {
             Aligned::Watermark(time) => self.advance(time, open, out),
             Aligned::Idle => self.run(0, Input(0), Message::Idle, open, out),
             Aligned::Barrier(barrier) => self.run(0, Input(0), Message::Barrier(barrier), open, out),
+            Aligned::Round(round) => self.run(0, Input(0), Message::Round(round), open, out),
             Aligned::End => {
                 self.advance(EventTime::MAX, open, out)?;
                 self.run(0, Input(0), Message::End, open, out)
@@ -103,6 +108,8 @@ impl Chain {
     pub fn restore(&mut self, state: Vec<Vec<TableSnapshot>>) -> Result<()> {
         for (link, tables) in self.links.iter_mut().zip(state) {
             let (chain, tables): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.table == CHAIN);
+            let (in_flight, tables): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.table == IN_FLIGHT);
+            self.in_flight.extend(in_flight.into_iter().map(|table| table.rows).filter(|rows| rows.num_rows() > 0));
             for table in &chain {
                 let watermarks = table.rows.column(0).as_primitive::<Int64Type>().values();
                 self.watermark = watermarks.iter().copied().min().map_or(self.watermark, EventTime);
@@ -112,6 +119,11 @@ impl Chain {
             }
         }
         Ok(())
+    }
+
+    /// Rows that were in flight when the state was taken that it was restored from.
+    pub fn take_in_flight(&mut self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.in_flight)
     }
 
     /// What its operators wait for, and have dropped.
@@ -134,6 +146,11 @@ impl Chain {
     }
 }
 
+/// These rows as a table beside the state of the first operator.
+pub fn in_flight(rows: RecordBatch, distribution: Distribution) -> TableSnapshot {
+    TableSnapshot::whole(IN_FLIGHT, rows, distribution)
+}
+
 impl Link {
     fn handle(&mut self, input: Input, message: Message, open: Barrier, out: &mut Output) -> Result<()> {
         match message {
@@ -144,8 +161,8 @@ impl Link {
                 time.map_or(Ok(()), |time| self.operator.on_watermark(time, out))
             }
             Message::Watermark(time) => self.operator.on_watermark(time, out),
-            Message::Idle => {
-                out.push(Message::Idle);
+            Message::Idle | Message::Round(_) => {
+                out.push(message);
                 Ok(())
             }
             Message::Barrier(barrier) => {

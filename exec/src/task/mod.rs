@@ -4,6 +4,7 @@
 
 mod alignment;
 mod chain;
+mod head;
 mod lateness;
 mod shard;
 mod skips;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 
 pub use alignment::{Alignments, Member};
 pub use chain::Chain;
+pub use head::{HeadTask, run_head};
 use shard::{Next, Shard};
 pub use skips::Skips;
 pub use source::{Positions, SourceTask, run_source};

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use tidemill_state::checkpoint::SplitState;
 use tidemill_state::{Epoch, EventTime};
 
@@ -11,7 +12,7 @@ use crate::coordinator::Signal;
 use crate::error::Result;
 use crate::exchange::Aligned;
 use crate::message::{Barrier, Message};
-use crate::operator::Output;
+use crate::operator::{Output, TableSnapshot};
 
 pub struct Shard<'a> {
     chain: Chain,
@@ -78,23 +79,53 @@ impl<'a> Shard<'a> {
 
     /// Hands on what came out. If that was a barrier, it counts as passed.
     pub async fn deliver(&mut self) -> Result<Next> {
+        let demand = self.send().await?;
+        if self.acknowledge(None).await == Next::Stopped {
+            return Ok(Next::Stopped);
+        }
+        self.ask_for_barrier().await;
+        Ok(demand)
+    }
+
+    /// Hands on what came out, and says nothing of it.
+    pub async fn send(&mut self) -> Result<Next> {
         let demand = self.tail.deliver(&mut self.output).await?;
+        Ok(if demand == Demand::Nothing { Next::Ended } else { Next::More })
+    }
+
+    /// The barrier that was sent on, if one was, counts as passed. With the state of the first operator goes `beside`.
+    pub async fn acknowledge(&mut self, beside: Option<TableSnapshot>) -> Next {
         if let Some((barrier, snapshot)) = self.passing.take() {
             self.reports.metrics.progress.operators(self.reports.task, self.chain.time());
-            if let Some(snapshot) = snapshot {
+            if let Some(mut snapshot) = snapshot {
+                snapshot.operators.iter_mut().take(1).for_each(|first| first.extend(beside.clone()));
                 let prepared = self.tail.take_prepared();
                 self.reports.snapshot(barrier.checkpoint, TaskSnapshot { prepared, ..snapshot });
             }
             self.reports.signal(Signal::Acknowledged(self.reports.task, barrier.epoch)).await;
             if barrier.stops {
-                return Ok(Next::Stopped);
+                return Next::Stopped;
             }
         }
+        Next::More
+    }
+
+    /// Says so if memory is short and only the end of the epoch helps.
+    pub async fn ask_for_barrier(&mut self) {
         if !self.asked && self.chain.wants_barrier() {
             self.asked = true;
             self.reports.signal(Signal::WantsBarrier(self.open.epoch)).await;
         }
-        Ok(if demand == Demand::Nothing { Next::Ended } else { Next::More })
+    }
+
+    /// Rows that came out and are still to be handed on.
+    pub fn rows(&self) -> usize {
+        self.output.rows()
+    }
+
+    /// Rows that were in flight when the state was taken that the chain was restored from.
+    pub fn take_in_flight(&mut self) -> Vec<RecordBatch> {
+        self.chain.take_in_flight()
     }
 
     /// Some operator has all it needs.
@@ -120,10 +151,16 @@ impl<'a> Shard<'a> {
     }
 
     /// The last word of a task that has ended, for all checkpoints to come.
-    pub fn close(mut self, splits: Vec<SplitState>) -> Result<()> {
+    pub fn close(self, splits: Vec<SplitState>) -> Result<()> {
+        self.close_with(splits, None)
+    }
+
+    /// The same, with a table beside the state of the first operator.
+    pub fn close_with(mut self, splits: Vec<SplitState>, beside: Option<TableSnapshot>) -> Result<()> {
         self.tell_time();
         if self.reports.checkpoints {
-            let (operators, prepared) = (self.chain.snapshot()?, self.tail.take_last());
+            let (mut operators, prepared) = (self.chain.snapshot()?, self.tail.take_last());
+            operators.iter_mut().take(1).for_each(|first| first.extend(beside.clone()));
             self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared, stall: Duration::ZERO });
         }
         Ok(())

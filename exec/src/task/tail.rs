@@ -34,6 +34,8 @@ pub struct Outgoing {
     pub router: Router,
     /// `senders[n]` leads to shard n of the next stage; `None` if this task never sends there, or that shard has all it needs.
     pub senders: Vec<Option<Sender>>,
+    /// It stays in the loop that this task belongs to.
+    pub in_loop: bool,
 }
 
 /// Whether anybody still wants rows.
@@ -71,17 +73,26 @@ impl Tail {
 
     /// Delivers everything in `output`, waiting where there is no room.
     pub async fn deliver(&mut self, output: &mut Output) -> Result<Demand> {
+        let mut wanted = Demand::More;
         for message in output.drain() {
             match self {
                 Tail::Exchange(edges) => {
                     let mut demand = Demand::Nothing;
-                    for Outgoing { router, senders } in edges {
-                        if exchange(router, senders, message.clone()).await? == Demand::More {
+                    // What goes round is wanted for what comes out.
+                    let comes_out = edges.iter().any(|edge| !edge.in_loop);
+                    for Outgoing { router, senders, in_loop } in edges {
+                        if !*in_loop && matches!(message, Message::Round(_)) {
+                            demand = Demand::More;
+                            continue;
+                        }
+                        let of_edge = exchange(router, senders, message.clone()).await?;
+                        if of_edge == Demand::More && *in_loop != comes_out {
                             demand = Demand::More;
                         }
                     }
+                    // A loop whose rows nobody wants still has to learn that it ends.
                     if demand == Demand::Nothing {
-                        return Ok(Demand::Nothing);
+                        wanted = Demand::Nothing;
                     }
                 }
                 Tail::Sink { table, writer, metrics, prepared, last, next } => {
@@ -93,7 +104,7 @@ impl Tail {
                 }
             }
         }
-        Ok(Demand::More)
+        Ok(wanted)
     }
 }
 
@@ -154,7 +165,7 @@ async fn write(
                 return writer.prepare(next).await;
             }
         }
-        Message::Watermark(_) | Message::Idle => {}
+        Message::Watermark(_) | Message::Idle | Message::Round(_) => {}
     }
     Ok(Vec::new())
 }

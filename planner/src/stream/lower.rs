@@ -1,5 +1,6 @@
 //! The one place that matches on logical plans for streams: each arm is one call.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Unnest, U
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
+use super::recursion::Open;
 use super::shared::Tables;
 use super::watermark;
 use crate::functions::window::{as_event_time, uses_watermark};
@@ -35,8 +37,9 @@ use crate::window::WindowNode;
 /// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: joins, sorts, OVER windows,
 /// limits over updating rows.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
-    let tables = Tables::of(plan)?;
-    Lowering { emit: settings.emit(), parallelism: settings.parallelism(), settings, props, tables: &tables }.plan(plan)
+    let (tables, recursions, open) = (Tables::of(plan)?, Cell::new(0), RefCell::default());
+    let (emit, parallelism) = (settings.emit(), settings.parallelism());
+    Lowering { emit, parallelism, settings, props, tables: &tables, recursions: &recursions, open: &open }.plan(plan)
 }
 
 /// What lowering depends on beside the plan.
@@ -46,6 +49,10 @@ pub struct Lowering<'a> {
     pub(super) settings: &'a Settings,
     pub(super) props: &'a ExecutionProps,
     pub(super) tables: &'a Tables,
+    /// How many recursive queries there are so far.
+    pub(super) recursions: &'a Cell<usize>,
+    /// Those whose recursive part is being planned, outermost first.
+    pub(super) open: &'a RefCell<Vec<Open>>,
 }
 
 impl Lowering<'_> {
@@ -81,12 +88,15 @@ impl Lowering<'_> {
                 Some(fetch) => self.first_of_all(node, 0, Some(fetch)),
                 None => self.sort(node),
             },
-            LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
+            LogicalPlan::RecursiveQuery(node) => self.recursion(node),
             other => Err(unsupported(&format!("{} ", other.display()))),
         }
     }
 
     fn scan(&self, node: &TableScan) -> Result<StreamPlan> {
+        if let Some(rows) = self.reference(node)? {
+            return Ok(rows);
+        }
         let scan = Scan::of(&node.source)?;
         let stored = &scan.definition.schema;
         let wanted = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());

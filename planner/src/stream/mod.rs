@@ -9,10 +9,12 @@ mod over;
 mod own;
 mod plan;
 mod rank;
+
+mod recursion;
 mod shared;
 mod watermark;
 mod window;
 
 pub(crate) use lower::nullable;
 pub use lower::stream;
-pub use plan::{Distribution, PlanOp, Props, StreamPlan, Times, WindowColumns};
+pub use plan::{Distribution, PlanOp, Props, Recursion, StreamPlan, Times, WindowColumns};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use tidemill_exec::connect::{Sink, Source};
+use tidemill_exec::exchange::Limits;
 use tidemill_exec::graph::WatermarkStrategy;
 use tidemill_exec::operators::TimeKind;
 use tidemill_exec::{Changes, ExplainLine, OperatorSpec};
@@ -29,10 +30,27 @@ pub enum PlanOp {
     Operator(Arc<dyn OperatorSpec>),
     /// All rows of all inputs.
     Union,
+    /// The rows of a recursive query. Its inputs are the seed and the step; somewhere in the step there are references.
+    Recursion(Recursion),
+    /// The rows of the recursive query that this is a part of.
+    Reference {
+        id: usize,
+        name: String,
+    },
     Sink {
         table: String,
         sink: Arc<dyn Sink>,
     },
+}
+
+/// How a loop runs.
+#[derive(Debug)]
+pub struct Recursion {
+    /// By which references know it.
+    pub id: usize,
+    /// What rows that come in and rows that come back go through.
+    pub head: Vec<Arc<dyn OperatorSpec>>,
+    pub limits: Limits,
 }
 
 /// What is known about the rows a node emits.
@@ -231,6 +249,13 @@ impl StreamPlan {
                 operator.explain(&mut line);
                 write!(f, "{}({line})", operator.name())?;
             }
+            PlanOp::Recursion(Recursion { head, .. }) => {
+                let names: Vec<&str> = head.iter().map(|operator| operator.name()).collect();
+                let mut line = ExplainLine::default();
+                head.iter().for_each(|operator| operator.explain(&mut line));
+                write!(f, "{}({line})", names.join("-"))?;
+            }
+            PlanOp::Reference { name, .. } => write!(f, "again(name={name}, columns=[{}])", columns())?,
             PlanOp::Union => write!(f, "union(columns=[{}])", columns())?,
             PlanOp::Sink { table, sink } => {
                 let lossy = self.lossy_sources();
@@ -255,9 +280,12 @@ impl StreamPlan {
                 write!(f, " {what}=({})", names(columns))?;
             }
         }
-        if let PlanOp::Operator(operator) = &self.op
-            && let Some(bound) = operator.state_bound()
-        {
+        let operators = match &self.op {
+            PlanOp::Operator(operator) => std::slice::from_ref(operator),
+            PlanOp::Recursion(recursion) => &recursion.head,
+            _ => &[],
+        };
+        for bound in operators.iter().filter_map(|operator| operator.state_bound()) {
             write!(f, " state=({bound})")?;
         }
         writeln!(f)?;

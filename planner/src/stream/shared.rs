@@ -27,7 +27,9 @@ impl Tables {
         let mut tables: Vec<Table> = Vec::new();
         let mut wrong = None;
         let mut add = |node: &TableScan| -> Result<()> {
-            let (scan, read) = (Scan::of(&node.source)?, read(node)?);
+            // What a recursion gives is scanned too.
+            let Ok(scan) = Scan::of(&node.source) else { return Ok(()) };
+            let read = read(node)?;
             let is_it = |table: &&mut Table| Scan::of(&table.scan.source).is_ok_and(|known| known.is_same(scan));
             match tables.iter_mut().find(is_it) {
                 Some(table) => table.reads.push(read),

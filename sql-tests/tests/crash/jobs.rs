@@ -26,6 +26,9 @@ const fn changing(name: &'static str, columns: &'static str, query: &'static str
 /// There is room for a part of 20 000 keys.
 const ON_DISK: &str = "SET 'state.backend.type' = 'disk'; SET 'state.memory' = '1 mb';";
 
+/// Barriers pass a loop while rows are under way in it.
+const LOOPS_DO_NOT_WAIT: &str = "SET 'table.exec.recursion.rounds' = '0';";
+
 pub const JOBS: &[Job] = &[
     append("copy", "id BIGINT, k INT", "SELECT id, k FROM events WHERE v > 0"),
     Job {
@@ -34,6 +37,36 @@ pub const JOBS: &[Job] = &[
     },
     append("union", "id BIGINT, v INT", "SELECT id, v FROM events UNION ALL SELECT id, k FROM many"),
     append("distinct", "a INT, b INT", "SELECT DISTINCT k, v FROM many"),
+    Job {
+        settings: LOOPS_DO_NOT_WAIT,
+        ..append(
+            "sequences",
+            "id BIGINT, n BIGINT",
+            "WITH RECURSIVE fib (id, n, after) AS (\
+               SELECT id, CAST(1 AS BIGINT), CAST(MOD(k, 5) + 2 AS BIGINT) FROM many WHERE v > 50 \
+               UNION ALL SELECT id, after, n + after FROM fib WHERE after < 100) \
+             SELECT id, n FROM fib",
+        )
+    },
+    Job {
+        settings: LOOPS_DO_NOT_WAIT,
+        ..append(
+            "reachability",
+            "a BIGINT, b BIGINT",
+            "WITH RECURSIVE reach (a, b) AS (\
+               SELECT a, b FROM links \
+               UNION SELECT r.a, e.b FROM reach r JOIN links e ON r.b = e.a) \
+             SELECT a, b FROM reach",
+        )
+    },
+    append(
+        "reachability_whole",
+        "a BIGINT, b BIGINT",
+        "WITH RECURSIVE reach (a, b) AS (\
+           SELECT a, b FROM links \
+           UNION SELECT r.a, e.b FROM reach r JOIN links e ON r.b = e.a) \
+         SELECT a, b FROM reach",
+    ),
     append("limit", "id BIGINT", "SELECT id FROM events WHERE v > 0 LIMIT 35000"),
     changing(
         "aggregate",
@@ -221,6 +254,10 @@ impl Job {
              CREATE VIEW latest AS
                SELECT k, v, id, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS n FROM timely)
                WHERE n = 1;
+             -- Chains of ten, whose links come in another order than they lie in.
+             CREATE VIEW links AS
+               SELECT MOD(id * 7919, 20000) AS a, MOD(id * 7919, 20000) + 1 AS b FROM many
+               WHERE id < 20000 AND MOD(MOD(id * 7919, 20000), 10) <> 9;
              CREATE TABLE `out` ({columns}) {options} WITH (
                'connector' = 'filesystem', 'path' = '{out}', 'format' = '{format}'
              );

@@ -65,6 +65,11 @@ fn a_commit_before_the_manifest_is_found() {
     is_found("commit", jobs::named("copy"));
 }
 
+#[test]
+fn a_checkpoint_without_the_rows_under_way_in_a_loop_is_found() {
+    is_found("in-flight", jobs::named("sequences"));
+}
+
 /// Some seed shows the defect.
 fn is_found(defect: &str, job: &Job) {
     let found = (1..=10).any(|seed| disturbed(job, seed, KILLS, Some(defect)).1.is_err());

@@ -23,6 +23,7 @@ pub fn child() {
     match std::env::var(DEFECT).as_deref() {
         Ok("alignment") => plant(Defect::SkippedAlignment),
         Ok("commit") => plant(Defect::EarlyCommit),
+        Ok("in-flight") => plant(Defect::LostInFlight),
         _ => {}
     }
     let parallelism = std::env::var(PARALLELISM).expect("the parent says how many shards");

@@ -71,6 +71,8 @@ pub struct Churn {
     pub table: Table,
     /// How the stream is made; `None` reads the rows as they are.
     pub seed: Option<u64>,
+    /// Rows are never taken back.
+    pub only_comes: bool,
 }
 
 impl Connector for Churn {
@@ -86,9 +88,10 @@ impl Connector for Churn {
         let schema = Arc::new(table.schema.project(projection)?);
         let splits = match self.seed {
             None => vec![vec![self.table.rows.iter().map(|row| (row.clone(), 1)).collect()]],
+            Some(seed) if self.only_comes => scattered(&self.table.rows, seed),
             Some(seed) => churned(&self.table.rows, seed),
         };
-        Ok(Arc::new(Splits { schema, splits, retracts: self.seed.is_some() }))
+        Ok(Arc::new(Splits { schema, splits, retracts: self.seed.is_some() && !self.only_comes }))
     }
 }
 
@@ -117,6 +120,15 @@ fn churned(rows: &[Row], seed: u64) -> Changes {
         }
     }
     splits.into_iter().map(|split| batches(apart(split, &mut random), &mut random)).collect()
+}
+
+/// The rows over one to three splits, in random batches.
+fn scattered(rows: &[Row], seed: u64) -> Changes {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x5ca7);
+    let mut splits: Vec<Vec<(Row, i64)>> = vec![Vec::new(); random.random_range(1..=3)];
+    let count = splits.len();
+    rows.iter().for_each(|row| splits[random.random_range(0..count)].push((row.clone(), 1)));
+    splits.into_iter().map(|split| batches(split, &mut random)).collect()
 }
 
 /// Moves changes about, but never two of the same row past each other.

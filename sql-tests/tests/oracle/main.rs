@@ -14,6 +14,20 @@ use churn::{Churn, Table};
 use tidemill_exec::connect::Registry;
 use tidemill_sql_tests::script::{Gave, Run, folded};
 
+/// Recursive queries, over rows that only come.
+const RECURSIVE: &[&str] = &[
+    "WITH RECURSIVE r (k, v) AS (SELECT k, v FROM t UNION ALL SELECT k, v + 1 FROM r WHERE v < 12) SELECT * FROM r",
+    "WITH RECURSIVE r (k, v) AS (SELECT k, v FROM t UNION SELECT k, v - 1 FROM r WHERE v > 0) SELECT k, v FROM r",
+    "WITH RECURSIVE r (a, b) AS (SELECT g, v FROM t UNION SELECT r.a, t.v FROM r JOIN t ON r.b = t.g) SELECT * FROM r",
+    "WITH RECURSIVE r (a) AS (SELECT v FROM t WHERE b UNION SELECT v FROM r JOIN t ON g = a WHERE v IN (SELECT g FROM t)) SELECT a FROM r",
+    "WITH RECURSIVE r (a, b) AS (SELECT g, v FROM t UNION SELECT r.a, t.v FROM r JOIN t ON r.b = t.g) \
+     SELECT a, COUNT(*) AS n, MIN(b) AS m FROM r GROUP BY a",
+    "WITH RECURSIVE r (k, n) AS (SELECT DISTINCT k, 0 FROM t UNION ALL SELECT CONCAT(r.k, t.k), n + 1 FROM r JOIN t ON r.n = t.v WHERE n < 2) \
+     SELECT k, n FROM r",
+    "WITH RECURSIVE r (d, n) AS (SELECT d, 1 FROM t UNION ALL SELECT d * 2, n + 1 FROM r WHERE d < 100 AND n < 9) \
+     SELECT t.k, r.d FROM r JOIN t ON t.v = r.n",
+];
+
 /// `t (k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, at_ TIMESTAMP(3), tags ARRAY<STRING>)`, all with nulls.
 const QUERIES: &[&str] = &[
     "SELECT * FROM t",
@@ -97,22 +111,34 @@ const SEEDS: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_inserts_and_deletes_ends_in_batchs_answer() {
+    agree(QUERIES, false, &[&[("table.exec.emit", "epoch")], &[("table.exec.emit", "each-row")]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recursion_over_a_stream_ends_in_batchs_answer_whether_epochs_wait_for_it_or_not() {
+    agree(RECURSIVE, true, &[&[], &[("table.exec.recursion.rounds", "1")], &[("table.exec.recursion.rounds", "0")]])
+        .await;
+}
+
+/// Each query gives the same in batch and as a stream, with each of these settings.
+async fn agree(queries: &[&str], only_comes: bool, ways: &[&[(&str, &str)]]) {
     let mut wrong = Vec::new();
     for seed in 1..=SEEDS {
         let table = Table::random(seed);
-        for query in QUERIES {
-            let expected = answer(query, &table, None, &[("execution.runtime-mode", "batch")]).await;
-            for (parallelism, emit) in ["1", "2", "4"].into_iter().flat_map(|p| [(p, "epoch"), (p, "each-row")]) {
+        for query in queries {
+            let batch = Churn { table: table.clone(), seed: None, only_comes };
+            let expected = answer(query, batch, &[("execution.runtime-mode", "batch")]).await;
+            for (parallelism, way) in ["1", "2", "4"].into_iter().flat_map(|p| ways.iter().map(move |way| (p, *way))) {
                 let settings = [
                     ("execution.runtime-mode", "streaming"),
                     ("execution.epoch.interval", "1 ms"),
                     ("parallelism.default", parallelism),
-                    ("table.exec.emit", emit),
                 ];
-                let found = answer(query, &table, Some(seed), &settings).await;
+                let stream = Churn { table: table.clone(), seed: Some(seed), only_comes };
+                let found = answer(query, stream, &[&settings, way].concat()).await;
                 if found != expected {
                     wrong.push(format!(
-                        "seed {seed}, parallelism {parallelism}, {emit}: {query}\n{}",
+                        "seed {seed}, parallelism {parallelism}, {way:?}: {query}\n{}",
                         difference(&found, &expected)
                     ));
                 }
@@ -134,7 +160,8 @@ async fn random_queries_end_in_batchs_answer() {
     for seed in first..first + count {
         let query = std::env::var("TIDEMILL_ORACLE_QUERY").unwrap_or_else(|_| random::query(seed));
         let table = Table::random(seed);
-        let expected = answer(&query, &table, None, &[("execution.runtime-mode", "batch")]).await;
+        let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, only_comes: false };
+        let expected = answer(&query, churn(None), &[("execution.runtime-mode", "batch")]).await;
         if expected.len() > MOST_ROWS {
             continue;
         }
@@ -146,7 +173,7 @@ async fn random_queries_end_in_batchs_answer() {
                 ("parallelism.default", parallelism),
                 ("table.exec.emit", emit),
             ];
-            let found = answer(&query, &table, Some(seed), &settings).await;
+            let found = answer(&query, churn(Some(seed)), &settings).await;
             runs += 1;
             if found != expected {
                 wrong.push(format!(
@@ -161,9 +188,9 @@ async fn random_queries_end_in_batchs_answer() {
 }
 
 /// The rows a query ends in, sorted; or what went wrong.
-async fn answer(query: &str, table: &Table, churn: Option<u64>, settings: &[(&str, &str)]) -> Vec<String> {
+async fn answer(query: &str, table: Churn, settings: &[(&str, &str)]) -> Vec<String> {
     let mut registry = Registry::default();
-    registry.add_connector(std::sync::Arc::new(Churn { table: table.clone(), seed: churn }));
+    registry.add_connector(std::sync::Arc::new(table));
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let run = Run { settings, ..Run::default() };
     let script = format!("{}; {}; {query}", churn::CREATE_TABLE, random::CREATE_U);
