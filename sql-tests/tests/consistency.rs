@@ -6,7 +6,7 @@ use tidemill_sql_tests::script::{Gave, Run};
 
 const TRANSFERS: &str = "
     CREATE TABLE transfers (id BIGINT, payer INT, payee INT, amount INT) WITH (
-      'connector' = 'datagen', 'number-of-rows' = '20000', 'rows-per-second' = '100000', 'seed' = '3', 'scan.parallelism' = '4',
+      'connector' = 'datagen', 'number-of-rows' = '{rows}', 'rows-per-second' = '100000', 'seed' = '3', 'scan.parallelism' = '4',
       'fields.payer.min' = '0', 'fields.payer.max' = '300', 'fields.payee.min' = '0', 'fields.payee.max' = '300',
       'fields.amount.min' = '1', 'fields.amount.max' = '1000'
     );
@@ -16,7 +16,7 @@ const TRANSFERS: &str = "
       SELECT COALESCE(c.account, d.account) AS account, COALESCE(c.total, 0) - COALESCE(d.total, 0) AS balance
       FROM credits c FULL JOIN debits d ON c.account = d.account;";
 
-async fn changes(query: &str, parallelism: &str, emit: &str) -> Vec<(bool, String)> {
+async fn changes(query: &str, rows: u32, parallelism: &str, emit: &str) -> Vec<(bool, String)> {
     let settings = [
         ("execution.runtime-mode", "streaming"),
         ("execution.epoch.interval", "1 ms"),
@@ -25,7 +25,10 @@ async fn changes(query: &str, parallelism: &str, emit: &str) -> Vec<(bool, Strin
     ];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
     let run = Run { settings, ..Run::default() };
-    let transcript = run.script(&format!("{TRANSFERS} {query}")).await.expect("the settings exist");
+    let transcript = run
+        .script(&format!("{} {query}", TRANSFERS.replace("{rows}", &rows.to_string())))
+        .await
+        .expect("the settings exist");
     match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
         Some(Gave::Changes(changes)) => {
             changes.into_iter().map(|change| (change.kind.is_positive(), change.client)).collect()
@@ -37,13 +40,14 @@ async fn changes(query: &str, parallelism: &str, emit: &str) -> Vec<(bool, Strin
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_money_is_ever_made_or_lost() {
     for parallelism in ["1", "4"] {
-        let balances = changes("SELECT COUNT(*), SUM(balance * balance) FROM balances", parallelism, "epoch").await;
+        let balances =
+            changes("SELECT COUNT(*), SUM(balance * balance) FROM balances", 20_000, parallelism, "epoch").await;
         assert!(balances.len() > 1, "there are several epochs, and balances change in each: {balances:?}");
         let total = "SELECT SUM(balance) AS total FROM balances";
-        let totals = changes(total, parallelism, "epoch").await;
+        let totals = changes(total, 20_000, parallelism, "epoch").await;
         assert_eq!(totals, [(true, "0".to_string())], "with {parallelism} shards");
         // A change at a time, as Flink does it, has totals that never were.
-        let totals = changes(total, parallelism, "each-row").await;
+        let totals = changes(total, 500, parallelism, "each-row").await;
         assert!(totals.len() > 1 && totals.last() == Some(&(true, "0".to_string())), "{:?}", totals.last());
     }
 }

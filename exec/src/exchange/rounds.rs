@@ -190,7 +190,7 @@ impl Rounds {
     }
 
     /// What to do now; to be asked until there is nothing.
-    pub fn next(&mut self) -> Option<Step> {
+    pub fn step(&mut self) -> Option<Step> {
         self.merge();
         if self.lanes.iter().all(|lane| lane.has_barrier || lane.ended)
             && let Some((_, log)) = self.passing.take()
@@ -262,7 +262,7 @@ mod tests {
                 }
                 [] => {}
             }
-            while let Some(step) = rounds.next() {
+            while let Some(step) = rounds.step() {
                 let text = match step {
                     Step::Send(Round { number, rows, open, .. }) => {
                         format!("send o {number} {rows}{}", if open { " open" } else { "" })

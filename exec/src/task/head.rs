@@ -94,7 +94,7 @@ impl<'a> Head<'a> {
             }
         }
         loop {
-            while let Some(step) = self.rounds.next() {
+            while let Some(step) = self.rounds.step() {
                 match step {
                     Step::Send(round) => self.shard.feed(Aligned::Round(round))?,
                     Step::Pass(barrier) => {

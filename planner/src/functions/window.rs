@@ -30,7 +30,7 @@ pub fn all() -> Vec<Function> {
             1,
             1,
             |_| Ok(SqlType::new(DataType::Boolean, false)),
-            |_| Err(Error::new("FOR SYSTEM_TIME AS OF stands outside of a join").into()),
+            |_| Err(Error::new("FOR SYSTEM_TIME AS OF stands outside of a join")),
         ),
         window_time_function(),
         local_window_time_function(),

@@ -111,12 +111,12 @@ impl Lowering<'_> {
         let (times, extended) = (plan.props.times.clone(), columns.extra.len());
         let plan = self.extended(plan, schema, &columns.extra)?;
         let plan = match attached {
-            Some((window, kind)) => {
+            Some(window) => {
                 let keys: Vec<usize> = partition.into_iter().filter(|column| !times.is_window(*column)).collect();
                 let distribution = keyed(&keys);
                 let rank = WindowRank {
                     window,
-                    kind,
+                    kind: times.window.as_ref().map_or(TimeKind::Event, |window| window.kind),
                     keys,
                     later_first: later_first(&order, places, &plan),
                     order,
@@ -150,7 +150,7 @@ impl Lowering<'_> {
         plan: &StreamPlan,
         partition: &[usize],
         columns: &mut Columns,
-    ) -> Result<Option<((usize, usize, usize), TimeKind)>> {
+    ) -> Result<Option<(usize, usize, usize)>> {
         let Some(window) = &plan.props.times.window else { return Ok(None) };
         let among = |of: &[usize]| partition.iter().copied().find(|column| of.contains(column));
         let (Some(start), Some(end)) = (among(&window.start), among(&window.end)) else { return Ok(None) };
@@ -161,7 +161,7 @@ impl Lowering<'_> {
                 columns.place(&window_time(end, window.zone.as_deref())?)?
             }
         };
-        Ok(Some(((start, end, time), window.kind)))
+        Ok(Some((start, end, time)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a rank is")]

@@ -138,6 +138,9 @@ fn a_pair_comes_with_its_second_row_and_a_row_alone_when_time_has_passed_it() {
     );
 }
 
+/// A key and a time.
+type Row = (Option<i64>, i64);
+
 #[test]
 fn random_rows_find_the_partners_that_nested_loops_find() {
     let fields = vec![
@@ -152,12 +155,12 @@ fn random_rows_find_the_partners_that_nested_loops_find() {
         let (before, after) = (random.random_range(-2..5), random.random_range(2..6));
         let spec = interval_join(kind, &inputs, before, after);
         let mut operator = spec.open(&ShardContext::SINGLE).expect("the join opens");
-        let (mut rows, mut found): ([Vec<(Option<i64>, i64)>; 2], Bag) = Default::default();
+        let (mut rows, mut found): ([Vec<Row>; 2], Bag) = Default::default();
         let mut watermark = 0;
         for _ in 0..30 {
             let mut out = Output::default();
             let side = random.random_range(0..2);
-            let new: Vec<(Option<i64>, i64)> = (0..random.random_range(0..5))
+            let new: Vec<Row> = (0..random.random_range(0..5))
                 .map(|_| {
                     let key = Some(random.random_range(0..3)).filter(|&key| key > 0);
                     (key, watermark + random.random_range(1..6))
@@ -186,10 +189,8 @@ fn random_rows_find_the_partners_that_nested_loops_find() {
         assert_eq!(kept, 1, "only the watermark is left");
 
         let mut expected = Bag::new();
-        let is_pair = |l: &(Option<i64>, i64), r: &(Option<i64>, i64)| {
-            l.0.is_some() && l.0 == r.0 && l.1 >= r.1 - before && l.1 <= r.1 + after
-        };
-        let row = |row: Option<&(Option<i64>, i64)>| row.map_or(vec![None; 2], |row| vec![row.0, Some(row.1)]);
+        let is_pair = |l: &Row, r: &Row| l.0.is_some() && l.0 == r.0 && l.1 >= r.1 - before && l.1 <= r.1 + after;
+        let row = |row: Option<&Row>| row.map_or(vec![None; 2], |row| vec![row.0, Some(row.1)]);
         let mut add = |l, r| *expected.entry([row(l), row(r)].concat()).or_default() += 1;
         for l in &rows[0] {
             rows[1].iter().filter(|r| is_pair(l, r)).for_each(|r| add(Some(l), Some(r)));

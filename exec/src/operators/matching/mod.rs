@@ -2,11 +2,11 @@
 //!
 //! A [`Pattern`] becomes an [`Automaton`] of variables; [`Navigations`] are what conditions and measures see of the rows matched so far.
 
-mod matching;
 mod navigation;
 mod partition;
 mod pattern;
 mod rows;
+mod running;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +15,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
-use self::matching::Matching;
 pub use self::navigation::{End, Navigation, Navigations};
 pub use self::pattern::{Automaton, Pattern, VARIABLES_MAX};
+use self::running::Matching;
 use super::{Order, TimeKind};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};

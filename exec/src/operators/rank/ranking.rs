@@ -347,11 +347,11 @@ impl Operator for Ranking {
             let rows = RecordBatch::try_new(Arc::clone(&self.input), rows.columns()[..width].to_vec())?;
             let (partitions, orders) = (self.partitions_of(&rows)?, self.order_of(&rows)?);
             let whole = self.whole.convert_columns(rows.columns())?;
-            for n in 0..rows.num_rows() {
+            for (n, partition) in partitions.into_iter().enumerate() {
                 let order = Bytes::from(orders.as_ref().map_or(&[][..], |orders| orders.row(n).data()));
                 let arrival = arrivals.value(n);
                 self.arrivals = self.arrivals.max(arrival.abs());
-                self.insert(Place { partition: partitions[n], order, arrival }, Bytes::from(whole.row(n).data()));
+                self.insert(Place { partition, order, arrival }, Bytes::from(whole.row(n).data()));
             }
         }
         // As of the checkpoint, nothing has changed.

@@ -246,8 +246,8 @@ fn random_changes_end_in_what_sorting_finds() {
                 if !append && !model.is_empty() && random.random_bool(0.5) {
                     // Of equal rows the first in the order is taken back.
                     let (row, _) = model[random.random_range(0..model.len())];
-                    let equal = model.iter().enumerate().filter(|(_, (other, _))| *other == row).map(|(n, _)| n);
-                    let gone = if spec.later_first { equal.last() } else { equal.min() };
+                    let mut equal = model.iter().enumerate().filter(|(_, (other, _))| *other == row).map(|(n, _)| n);
+                    let gone = if spec.later_first { equal.next_back() } else { equal.next() };
                     model.remove(gone.expect("the row itself"));
                     rows.push((row, -1));
                 } else {
