@@ -110,32 +110,32 @@ async fn q2_selects_auctions() {
 
 #[tokio::test]
 async fn q3_finds_sellers() {
-    check("q3.sql", expect![""]).await;
+    check("q3.sql", expect!["67 rows, hash cc0d7549f97a28fd"]).await;
 }
 
 #[tokio::test]
 async fn q4_averages_closing_prices() {
-    check("q4.sql", expect![""]).await;
+    check("q4.sql", expect!["5 rows, hash a66f7e7bd26022ab"]).await;
 }
 
 #[tokio::test]
 async fn q5_finds_hot_items() {
-    check("q5.sql", expect![""]).await;
+    check("q5.sql", expect!["5 rows, hash 42b7918da37a57dd"]).await;
 }
 
 #[tokio::test]
 async fn q7_finds_the_highest_bids() {
-    check("q7.sql", expect![""]).await;
+    check("q7.sql", expect!["1 rows, hash 8a2be268cd677496"]).await;
 }
 
 #[tokio::test]
 async fn q8_finds_new_sellers() {
-    check("q8.sql", expect![""]).await;
+    check("q8.sql", expect!["84 rows, hash a7551f577c9511eb"]).await;
 }
 
 #[tokio::test]
 async fn q9_finds_winning_bids() {
-    check("q9.sql", expect![""]).await;
+    check("q9.sql", expect!["545 rows, hash 6a7a7b04fbcf783c"]).await;
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn q22_splits_urls() {
 async fn q18_finds_last_bids() {
     // Of bids at the same time, the last to come is the last here, and any in batch.
     let query = query_of("q18.sql").replace("`dateTime` DESC", "`dateTime` DESC, price, extra");
-    check_query("q18", &query, expect![""]).await;
+    check_query("q18", &query, expect!["2351 rows, hash e503536f07543490"]).await;
 }
 
 #[tokio::test]
@@ -208,5 +208,5 @@ async fn q20_joins_bids_with_their_auctions() {
 
 #[tokio::test]
 async fn q23_joins_three_ways() {
-    check("q23.sql", expect![""]).await;
+    check("q23.sql", expect!["23395 rows, hash 569d179be3c4828a"]).await;
 }

@@ -293,7 +293,7 @@ mod tests {
 
                 + x 0:05
                 + x 0:02
-                + null 0:05
+                + null 0:03
                 2nd + x 0:03 30
                 2nd + x 0:05 50
                 2nd + null 0:01 1       // equals nothing
@@ -301,15 +301,15 @@ mod tests {
                 ! crash
                 ~ 0:04
                     => + x  0:02  null  null  null
+                    => + null  0:03  null  null  null
                     => ~ 0:04
                 2nd + x 0:04 40         // late, but nobody has asked yet
                 + x 0:06
-                + y 0:06
+                + y 0:05.500
                 ~ 0:06
                     => + x  0:05  x  0:05  50
-                    => + null  0:05  null  null  null
+                    => + y  0:05.500  null  null  null
                     => + x  0:06  x  0:05  50
-                    => + y  0:06  null  null  null
                     => ~ 0:06
                 2nd - x 0:07 50         // taken back
                 + x 0:08
