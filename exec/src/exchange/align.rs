@@ -54,8 +54,9 @@ pub struct Align<H> {
 struct Lane<H> {
     input: Input,
     in_loop: bool,
-    /// The token that it has delivered.
-    round: Option<Round>,
+    /// The tokens that it has delivered and that wait for their like: a head whose feedback is back already sends its next one before slower
+    /// heads have sent theirs.
+    rounds: VecDeque<Round>,
     /// The barrier this lane waits behind.
     blocked: Option<Barrier>,
     held: VecDeque<(Message, H)>,
@@ -79,7 +80,7 @@ impl<H> Align<H> {
             .map(|LaneStart { input, silent, in_loop }| Lane {
                 input,
                 in_loop,
-                round: None,
+                rounds: VecDeque::new(),
                 blocked: None,
                 held: VecDeque::new(),
                 watermark: EventTime::MIN,
@@ -103,18 +104,21 @@ impl<H> Align<H> {
             return Ok(());
         }
         self.accept(lane, message, release)?;
-        self.pass_round(release)?;
+        self.pass_rounds(release)?;
         // A released barrier frees held messages, among which may be the next barrier.
         while let Some(barrier) = self.aligned() {
             release(Aligned::Barrier(barrier))?;
-            self.lanes.iter_mut().for_each(|lane| (lane.blocked, lane.round) = (None, None));
+            for lane in &mut self.lanes {
+                lane.blocked = None;
+                lane.rounds.clear();
+            }
             for lane in 0..self.lanes.len() {
                 while self.lanes[lane].blocked.is_none() {
                     let Some((message, _hold)) = self.lanes[lane].held.pop_front() else { break };
                     self.accept(LaneId(lane), message, release)?;
                 }
             }
-            self.pass_round(release)?;
+            self.pass_rounds(release)?;
         }
         if !self.ended && self.lanes.iter().all(|lane| lane.ended) {
             self.ended = true;
@@ -152,7 +156,7 @@ impl<H> Align<H> {
                 return Ok(());
             }
             Message::Round(round) => {
-                lane.round = Some(round);
+                lane.rounds.push_back(round);
                 return Ok(());
             }
             Message::End => lane.ended = true,
@@ -160,20 +164,25 @@ impl<H> Align<H> {
         self.merge_watermarks(release)
     }
 
-    fn pass_round<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
-        let outer = || self.lanes.iter().filter(|lane| !lane.in_loop);
-        if outer().any(|lane| !lane.ended && lane.blocked.is_none()) {
-            return Ok(());
+    /// Releases the tokens that all lanes of the loop have delivered, in order.
+    fn pass_rounds<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
+        loop {
+            let outer = || self.lanes.iter().filter(|lane| !lane.in_loop);
+            if outer().any(|lane| !lane.ended && lane.blocked.is_none()) {
+                return Ok(());
+            }
+            let mut merged: Option<Round> = None;
+            for lane in self.lanes.iter().filter(|lane| lane.in_loop && !lane.ended) {
+                let Some(&round) = lane.rounds.front() else { return Ok(()) };
+                merged = Some(merged.map_or(round, |merged| merged.merged(round)));
+            }
+            let Some(round) = merged else { return Ok(()) };
+            let open = round.open || outer().any(|lane| !lane.ended);
+            for lane in &mut self.lanes {
+                lane.rounds.pop_front();
+            }
+            release(Aligned::Round(Round { open, ..round }))?;
         }
-        let mut merged: Option<Round> = None;
-        for lane in self.lanes.iter().filter(|lane| lane.in_loop && !lane.ended) {
-            let Some(round) = lane.round else { return Ok(()) };
-            merged = Some(merged.map_or(round, |merged| merged.merged(round)));
-        }
-        let Some(round) = merged else { return Ok(()) };
-        let open = round.open || outer().any(|lane| !lane.ended);
-        self.lanes.iter_mut().for_each(|lane| lane.round = None);
-        release(Aligned::Round(Round { open, ..round }))
     }
 
     /// Whether the first `lanes` lanes have ended.
@@ -323,6 +332,32 @@ mod tests {
                 2 | 1
                     => | 1
                     => c from input 0
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_lane_that_is_a_token_ahead_waits_for_the_others_and_loses_none() {
+        check_lanes(
+            in_loop(),
+            "0 $
+             1 o 1
+             1 o 2
+             2 o 1
+             2 o 2
+             2 o 3
+             1 o 3",
+            expect![[r#"
+                0 $
+                1 o 1
+                1 o 2
+                2 o 1
+                    => o 1
+                2 o 2
+                    => o 2
+                2 o 3
+                1 o 3
+                    => o 3
             "#]],
         );
     }

@@ -34,8 +34,8 @@ use crate::window::WindowNode;
 /// Relational plan to streaming plan.
 ///
 /// # Errors
-/// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: joins, sorts, OVER windows,
-/// limits over updating rows.
+/// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: sorts by what is no time, OVER in such orders,
+/// recursion that is not monotone.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
     let (tables, recursions, open) = (Tables::of(plan)?, Cell::new(0), RefCell::default());
     let (emit, parallelism) = (settings.emit(), settings.parallelism());
