@@ -51,6 +51,8 @@ struct Head<'a> {
     rounds: Rounds,
     /// Of the inputs, and behind them the coordinator, which is a lane as they are.
     align: Align<Option<Delivery>>,
+    /// Inputs that have not sent their end. One that has may be gone before the end is released, which waits behind a barrier.
+    sending: usize,
     /// What the inputs have released, as it waits behind a barrier.
     released: VecDeque<Aligned>,
     /// What has come back behind a barrier that this head has not passed.
@@ -76,6 +78,7 @@ impl<'a> Head<'a> {
         Head {
             rounds: Rounds::new(task.feedback_lanes, task.limits),
             align: Align::new(lanes, EventTime::MIN),
+            sending: task.lanes.len(),
             task,
             shard,
             reports,
@@ -125,7 +128,10 @@ impl<'a> Head<'a> {
                         self.rounds.drain();
                         self.align(Message::End, None)
                     }
-                    Event::Input(Some(delivery)) => self.align(delivery.message.clone(), Some(delivery)),
+                    Event::Input(Some(delivery)) => {
+                        self.sending -= usize::from(matches!(delivery.message, Message::End));
+                        self.align(delivery.message.clone(), Some(delivery))
+                    }
                     Event::Feedback(Some(delivery)) if self.rounds.is_ahead(delivery.lane) => {
                         self.held.push_back(delivery);
                         Next::More
@@ -146,9 +152,8 @@ impl<'a> Head<'a> {
 
     /// The next that happens; says so when there is nothing to do for now.
     async fn event(&mut self) -> Event {
-        let reads = !self.rounds.is_at_barrier()
-            && !self.align.have_ended(self.task.lanes.len())
-            && self.task.feedback.bytes() < BYTES_BEFORE_INPUTS_WAIT;
+        let reads =
+            !self.rounds.is_at_barrier() && self.sending > 0 && self.task.feedback.bytes() < BYTES_BEFORE_INPUTS_WAIT;
         self.inputs_first = !self.inputs_first;
         let HeadTask { inputs, feedback, barriers, .. } = &mut self.task;
         if !self.is_drained {
