@@ -256,3 +256,75 @@ fn too_much(bytes: usize) -> Error {
         .why(format!("{size} MB of its rows wait for their next round, and each round adds to them"))
         .fix("bound it in WHERE, such as depth < 100; write UNION where the same rows come again; or raise 'table.exec.recursion.memory'")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidemill_state::Epoch;
+
+    use super::*;
+    use crate::coordinator::TaskId;
+    use crate::exchange::{Router, Sender, feedback, inbox};
+    use crate::operator::ShardContext;
+    use crate::task::tail::Outgoing;
+    use crate::testing::rows;
+
+    #[tokio::test]
+    async fn an_input_that_is_gone_before_the_barrier_in_front_of_its_end_has_passed_is_no_failure() {
+        let (mut input, inputs) = inbox(1);
+        let (mut out, mut body) = inbox(1);
+        let (back, feedback) = feedback(1);
+        let (coordinator, barriers) = mpsc::unbounded_channel();
+        let task = HeadTask {
+            inputs,
+            lanes: vec![LaneStart { input: Input(0), silent: false, in_loop: false }],
+            feedback,
+            feedback_lanes: 1,
+            barriers,
+            exchange: Exchange::Forward,
+            schema: rows(&[]).schema(),
+            limits: Limits { rounds: 0, bytes: usize::MAX },
+        };
+        let outgoing = |sender: Option<Sender>, in_loop: bool| Outgoing {
+            router: Router::new(Exchange::Forward, 0, 1),
+            senders: vec![sender],
+            in_loop,
+        };
+        let (mut out_of_loop, _reader) = inbox(1);
+        let edges = vec![outgoing(out.pop(), true), outgoing(out_of_loop.pop(), false)];
+        let chain = Chain::open(&[], &ShardContext::SINGLE).expect("an empty chain opens");
+        let (signals, _reports) = mpsc::unbounded_channel();
+        let reports = Reports { task: TaskId(0), signals, metrics: Arc::default(), checkpoints: false };
+        let head = tokio::spawn(async move { run_head(task, chain, Tail::Exchange(edges), &reports).await });
+
+        let barrier = Barrier { epoch: Epoch(1), time: EventTime(0), checkpoint: None, stops: false };
+        let input = input.pop().expect("one lane");
+        for message in [Message::Batch(Batch::append(rows(&["a"]))), Message::Barrier(barrier), Message::End] {
+            assert!(input.send(message).await.is_ok(), "the head listens");
+        }
+        drop(input);
+        // The head sees that nobody is there to send before it hears of the barrier.
+        let mut seen = Vec::new();
+        let first = body.receive().await.expect("the row goes round");
+        seen.push(first.message.clone());
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        coordinator.send(barrier).expect("the head is still there");
+        while let Some(delivery) = body.receive().await {
+            let message = delivery.message.clone();
+            seen.push(message.clone());
+            if matches!(message, Message::End) {
+                break;
+            }
+            // A body that makes no rows.
+            if matches!(message, Message::Barrier(_) | Message::Round(_)) {
+                assert!(back[0].send(message).await.is_ok(), "the head listens");
+            }
+        }
+        assert!(matches!(seen.last(), Some(Message::End)), "the loop ends: {} messages came", seen.len());
+        assert!(seen.iter().any(|message| matches!(message, Message::Barrier(_))), "the barrier passes");
+        assert!(head.await.expect("no panic").is_ok());
+    }
+}

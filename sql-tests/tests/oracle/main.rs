@@ -99,7 +99,7 @@ const QUERIES: &[&str] = &[
     "SELECT k, v, rn FROM (SELECT k, v, ROW_NUMBER() OVER (ORDER BY v, k DESC) AS rn FROM t) WHERE rn BETWEEN 2 AND 5",
     "SELECT k, v, d FROM (SELECT k, v, d, RANK() OVER (PARTITION BY k ORDER BY v) AS r FROM t) WHERE r <= 2",
     "SELECT k, v, f, r FROM (SELECT k, v, f, DENSE_RANK() OVER (PARTITION BY k ORDER BY v DESC) AS r FROM t) WHERE r < 3",
-    "SELECT g, MAX(v) AS m FROM (SELECT g, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v) AS rn FROM t) WHERE rn = 1 GROUP BY g",
+    "SELECT g, MAX(v) AS m FROM (SELECT g, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v, g) AS rn FROM t) WHERE rn = 1 GROUP BY g",
     "SELECT k, s, rn FROM (SELECT k, s, ROW_NUMBER() OVER (ORDER BY s DESC, k) AS rn FROM (SELECT k, SUM(v) AS s FROM t GROUP BY k)) WHERE rn <= 2",
     "SELECT k, v FROM t ORDER BY v DESC, k LIMIT 4",
     "SELECT k, v FROM t ORDER BY v, k LIMIT 3 OFFSET 2",
