@@ -12,6 +12,8 @@ mod matching;
 mod not_null;
 mod order;
 mod over;
+mod over_changes;
+mod partitions;
 mod project;
 mod rank;
 mod sort;
@@ -29,6 +31,7 @@ pub use matching::{Automaton, End, MatchRecognize, Navigation, Navigations, Patt
 pub use not_null::NotNull;
 pub use order::Order;
 pub use over::{Frame, Over, OverFunction};
+pub use over_changes::OverChanges;
 pub use project::Project;
 pub use rank::{Numbering, Rank};
 pub use sort::Sort;

@@ -1,7 +1,6 @@
 //! Top-N: the first rows of each key in some order, kept up to date.
 
 mod ranking;
-mod rows;
 #[cfg(test)]
 mod tests;
 
