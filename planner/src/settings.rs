@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidemill_exec::checkpoint::{Durability, RestartStrategy};
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
 use tidemill_exec::coordinator::Rhythm;
-use tidemill_exec::operators::{Emit, Firing};
+use tidemill_exec::operators::{Emit, Firing, Ttl};
 use tidemill_exec::text::Zone;
 use tidemill_exec::window::LocalClock;
 use tidemill_exec::{Error, JobOptions, Result, StateBackend};
@@ -211,6 +211,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         "0 ms",
         "a source or split that gives nothing for so long no longer holds event time back; 0 ms: it always does",
     ),
+    OptionSpec::with_default(
+        "table.exec.state.ttl",
+        Time,
+        "0 ms",
+        "keys and rows that are not used for so long are forgotten by GROUP BY, DISTINCT, joins, top-N and OVER; 0 ms: never",
+    ),
     OptionSpec::with_default("table.local-time-zone", Text, "UTC", "time zone of TIMESTAMP_LTZ, such as Europe/Berlin"),
 ];
 
@@ -227,7 +233,6 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("sql-client.execution.max-table-result.rows", Integer, "rows kept for the table view"),
     OptionSpec::optional("sql-client.display.max-column-width", Integer, "width of columns"),
     OptionSpec::optional("sql-client.verbose", Boolean, "stack traces"),
-    OptionSpec::optional("table.exec.state.ttl", Time, "how long unused state is kept"),
     OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.size", Integer, "epochs do this here"),
@@ -443,6 +448,11 @@ impl Settings {
         let early = enabled("early").then(|| firing("early"));
         let late = if enabled("late") { firing("late") } else { Firing::EachChange };
         (early.is_some() || !lateness.is_zero()).then_some(WindowFiring { lateness, early, late })
+    }
+
+    /// How long state stays that is not used, if not for good.
+    pub fn ttl(&self) -> Option<Ttl> {
+        self.duration("table.exec.state.ttl").filter(|ttl| !ttl.is_zero()).map(Ttl)
     }
 
     fn duration(&self, key: &str) -> Option<Duration> {

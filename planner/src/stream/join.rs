@@ -7,7 +7,7 @@ use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReferenc
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TemporalJoin, TimeKind, WindowJoin};
+use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TemporalJoin, TimeKind, Ttl, WindowJoin};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::lower::{Lowering, kept, nullable, projected, unsupported};
@@ -16,6 +16,7 @@ use super::plan::{Distribution, StreamPlan, Times, WindowColumns};
 use super::window::keyed;
 use crate::functions::window::{as_event_time, window_time};
 use crate::scan::Scan;
+use crate::state_ttl;
 use crate::temporal::TemporalNode;
 
 /// What bounds the state of a join.
@@ -207,6 +208,7 @@ struct Side {
     /// How many the query has.
     width: usize,
     keys: Vec<usize>,
+    ttl: Option<Ttl>,
 }
 
 impl Lowering<'_> {
@@ -303,6 +305,7 @@ impl Lowering<'_> {
             inputs: [Arc::clone(&left.plan.props.schema), Arc::clone(&right.plan.props.schema)],
             append,
             emit: self.emit,
+            ttl: [left.ttl, right.ttl],
             schema: nullable(&(Arc::new(Schema::new(fields)) as SchemaRef)),
         };
         let [of_left, of_right] = required;
@@ -311,14 +314,15 @@ impl Lowering<'_> {
             Bound::None => StreamPlan::binary(join, inputs, changes, distributed),
             Bound::Window(window) => {
                 let join = WindowJoin {
-                    join: Join { append: false, emit: Emit::Epoch, ..join },
+                    join: Join { append: false, emit: Emit::Epoch, ttl: [None; 2], ..join },
                     windows: window.columns,
                     kind: window.kind,
                 };
                 StreamPlan::binary(join, inputs, changes, distributed)
             }
             Bound::Interval(Interval { times, least, greatest }) => {
-                let join = IntervalJoin { join: Join { emit: Emit::Epoch, ..join }, times, least, greatest };
+                let join =
+                    IntervalJoin { join: Join { emit: Emit::Epoch, ttl: [None; 2], ..join }, times, least, greatest };
                 StreamPlan::binary(join, inputs, changes, distributed)
             }
         };
@@ -356,19 +360,19 @@ impl Lowering<'_> {
         if let Some(&time) = window.time.first() {
             return Ok((side, time));
         }
-        let Side { plan, mut columns, width, keys } = side;
+        let Side { plan, mut columns, width, keys, ttl } = side;
         let schema = DFSchema::new_with_metadata(columns.clone(), Default::default())?;
         let end = Expr::Column(Column::from(schema.qualified_field(end)));
         let time = window_time(end, window.zone.as_deref())?;
         let plan = self.extended(plan, &schema, &[(format!("$window_time of {name}"), time)])?;
         columns.push((None, Arc::clone(&plan.props.schema.fields()[columns.len()])));
         let time = columns.len() - 1;
-        Ok((Side { plan, columns, width, keys }, time))
+        Ok((Side { plan, columns, width, keys, ttl }, time))
     }
 
     /// An input with its keys as columns.
     fn side(&self, input: &logical::LogicalPlan, keys: &[Expr]) -> Result<Side> {
-        let plan = self.plan(input)?;
+        let (plan, ttl) = (self.plan(input)?, state_ttl::of(input).unwrap_or(self.ttl));
         let schema = input.schema();
         let mut columns: Vec<(Option<TableReference>, FieldRef)> = schema
             .iter()
@@ -397,13 +401,13 @@ impl Lowering<'_> {
             });
         }
         if computed.is_empty() {
-            return Ok(Side { plan, columns, width, keys: places });
+            return Ok(Side { plan, columns, width, keys: places, ttl });
         }
         let passed = schema.columns().into_iter().map(Expr::Column);
         let expressions = passed.chain(computed).map(|expr| self.expression(&expr, schema));
         let output = Schema::new(columns.iter().map(|(_, field)| Arc::clone(field)).collect::<Vec<_>>());
         let plan = projected(plan, expressions.collect::<Result<Vec<_>>>()?, Arc::new(output))?;
-        Ok(Side { plan, columns, width, keys: places })
+        Ok(Side { plan, columns, width, keys: places, ttl })
     }
 }
 

@@ -16,7 +16,7 @@ use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
-use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Unnest, UpdatingLimit};
+use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Ttl, Unnest, UpdatingLimit};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
@@ -27,6 +27,7 @@ use crate::functions::window::{as_event_time, uses_watermark};
 use crate::match_recognize::MatchNode;
 use crate::scan::Scan;
 use crate::settings::Settings;
+use crate::state_ttl::StateTtlNode;
 use crate::temporal::TemporalNode;
 use crate::unnest::UnnestNode;
 use crate::window::WindowNode;
@@ -38,13 +39,15 @@ use crate::window::WindowNode;
 /// recursion that is not monotone.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
     let (tables, recursions, open) = (Tables::of(plan)?, Cell::new(0), RefCell::default());
-    let (emit, parallelism) = (settings.emit(), settings.parallelism());
-    Lowering { emit, parallelism, settings, props, tables: &tables, recursions: &recursions, open: &open }.plan(plan)
+    let (emit, ttl, parallelism) = (settings.emit(), settings.ttl(), settings.parallelism());
+    Lowering { emit, ttl, parallelism, settings, props, tables: &tables, recursions: &recursions, open: &open }
+        .plan(plan)
 }
 
 /// What lowering depends on beside the plan.
 pub struct Lowering<'a> {
     pub(super) emit: Emit,
+    pub(super) ttl: Option<Ttl>,
     pub(super) parallelism: u16,
     pub(super) settings: &'a Settings,
     pub(super) props: &'a ExecutionProps,
@@ -74,6 +77,8 @@ impl Lowering<'_> {
                     self.unnest(unnest, None).map(|(plan, _)| plan)
                 } else if let Some(window) = node.downcast_ref::<WindowNode>() {
                     self.window(window)
+                } else if let Some(ttl) = node.downcast_ref::<StateTtlNode>() {
+                    self.plan(ttl.input())
                 } else if let Some(temporal) = node.downcast_ref::<TemporalNode>() {
                     self.temporal_join(temporal)
                 } else if let Some(pattern) = node.downcast_ref::<MatchNode>() {

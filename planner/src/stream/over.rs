@@ -81,6 +81,7 @@ impl Lowering<'_> {
         let over = OverChanges {
             functions,
             emit: self.emit,
+            ttl: self.ttl,
             schema: Arc::new(Schema::new(schema.fields().iter().cloned().chain(results).collect::<Vec<_>>())),
             order,
             keys,
@@ -123,6 +124,7 @@ impl Lowering<'_> {
             order: if first.1 == TimeKind::Event { then } else { vec![] },
             takes_watermark,
             functions,
+            ttl: self.ttl,
             schema: Arc::new(Schema::new(fields)),
         };
         let (distribution, times) = (keyed(keys), plan.props.times.clone());

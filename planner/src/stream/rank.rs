@@ -191,6 +191,7 @@ impl Lowering<'_> {
             later_first,
             append: plan.props.changes.is_append(),
             emit: self.emit,
+            ttl: self.ttl,
             schema: with_number(plan, name),
         }
     }

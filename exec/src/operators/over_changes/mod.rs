@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::window::WindowExpr;
 
 use self::running::Running;
-use super::{Emit, Order};
+use super::{Emit, Order, Ttl};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
 
@@ -26,6 +26,8 @@ pub struct OverChanges {
     /// Over rows of the input, all with the same key, in order.
     pub functions: Vec<Arc<dyn WindowExpr>>,
     pub emit: Emit,
+    /// Keys that are not used for so long are forgotten, without that being a change.
+    pub ttl: Option<Ttl>,
     /// The input's fields and one for each function.
     pub schema: SchemaRef,
 }
@@ -46,6 +48,9 @@ impl OperatorSpec for OverChanges {
         if self.emit == Emit::EachRow {
             line.field("emit", "each-row");
         }
+        if let Some(ttl) = self.ttl {
+            line.field("ttl", ttl);
+        }
     }
 
     fn meaning(&self) -> Option<String> {
@@ -54,7 +59,14 @@ impl OperatorSpec for OverChanges {
     }
 
     fn state_bound(&self) -> Option<&'static str> {
-        Some("all rows of the input")
+        Some(match self.ttl {
+            Some(_) => "all rows of the input, while their key is used",
+            None => "all rows of the input",
+        })
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.ttl.is_some()
     }
 
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {

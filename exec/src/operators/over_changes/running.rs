@@ -48,7 +48,7 @@ impl Running {
         let input: SchemaRef = Arc::new(Schema::new(fields.to_vec()));
         let results = results.iter().map(|field| SortField::new(field.data_type().clone())).collect();
         Ok(Running {
-            partitions: Partitions::new(Arc::clone(&input), &spec.keys, &spec.order, false, incremental)?,
+            partitions: Partitions::new(Arc::clone(&input), &spec.keys, &spec.order, false, spec.ttl, incremental)?,
             results: RowConverter::new(results)?,
             touched: Vec::new(),
             spec: spec.clone(),
@@ -188,9 +188,10 @@ impl Operator for Running {
         Ok(())
     }
 
-    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+    fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
         self.settle(out)?;
         self.partitions.forget_empty();
+        self.partitions.forget_unused(barrier.time);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::{SortOptions, concat};
@@ -13,8 +14,8 @@ use datafusion_physical_expr::window::{StandardWindowExpr, StandardWindowFunctio
 use expect_test::expect;
 
 use super::OverChanges;
-use crate::operators::{Emit, Order};
-use crate::testing::check;
+use crate::operators::{Emit, Order, Ttl};
+use crate::testing::{check, check_undisturbed};
 
 /// The value of the second column in the next row.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ fn next(input: &SchemaRef) -> OverChanges {
         order: vec![Order { column: 1, options: SortOptions { descending: false, nulls_first: true } }],
         functions: vec![Arc::new(StandardWindowExpr::new(Arc::new(Next(value)), &[], &[], frame))],
         emit: Emit::Epoch,
+        ttl: None,
         schema: Arc::new(Schema::new([input.fields().to_vec(), vec![Arc::new(result)]].concat())),
     }
 }
@@ -166,6 +168,38 @@ fn each_row_may_show_its_change() {
                 => - x  2  3
                 => + x  2  null
             $
+                => $
+        "#]],
+    );
+}
+
+#[test]
+fn keys_that_are_not_used_are_forgotten_in_silence() {
+    check_undisturbed(
+        |[input]| OverChanges { ttl: Some(Ttl(Duration::from_secs(10))), ..next(input) },
+        expect![[r#"
+            columns k text, v int
+
+            + x 5
+            + y 5
+            | 1 0:00
+                => + x  5  null
+                => + y  5  null
+            | 2 0:01
+            + x 6
+            | 3 0:10
+                => - x  5  null
+                => + x  5  6
+                => + x  6  null
+            | 4 0:11
+            + x 7
+            - y 5
+            + y 7
+            $
+                => - x  6  null
+                => + x  6  7
+                => + x  7  null
+                => + y  7  null
                 => $
         "#]],
     );

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
-use tidemill_state::KeyTable;
+use tidemill_state::{EventTime, KeyTable};
 
 use self::rows::OrderedRows;
 pub(super) use self::rows::{Bytes, Place};
-use super::Order;
 use super::aggregate::key_types;
 use super::dirty::{state_table, with_deleted};
+use super::idle::Idle;
+use super::{Order, Ttl};
 use crate::error::Result;
 use crate::operator::TableSnapshot;
 
@@ -32,6 +33,7 @@ pub(super) struct Partitions {
     arrivals: i64,
     /// Partitions that may have no rows any more.
     empty: Vec<u32>,
+    idle: Option<Idle>,
 }
 
 #[derive(Clone, Default)]
@@ -46,6 +48,7 @@ impl Partitions {
         keys: &[usize],
         order: &[Order],
         later_first: bool,
+        ttl: Option<Ttl>,
         incremental: bool,
     ) -> Result<Partitions> {
         let whole = input.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
@@ -60,6 +63,7 @@ impl Partitions {
             whole: RowConverter::new(whole)?,
             arrivals: 0,
             empty: Vec::new(),
+            idle: ttl.map(Idle::new),
             input,
         })
     }
@@ -70,6 +74,9 @@ impl Partitions {
         let mut partitions = Vec::new();
         self.table.intern(&keys, rows.num_rows(), &mut partitions)?;
         self.partitions.resize(self.table.groups(), Partition::default());
+        if let Some(idle) = &mut self.idle {
+            partitions.iter().for_each(|&partition| idle.used(partition));
+        }
         Ok(partitions)
     }
 
@@ -155,6 +162,19 @@ impl Partitions {
                 self.table.remove(partition);
             }
         }
+    }
+
+    /// Forgets partitions that have not been used for long, without that being a change; their numbers. Not while any is touched.
+    pub fn forget_unused(&mut self, now: EventTime) -> Vec<u32> {
+        let Some(idle) = &mut self.idle else { return Vec::new() };
+        let mut unused = idle.due(now);
+        unused.retain(|&partition| self.table.is_live(partition));
+        for &partition in &unused {
+            let rows: Vec<Place> = self.rows.of(partition).map(|(place, _)| place.clone()).collect();
+            rows.iter().for_each(|place| self.remove(place));
+            self.table.remove(partition);
+        }
+        unused
     }
 
     /// The state of these rows, by the time they came.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use self::ranking::Ranking;
-use super::{Emit, Order};
+use super::{Emit, Order, Ttl};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
 
@@ -55,6 +55,8 @@ pub struct Rank {
     /// No row of the input ever disappears.
     pub append: bool,
     pub emit: Emit,
+    /// Keys that are not used for so long are forgotten, without that being a change.
+    pub ttl: Option<Ttl>,
     /// The input's fields and a BIGINT.
     pub schema: SchemaRef,
 }
@@ -89,6 +91,9 @@ impl OperatorSpec for Rank {
         if self.emit == Emit::EachRow {
             line.field("emit", "each-row");
         }
+        if let Some(ttl) = self.ttl {
+            line.field("ttl", ttl);
+        }
     }
 
     fn meaning(&self) -> Option<String> {
@@ -100,9 +105,15 @@ impl OperatorSpec for Rank {
 
     fn state_bound(&self) -> Option<&'static str> {
         Some(match self.append {
+            true if self.ttl.is_some() => "the first rows of each key, while it is used",
             true => "the first rows of each key",
+            false if self.ttl.is_some() => "all rows of the input, while their key is used",
             false => "all rows of the input",
         })
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.ttl.is_some()
     }
 
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {

@@ -44,7 +44,7 @@ impl Ranking {
         let width = spec.schema.fields().len() - 1;
         let input = Arc::new(Schema::new(spec.schema.fields()[..width].to_vec()));
         Ok(Ranking {
-            partitions: Partitions::new(input, &spec.keys, &spec.order, spec.later_first, incremental)?,
+            partitions: Partitions::new(input, &spec.keys, &spec.order, spec.later_first, spec.ttl, incremental)?,
             edges: Vec::new(),
             touched: Vec::new(),
             spec: spec.clone(),
@@ -230,9 +230,12 @@ impl Operator for Ranking {
         Ok(())
     }
 
-    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+    fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
         self.settle(out)?;
         self.partitions.forget_empty();
+        for partition in self.partitions.forget_unused(barrier.time) {
+            self.edges[partition as usize] = None;
+        }
         Ok(())
     }
 
