@@ -206,6 +206,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         "what happens to a null for a NOT NULL column of a sink",
     ),
     OptionSpec::with_default(
+        "table.exec.sink.upsert-materialize",
+        OneOf(&["AUTO", "FORCE"]),
+        "AUTO",
+        "FORCE: a table with a primary key gets the last of the rows that have it, as if ON CONFLICT DO DEDUPLICATE were said everywhere",
+    ),
+    OptionSpec::with_default(
         "table.exec.source.idle-timeout",
         Time,
         "0 ms",
@@ -470,6 +476,11 @@ impl Settings {
     /// Rows with a null for a NOT NULL column are dropped, rather than failing the job.
     pub fn drops_nulls(&self) -> bool {
         self.text("table.exec.sink.not-null-enforcer").eq_ignore_ascii_case("DROP")
+    }
+
+    /// A sink with a primary key is given one row per key whatever its query looks like.
+    pub fn always_materializes_upserts(&self) -> bool {
+        self.text("table.exec.sink.upsert-materialize").eq_ignore_ascii_case("FORCE")
     }
 
     pub fn job_name(&self) -> Option<&str> {

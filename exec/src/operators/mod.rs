@@ -18,6 +18,7 @@ mod partitions;
 mod project;
 mod rank;
 mod sort;
+mod unique;
 mod unnest;
 mod updating_limit;
 mod window;
@@ -37,6 +38,7 @@ pub use over_changes::OverChanges;
 pub use project::Project;
 pub use rank::{Numbering, Rank};
 pub use sort::Sort;
+pub use unique::Unique;
 pub use unnest::Unnest;
 pub use updating_limit::UpdatingLimit;
 pub use window::{

@@ -80,7 +80,10 @@ impl OperatorSpec for Rank {
     fn explain(&self, line: &mut ExplainLine) {
         line.field("by", self.numbering);
         line.list("keys", self.keys.iter().map(|&key| self.schema.field(key).name()));
-        line.list("order", self.order.iter().map(|order| order.shown(&self.schema)));
+        match self.order.is_empty() {
+            true => line.field("order", "as they come"),
+            false => line.list("order", self.order.iter().map(|order| order.shown(&self.schema))),
+        };
         line.field("places", format_args!("{} to {}", self.first, self.last));
         if self.later_first {
             line.field("ties", "later first");
