@@ -246,10 +246,12 @@ impl Lowering<'_> {
         let both = [left.columns.clone(), right.columns.clone()].concat();
         let both = DFSchema::new_with_metadata(both, Default::default())?;
         let condition = filter.as_ref().map(|filter| self.expression(filter, &both)).transpose()?;
-        let bound = match (windows, &filter) {
-            (Some(windows), _) => Bound::Window(windows),
-            (None, Some(filter)) => interval(kind, &left, &right, filter, &both).map_or(Bound::None, Bound::Interval),
-            (None, None) => Bound::None,
+        let bound = match windows {
+            Some(windows) => Bound::Window(windows),
+            None => {
+                let equal = node.on.iter().cloned();
+                interval(kind, &left, &right, equal, filter.as_ref(), &both).map_or(Bound::None, Bound::Interval)
+            }
         };
         let null_equals_null = node.null_equality == NullEquality::NullEqualsNull;
         self.joined(kind, left, right, null_equals_null, condition, bound, &nullable(node.schema.inner()))
@@ -441,7 +443,14 @@ fn key(kind: JoinKind, left: &Side, right: &Side) -> Option<Vec<usize>> {
 }
 
 /// The bounds that a condition sets to how far the event times of a pair are apart, if it sets both and rows stay.
-fn interval(kind: JoinKind, left: &Side, right: &Side, filter: &Expr, both: &DFSchema) -> Option<Interval> {
+fn interval(
+    kind: JoinKind,
+    left: &Side,
+    right: &Side,
+    equal: impl Iterator<Item = (Expr, Expr)>,
+    filter: Option<&Expr>,
+    both: &DFSchema,
+) -> Option<Interval> {
     let [of_left, of_right] = [left, right].map(|side| &side.plan.props);
     if !kind.has_pairs() || !of_left.changes.is_append() || !of_right.changes.is_append() {
         return None;
@@ -472,7 +481,8 @@ fn interval(kind: JoinKind, left: &Side, right: &Side, filter: &Expr, both: &DFS
             _ => {}
         }
     };
-    for condition in split_conjunction(filter) {
+    equal.for_each(|(left, right)| bound(&left, Operator::Eq, &right));
+    for condition in filter.into_iter().flat_map(split_conjunction) {
         match condition {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => bound(left, *op, right),
             Expr::Between(between) if !between.negated => {

@@ -61,7 +61,10 @@ struct Change {
 impl Joining {
     /// An instance without state. `incremental`: its snapshots are of what has changed since the last.
     pub fn new(spec: &Join, incremental: bool) -> Result<Joining> {
-        let by_row = [0, 1].map(|side| spec.counts_by_row(side));
+        Joining::counting([0, 1].map(|side| spec.counts_by_row(side)), spec, incremental)
+    }
+
+    fn counting(by_row: [bool; 2], spec: &Join, incremental: bool) -> Result<Joining> {
         let side = |n: usize| Side::new(&spec.inputs[n], &spec.keys[n], by_row[n], spec.ttl[n], incremental);
         let both = spec.inputs.iter().flat_map(|input| input.fields().iter().cloned());
         Ok(Joining {
@@ -85,10 +88,10 @@ impl Joining {
         })
     }
 
-    /// One that emits each pair at once, and a row without a partner once it is [forgotten](Self::forget). Rows of both inputs stay, and there
-    /// is a condition.
+    /// One that emits each pair at once, and a row without a partner once it is [forgotten](Self::forget). Rows of both inputs stay.
     pub fn of_pairs(spec: &Join, incremental: bool) -> Result<Joining> {
-        Ok(Joining { append: true, of_pairs: true, ..Joining::new(spec, incremental)? })
+        let by_row = [0, 1].map(|side| spec.kind.shows().iter().any(|show| show.side == side));
+        Ok(Joining { append: true, of_pairs: true, ..Joining::counting(by_row, spec, incremental)? })
     }
 
     /// Takes rows in and emits their pairs; the numbers of those that are kept.
