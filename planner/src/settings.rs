@@ -212,6 +212,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         "FORCE: a table with a primary key gets the last of the rows that have it, as if ON CONFLICT DO DEDUPLICATE were said everywhere",
     ),
     OptionSpec::with_default(
+        "table.exec.source.cdc-events-duplicate",
+        Boolean,
+        "false",
+        "changes that a table reads may come twice: the last row of each primary key counts",
+    ),
+    OptionSpec::with_default(
         "table.exec.source.idle-timeout",
         Time,
         "0 ms",
@@ -244,7 +250,6 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("table.exec.mini-batch.size", Integer, "epochs do this here"),
     OptionSpec::optional("table.optimizer.agg-phase-strategy", Text, "phases are chosen by the planner"),
     OptionSpec::optional("table.optimizer.distinct-agg.split.enabled", Boolean, "distinct counts need no split here"),
-    OptionSpec::optional("table.exec.source.cdc-events-duplicate", Boolean, "duplicates in change streams"),
     OptionSpec::optional("taskmanager.memory.process.size", Bytes, "a JVM matter"),
     OptionSpec::optional("taskmanager.numberOfTaskSlots", Integer, "there are no slots here"),
 ];
@@ -481,6 +486,11 @@ impl Settings {
     /// A sink with a primary key is given one row per key whatever its query looks like.
     pub fn always_materializes_upserts(&self) -> bool {
         self.text("table.exec.sink.upsert-materialize").eq_ignore_ascii_case("FORCE")
+    }
+
+    /// Changes that are read may come twice.
+    pub fn cdc_events_duplicate(&self) -> bool {
+        self.0.boolean(SETTINGS, "table.exec.source.cdc-events-duplicate")
     }
 
     pub fn job_name(&self) -> Option<&str> {

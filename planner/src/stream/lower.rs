@@ -16,7 +16,7 @@ use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
-use tidemill_exec::operators::{Emit, Filter, Limit, Project, TimeKind, Ttl, Unnest, UpdatingLimit};
+use tidemill_exec::operators::{Emit, Filter, Limit, Normalize, Project, TimeKind, Ttl, Unnest, UpdatingLimit};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
@@ -38,7 +38,8 @@ use crate::window::WindowNode;
 /// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: sorts by what is no time, OVER in such orders,
 /// recursion that is not monotone.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
-    let (tables, recursions, open) = (Tables::of(plan)?, Cell::new(0), RefCell::default());
+    let tables = Tables::of(plan, settings.cdc_events_duplicate())?;
+    let (recursions, open) = (Cell::new(0), RefCell::default());
     let (emit, ttl, parallelism) = (settings.emit(), settings.ttl(), settings.parallelism());
     Lowering { emit, ttl, parallelism, settings, props, tables: &tables, recursions: &recursions, open: &open }
         .plan(plan)
@@ -131,6 +132,9 @@ impl Lowering<'_> {
         };
         let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
         let mut plan = StreamPlan { op, inputs: vec![], required: vec![], props };
+        if !plan.props.changes.is_append() && self.settings.cdc_events_duplicate() {
+            plan = self.normalized(plan, scan)?;
+        }
         if read != wanted {
             let place =
                 |column: &usize| read.iter().position(|read| read == column).expect("all that is wanted is read");
@@ -141,6 +145,19 @@ impl Lowering<'_> {
             plan = self.filtered(plan, &condition, &node.projected_schema)?;
         }
         Ok(plan)
+    }
+
+    /// The changes of the last row of each primary key.
+    fn normalized(&self, plan: StreamPlan, scan: &Scan) -> Result<StreamPlan> {
+        let Some(keys) = plan.props.changes.key().filter(|key| !key.is_empty()).map(<[usize]>::to_vec) else {
+            return Err(Error::new(format!("table {} has no primary key", scan.definition.name))
+                .why("its changes may come twice, as 'table.exec.source.cdc-events-duplicate' says, and only a key tells which those are")
+                .fix("declare PRIMARY KEY (...) NOT ENFORCED in CREATE TABLE"));
+        };
+        let distribution = Distribution::Hash(keys.clone());
+        let changes = plan.props.changes.clone();
+        let normalize = Normalize { keys, emit: self.emit, ttl: self.ttl, schema: Arc::clone(&plan.props.schema) };
+        Ok(StreamPlan::operator(normalize, plan, changes, distribution.clone()).requires(distribution))
     }
 
     /// `expressions` over the rows of `input`; through an UNNEST below, only the columns they use are carried along.
