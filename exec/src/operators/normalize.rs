@@ -8,7 +8,7 @@ use arrow::row::{RowConverter, SortField};
 use tidemill_state::KeyTable;
 
 use super::aggregate::{PIECE_ROWS, key_types};
-use super::dirty::{Dirty, state_table, with_deleted};
+use super::dirty::{self, Dirty, state_table, with_deleted};
 use super::idle::Idle;
 use super::partitions::Bytes;
 use super::{Emit, Ttl};
@@ -214,17 +214,7 @@ impl Operator for Normalizing {
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
         let keys = self.spec.keys.clone().into_iter();
-        let all: Vec<u32> = self.table.live().collect();
-        let (groups, gone, is_whole) = match &mut self.dirty {
-            None => (all, Vec::new(), true),
-            Some(dirty) => match dirty.take() {
-                (changed, _) if changed.len() * 2 >= all.len() => (all, Vec::new(), true),
-                (mut changed, gone) => {
-                    changed.retain(|&group| self.table.is_live(group));
-                    (changed, gone, false)
-                }
-            },
-        };
+        let (groups, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
         let rows: Vec<Bytes> = groups.iter().filter_map(|&group| self.rows[group as usize].clone()).collect();
         let mut columns = self.columns(&rows)?;
         if self.dirty.is_some() {

@@ -9,7 +9,7 @@ use tidemill_state::{EventTime, KeyTable};
 use crate::error::{Error, Result};
 use crate::operator::TableSnapshot;
 use crate::operators::Ttl;
-use crate::operators::dirty::{Dirty, state_table, with_deleted};
+use crate::operators::dirty::{self, Dirty, state_table, with_deleted};
 use crate::operators::idle::Idle;
 
 /// No row; or the group of rows that match nothing, as their key is null.
@@ -259,20 +259,13 @@ impl Side {
 
     /// Its rows with their weights, or those that have changed since the last snapshot.
     pub fn snapshot(&mut self, table: &'static str) -> Result<TableSnapshot> {
-        let all = |side: &Side| side.table.live().collect::<Vec<u32>>();
-        let Some(dirty) = &mut self.dirty else {
-            let rows = self.state(self.state_columns(&all(self))?)?;
-            return Ok(TableSnapshot::by_key(table, rows, self.keys.iter().copied()));
-        };
-        let (mut changed, mut gone) = dirty.take();
-        let is_whole = changed.len() * 2 >= self.table.len();
-        match is_whole {
-            true => (changed, gone) = (all(self), Vec::new()),
-            false => changed.retain(|&row| self.table.is_live(row)),
+        let (rows, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
+        let mut columns = self.state_columns(&rows)?;
+        if self.dirty.is_some() {
+            columns = with_deleted(columns, gone)?;
         }
-        let rows = self.state(with_deleted(self.state_columns(&changed)?, gone)?)?;
-        let replaces_by = Some((0..self.schema.fields().len()).collect());
-        let whole = TableSnapshot::by_key(table, rows, self.keys.iter().copied());
+        let replaces_by = self.dirty.is_some().then(|| (0..self.schema.fields().len()).collect());
+        let whole = TableSnapshot::by_key(table, self.state(columns)?, self.keys.iter().copied());
         Ok(TableSnapshot { replaces_by, is_whole, ..whole })
     }
 

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
 use crate::operators::aggregate::{key_types, send_in_pieces};
-use crate::operators::dirty::{Dirty, state_table, with_deleted};
+use crate::operators::dirty::{self, Dirty, state_table, with_deleted};
 use crate::operators::idle::Idle;
 use crate::operators::in_time::InTime;
 use crate::operators::window::{restored, time_table};
@@ -436,17 +436,7 @@ impl Operator for Running {
 
 impl Running {
     fn groups_table(&mut self) -> Result<TableSnapshot> {
-        let all: Vec<u32> = self.table.live().collect();
-        let (groups, gone, is_whole) = match &mut self.dirty {
-            None => (all, Vec::new(), true),
-            Some(dirty) => match dirty.take() {
-                (changed, _) if changed.len() * 2 >= all.len() => (all, Vec::new(), true),
-                (mut changed, gone) => {
-                    changed.retain(|&group| self.table.is_live(group));
-                    (changed, gone, false)
-                }
-            },
-        };
+        let (groups, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
         let mut columns = self.table.columns(&groups)?;
         let mut names = vec!["rows".to_string(), "rank".to_string(), "dense_rank".to_string()];
         let counted: [fn(&Counts) -> i64; 3] = [|of| of.rows, |of| of.rank, |of| of.dense];
