@@ -1,6 +1,7 @@
 //! Joins to operators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
@@ -211,6 +212,14 @@ struct Side {
     ttl: Option<Ttl>,
 }
 
+impl Side {
+    /// Rows match nothing that comes more than so many milliseconds after them.
+    fn keep_at_most(&mut self, millis: i64) {
+        let most = Duration::from_millis(millis.max(1).unsigned_abs());
+        self.ttl = Some(self.ttl.map_or(Ttl(most), |Ttl(ttl)| Ttl(ttl.min(most))));
+    }
+}
+
 impl Lowering<'_> {
     pub(super) fn join(&self, node: &logical::Join) -> Result<StreamPlan> {
         use JoinType::{Full, Inner, Left, LeftAnti, LeftMark, LeftSemi, Right, RightAnti, RightMark, RightSemi};
@@ -242,17 +251,23 @@ impl Lowering<'_> {
         let (left, right) = (left?, right?);
         check_keys(&left, &right)?;
 
-        let (left, right, windows) = self.with_windows(left, right)?;
+        let (mut left, mut right, windows) = self.with_windows(left, right)?;
         let both = [left.columns.clone(), right.columns.clone()].concat();
         let both = DFSchema::new_with_metadata(both, Default::default())?;
         let condition = filter.as_ref().map(|filter| self.expression(filter, &both)).transpose()?;
+        let apart = |time| interval(time, [&left, &right], node.on.iter().cloned(), filter.as_ref(), &both);
+        let rows_stay = [&left, &right].iter().all(|side| side.plan.props.changes.is_append());
+        let (event, processing) = (apart(TimeKind::Event), apart(TimeKind::Processing));
         let bound = match windows {
             Some(windows) => Bound::Window(windows),
-            None => {
-                let equal = node.on.iter().cloned();
-                interval(kind, &left, &right, equal, filter.as_ref(), &both).map_or(Bound::None, Bound::Interval)
-            }
+            None if kind.has_pairs() && rows_stay => event.map_or(Bound::None, Bound::Interval),
+            None => Bound::None,
         };
+        // What is too old for all that is still to come is not used any more.
+        if let Some(Interval { least, greatest, .. }) = processing.filter(|_| rows_stay) {
+            left.keep_at_most(least.saturating_neg());
+            right.keep_at_most(greatest);
+        }
         let null_equals_null = node.null_equality == NullEquality::NullEqualsNull;
         self.joined(kind, left, right, null_equals_null, condition, bound, &nullable(node.schema.inner()))
     }
@@ -442,20 +457,16 @@ fn key(kind: JoinKind, left: &Side, right: &Side) -> Option<Vec<usize>> {
     }
 }
 
-/// The bounds that a condition sets to how far the event times of a pair are apart, if it sets both and rows stay.
+/// The bounds that a condition sets to how far such times of a pair are apart, if it sets both.
 fn interval(
-    kind: JoinKind,
-    left: &Side,
-    right: &Side,
+    kind: TimeKind,
+    [left, right]: [&Side; 2],
     equal: impl Iterator<Item = (Expr, Expr)>,
     filter: Option<&Expr>,
     both: &DFSchema,
 ) -> Option<Interval> {
-    let [of_left, of_right] = [left, right].map(|side| &side.plan.props);
-    if !kind.has_pairs() || !of_left.changes.is_append() || !of_right.changes.is_append() {
-        return None;
-    }
     let offset = left.columns.len();
+    let is_time = |side: &Side, column: usize| side.plan.props.times.kind(column) == Some(kind);
     let mut bounds: Vec<Interval> = Vec::new();
     let mut bound = |a: &Expr, sign: Operator, b: &Expr| {
         let (Some((a, after_a)), Some((b, after_b))) = (shifted(a, both), shifted(b, both)) else { return };
@@ -464,7 +475,7 @@ fn interval(
             (sign, pair, apart) = (sign.swap().unwrap_or(sign), [b, a], -apart);
         }
         let times = [pair[0], pair[1].wrapping_sub(offset)];
-        if pair[0] >= offset || !of_left.times.event.contains(&times[0]) || !of_right.times.event.contains(&times[1]) {
+        if pair[0] >= offset || !is_time(left, times[0]) || !is_time(right, times[1]) {
             return;
         }
         let place = bounds.iter().position(|known| known.times == times).unwrap_or_else(|| {
