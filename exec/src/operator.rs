@@ -67,6 +67,12 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Nothing comes for now: event time need not wait for these rows. Default: pass it on.
+    fn on_idle(&mut self, out: &mut Output) -> Result<()> {
+        out.idle();
+        Ok(())
+    }
+
     /// Whether `on_batch` sees to the watermarks within a batch: passes them on between the rows they stand between, or judges by them
     /// which rows are late. If not, the last of them comes by `on_watermark` after the rows.
     fn keeps_marks(&self) -> bool {
@@ -208,6 +214,10 @@ impl Output {
 
     pub fn watermark(&mut self, time: EventTime) {
         self.messages.push(Message::Watermark(time));
+    }
+
+    pub fn idle(&mut self) {
+        self.messages.push(Message::Idle);
     }
 
     pub(crate) fn push(&mut self, message: Message) {

@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts};
+use crate::connect::Finder;
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
 use crate::exchange::{Inbox, LaneStart, Router, feedback, inbox};
@@ -22,8 +23,8 @@ use crate::news::TimeNews;
 use crate::operator::{Input, JobToken, ShardContext};
 use crate::progress::Progress;
 use crate::task::{
-    Alignments, Chain, HeadTask, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks, run_head,
-    run_inputs, run_source,
+    Alignments, Chain, HeadTask, LookupTask, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks,
+    run_head, run_inputs, run_lookup, run_source,
 };
 
 /// What a job has done so far; shared by all its tasks.
@@ -224,7 +225,16 @@ impl Plan {
                         .map_err(|error| error.in_operator(format!("source {}", head.table)))?;
                     Some(share(splits, stage.parallelism))
                 }
-                Head::Inputs | Head::Loop(_) => None,
+                Head::Inputs | Head::Lookup(_) | Head::Loop(_) => None,
+            };
+            let finder: Option<Arc<dyn Finder>> = match &stage.head {
+                Head::Lookup(join) => {
+                    let events = events.clone();
+                    let notes = Arc::new(move |note| drop(events.send(JobEvent::Note(note))));
+                    let operator = format!("lookup {}", join.table.name);
+                    Some(join.table.open(notes).await.map_err(|error| error.in_operator(operator))?.into())
+                }
+                _ => None,
             };
             let mut state = match &mut recovery {
                 Some(recovery) => recovery.state(id).await?,
@@ -317,6 +327,14 @@ impl Plan {
                         };
                         tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
                             run_head(head, chain, tail, reports).await
+                        }));
+                    }
+                    (Head::Lookup(join), _) => {
+                        let (inbox, lanes) = wiring.inbox(StageId(id), shard);
+                        let finder = finder.clone().expect("the table of a lookup join is open");
+                        let task = LookupTask { inbox, lanes, join: Arc::clone(join), finder };
+                        tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
+                            run_lookup(task, chain, tail, reports).await
                         }));
                     }
                     _ => {

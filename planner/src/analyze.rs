@@ -292,7 +292,8 @@ impl<'a> Analyzer<'a> {
 
     /// Optimized for batch execution.
     pub fn optimize_for_batch(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
-        self.state.optimize(plan).map_err(explained)
+        let plan = temporal::without_lookups(plan.clone()).map_err(explained)?;
+        self.state.optimize(&plan).map_err(explained)
     }
 
     /// Optimized for streaming: the same rules, without those that change when or how often results are updated.

@@ -99,6 +99,11 @@ impl Compiler {
                 }
                 Ok(open(parallelism))
             }
+            PlanOp::Lookup(join) => {
+                let from = self.closed(plan.inputs.remove(0))?;
+                let stage = self.behind(from, Exchange::Forward, self.shards(from));
+                Ok(Stage { name: "lookup-join".to_string(), head: Head::Lookup(join), ..stage })
+            }
             PlanOp::Recursion(_) | PlanOp::Reference { .. } => {
                 let from = self.closed(plan)?;
                 let parallelism = self.shards(from);

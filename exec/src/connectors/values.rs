@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use super::pump::Pump;
 use super::records::{Records, format_of, position};
 use crate::connect::{
-    Connector, Format, Offset, OptionKind, OptionSpec, Reader, Registry, Source, SplitId, TableDefinition,
+    Connector, Format, Lookups, Offset, OptionKind, OptionSpec, Reader, Registry, Source, SplitId, TableDefinition,
 };
 use crate::error::Result;
 
@@ -39,6 +39,10 @@ impl Connector for Values {
         format.decoder(table, projection)?;
         Ok(Arc::new(ValuesSource { table: table.clone(), projection: projection.to_vec(), format }))
     }
+
+    fn lookups(&self, _: &TableDefinition, _: &Registry) -> Result<Option<Lookups>> {
+        Ok(Some(Lookups::Whole))
+    }
 }
 
 struct ValuesSource {
@@ -56,6 +60,10 @@ impl std::fmt::Debug for ValuesSource {
 #[async_trait]
 impl Source for ValuesSource {
     fn bounded(&self) -> bool {
+        true
+    }
+
+    fn is_fixed(&self) -> bool {
         true
     }
 

@@ -2,6 +2,8 @@
 
 mod interval;
 mod joining;
+mod latest;
+pub(crate) mod pairs;
 mod side;
 mod temporal;
 #[cfg(test)]
@@ -18,6 +20,7 @@ use datafusion_physical_expr::PhysicalExpr;
 
 pub use self::interval::IntervalJoin;
 use self::joining::Joining;
+pub use self::latest::LatestJoin;
 pub use self::temporal::TemporalJoin;
 pub use self::windowed::WindowJoin;
 use super::Emit;
