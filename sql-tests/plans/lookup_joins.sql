@@ -9,4 +9,7 @@ EXPLAIN SELECT o.id, d.w, d.x FROM o JOIN dim FOR SYSTEM_TIME AS OF o.p AS d ON 
 EXPLAIN SELECT o.id, s.y FROM o LEFT JOIN small FOR SYSTEM_TIME AS OF o.p AS s ON UPPER(o.k) = s.name;
 EXPLAIN SELECT o.id, u.w FROM o LEFT JOIN upserts FOR SYSTEM_TIME AS OF o.p AS u ON o.k = u.k AND o.v = u.kind;
 EXPLAIN SELECT o.id, c.n FROM o JOIN counts FOR SYSTEM_TIME AS OF o.p AS c ON o.k = c.k AND c.n > o.v;
+CREATE VIEW counted AS SELECT *, PROCTIME() AS p FROM counts;
+EXPLAIN SELECT c.k, c.n, d.w FROM counted c LEFT JOIN dim FOR SYSTEM_TIME AS OF c.p AS d ON c.k = d.k;
+EXPLAIN SELECT c.k, c.n, u.w FROM counted c JOIN upserts FOR SYSTEM_TIME AS OF c.p AS u ON c.k = u.k;
 EXPLAIN SELECT o.id FROM o JOIN upserts FOR SYSTEM_TIME AS OF o.p AS u ON o.v = u.kind;

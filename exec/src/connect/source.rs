@@ -25,11 +25,6 @@ pub trait Source: Debug + Send + Sync {
         false
     }
 
-    /// Whether it gives the same rows whenever it is read: they stand in the statement.
-    fn is_fixed(&self) -> bool {
-        false
-    }
-
     /// Whether this split gives no rows of its own, but only finds others. Beside a task that has real ones, it does not hold event
     /// time back.
     fn only_discovers(&self, _split: &SplitId) -> bool {

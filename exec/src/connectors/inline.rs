@@ -30,10 +30,6 @@ impl Source for Inline {
         true
     }
 
-    fn is_fixed(&self) -> bool {
-        true
-    }
-
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok(vec![SplitId::new("rows")])
     }

@@ -63,10 +63,6 @@ impl Source for ValuesSource {
         true
     }
 
-    fn is_fixed(&self) -> bool {
-        true
-    }
-
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok(vec![SplitId::new("data")])
     }

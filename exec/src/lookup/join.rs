@@ -15,7 +15,7 @@ use crate::connect::Found;
 use crate::error::Result;
 use crate::message::Batch;
 use crate::operator::ExplainLine;
-use crate::operators::{Pairs, evaluate, numbered, take_all};
+use crate::operators::{Pairs, evaluate, numbered, take_all, with_mark};
 
 /// Emits the columns of the left, then what is computed of the table's rows: for each row of the left once, with what is in the table when
 /// it comes.
@@ -29,10 +29,12 @@ pub struct LookupJoin {
     pub columns: Vec<Arc<dyn PhysicalExpr>>,
     /// Rows of the left without a match come out with nulls.
     pub outer: bool,
+    /// The left may take rows back: [`Given`](crate::operators::Given) stands behind.
+    pub is_marked: bool,
     /// What else must be true of a pair: over the columns that come out.
     pub condition: Option<Arc<dyn PhysicalExpr>>,
     pub limits: LookupLimits,
-    /// Of the left's rows and of what comes out.
+    /// Of the left's rows, and of theirs with those of the table.
     pub left: SchemaRef,
     pub schema: SchemaRef,
 }
@@ -66,6 +68,11 @@ impl LookupJoin {
         format!("lookup-join({line})")
     }
 
+    /// Of what comes out.
+    pub fn output(&self) -> SchemaRef {
+        if self.is_marked { with_mark(&self.schema) } else { Arc::clone(&self.schema) }
+    }
+
     /// One for each shard.
     pub(crate) fn open(&self) -> Result<Answering> {
         let types: Vec<DataType> =
@@ -73,7 +80,7 @@ impl LookupJoin {
         let right = self.schema.fields()[self.left.fields().len()..].to_vec();
         Ok(Answering {
             keys: KeyTable::new(&types)?,
-            pairs: Pairs::new(self.outer, self.condition.clone(), &self.schema),
+            pairs: Pairs::new(self.outer, self.condition.clone(), self.is_marked, &self.schema),
             right: Arc::new(Schema::new(right)),
             join: self.clone(),
         })
@@ -108,11 +115,13 @@ pub(crate) struct Question {
 
 impl Answering {
     /// What to ask for these rows.
-    pub fn question(&mut self, rows: &RecordBatch) -> Result<Question> {
+    pub fn question(&mut self, batch: &Batch) -> Result<Question> {
+        let rows = batch.rows();
+        let is_asked = |row: usize| !self.join.is_marked || batch.weight(row) > 0;
         let values = |key: &Arc<dyn PhysicalExpr>| Ok(key.evaluate(rows)?.into_array(rows.num_rows())?);
         let columns: Vec<ArrayRef> = self.join.keys.iter().map(values).collect::<Result<_>>()?;
         let kept: UInt32Array = (0..rows.num_rows())
-            .filter(|&row| columns.iter().all(|key| key.is_valid(row)))
+            .filter(|&row| is_asked(row) && columns.iter().all(|key| key.is_valid(row)))
             .map(|row| row as u32)
             .collect();
         let columns = if kept.len() == rows.num_rows() { columns } else { take_all(&columns, &kept)? };

@@ -140,11 +140,6 @@ impl LookupTable {
         Ok(Found { rows: RecordBatch::new_empty(schema), keys: UInt32Array::from(Vec::<u32>::new()) })
     }
 
-    /// Whether the rows of a key are the same whenever it is asked.
-    pub fn is_fixed(&self) -> bool {
-        matches!(&self.access, Access::Loaded(source, _) if source.is_fixed())
-    }
-
     /// Connects, or reads all rows.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub use expand::Expand;
 pub use filter::Filter;
 pub use iterate::Iterate;
 pub(crate) use join::pairs::{Pairs, numbered};
-pub use join::{IntervalJoin, Join, JoinKind, LatestJoin, TemporalJoin, WindowJoin};
+pub use join::{Given, IntervalJoin, Join, JoinKind, LatestJoin, TemporalJoin, WindowJoin, with_mark};
 pub use limit::Limit;
 pub use matching::{Automaton, End, MatchRecognize, Navigation, Navigations, Pattern, Skip, VARIABLES_MAX, Variable};
 pub use not_null::NotNull;

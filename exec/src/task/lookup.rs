@@ -105,7 +105,7 @@ impl Lookups {
     }
 
     fn ask(&mut self, batch: Batch) -> Result<()> {
-        let question = self.answering.question(batch.rows())?;
+        let question = self.answering.question(&batch)?;
         self.count += 1;
         self.bytes += batch.bytes();
         if question.keys.num_rows() == 0 {
@@ -215,6 +215,7 @@ mod tests {
             filter: None,
             columns: vec![column("k", 0), column("n", 1)],
             outer,
+            is_marked: false,
             condition: None,
             limits,
             left,

@@ -12,6 +12,8 @@ use tidemill_exec::{Changes, Error, Result};
 
 use super::lower::{Lowering, nullable};
 use super::plan::{Distribution, PlanOp, Props, StreamPlan};
+use super::temporal::given;
+use super::window::keyed;
 use crate::lookup::{Asked, Of};
 use crate::temporal::TemporalNode;
 
@@ -68,15 +70,6 @@ impl Lowering<'_> {
                 .why("ON has no equality with a column of it, as it is stored and of the same type")
                 .fix("write ON o.k = d.k; where the types differ, CAST the column of the other side"));
         }
-        let changes = match &left.props.changes {
-            Changes::Append => Changes::Append,
-            Changes::Retract { .. } if table.is_fixed() => Changes::Retract { key: None },
-            Changes::Retract { .. } => {
-                return Err(Error::new(format!("cannot look up rows of table {} for rows that change", table.name))
-                    .why("when a row is taken back, what it was joined with may be another in the table by then")
-                    .fix("join before the rows are aggregated, or leave FOR SYSTEM_TIME AS OF out: an ordinary join is kept up to date"));
-            }
-        };
         let over_left = |expr: &Expr| self.expression(expr, node.left.schema());
         let over_table = |expr: &Expr| self.expression(expr, asked.schema);
         let condition = key.others.into_iter().reduce(Expr::and);
@@ -93,14 +86,31 @@ impl Lowering<'_> {
             filter: asked.filters.iter().cloned().reduce(Expr::and).as_ref().map(over_table).transpose()?,
             columns,
             outer: node.outer,
+            is_marked: !left.props.changes.is_append(),
             condition: condition.map(|condition| self.expression(&condition, &both)).transpose()?,
             limits: self.settings.lookup_limits(),
             left: Arc::clone(&left.props.schema),
             schema: nullable(&Arc::new(Schema::new(fields))),
         };
-        let props = Props { schema: Arc::clone(&join.schema), changes, ..left.props.clone() };
+        // A row must be taken back where it has come.
+        let key = match &left.props.changes {
+            Changes::Append => None,
+            Changes::Retract { key: Some(key) } => Some(key.clone()),
+            Changes::Retract { key: None } => {
+                let is_known = |column: &usize| !left.props.times.processing.contains(column);
+                Some((0..left.props.schema.fields().len()).filter(is_known).collect::<Vec<_>>())
+            }
+        };
+        let required = key.as_deref().map_or(Distribution::Any, keyed);
+        let distribution = if key.is_some() { required.clone() } else { left.props.distribution.clone() };
+        let props = Props { schema: join.output(), distribution, ..left.props.clone() };
+        let (outer, schema, width) = (node.outer, Arc::clone(&join.schema), join.left.fields().len());
         let op = PlanOp::Lookup(Arc::new(join));
-        Ok(StreamPlan { op, inputs: vec![left], required: vec![Distribution::Any], props })
+        let joined = StreamPlan { op, inputs: vec![left], required: vec![required], props };
+        Ok(match key {
+            None => joined,
+            Some(_) => given(joined, width, outer, schema),
+        })
     }
 
     /// The table, asked by these columns of its rows.

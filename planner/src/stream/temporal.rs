@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use tidemill_exec::operators::{Emit, LatestJoin, TemporalJoin, TimeKind};
+use tidemill_exec::operators::{Emit, Given, LatestJoin, TemporalJoin, TimeKind};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::join::{Side, check_keys};
@@ -56,6 +56,7 @@ impl Conditions {
 
 /// What both kinds of temporal join are made of.
 struct Joined {
+    outer: bool,
     sides: [Side; 2],
     condition: Option<Arc<dyn PhysicalExpr>>,
 }
@@ -96,7 +97,7 @@ impl Lowering<'_> {
                 .fix("declare WATERMARK FOR a column of it"));
         };
         let times = Times { event: vec![time], ..Times::default() };
-        joined.plan(times, |keys, inputs, condition, schema| TemporalJoin {
+        joined.plan(Changes::Append, times, |keys, inputs, condition, schema| TemporalJoin {
             outer: node.outer,
             keys,
             times: [time, version],
@@ -108,11 +109,6 @@ impl Lowering<'_> {
 
     /// In processing time, with a stream: what has come of it so far is kept.
     fn latest_join(&self, node: &TemporalNode, left: StreamPlan) -> Result<StreamPlan> {
-        if !left.props.changes.is_append() {
-            return Err(Error::new("cannot join rows that change FOR SYSTEM_TIME AS OF processing time")
-                .why("when a row is taken back, what it was joined with is another by then")
-                .fix("join before the rows are aggregated, or leave FOR SYSTEM_TIME AS OF out: an ordinary join is kept up to date"));
-        }
         let right = self.plan(&node.right)?;
         let mut conditions = Conditions::of(node);
         let replaces = right.props.changes.is_append();
@@ -147,12 +143,14 @@ impl Lowering<'_> {
                 .why("ON has no equality between the two sides")
                 .fix("write ON o.currency = r.currency"));
         }
-        let times = left.props.times.clone();
+        let (times, changes) = (left.props.times.clone(), left.props.changes.clone());
+        let is_marked = !changes.is_append();
         let joined = self.joined_in_time(node, left, right, conditions)?;
-        joined.plan(times, |keys, inputs, condition, schema| LatestJoin {
+        joined.plan(changes, times, |keys, inputs, condition, schema| LatestJoin {
             outer: node.outer,
             keys,
             replaces,
+            is_marked,
             condition,
             inputs,
             schema,
@@ -174,7 +172,7 @@ impl Lowering<'_> {
         let both = DFSchema::new_with_metadata(both, Default::default())?;
         let condition = conditions.others.into_iter().reduce(Expr::and);
         let condition = condition.map(|condition| self.expression(&condition, &both)).transpose()?;
-        Ok(Joined { sides: [left, right], condition })
+        Ok(Joined { outer: node.outer, sides: [left, right], condition })
     }
 }
 
@@ -182,13 +180,9 @@ impl Joined {
     /// The plan of the operator that `make` makes of keys, inputs, condition and output, over both sides by their keys.
     fn plan<O: tidemill_exec::OperatorSpec + 'static>(
         self,
+        left_changes: Changes,
         times: Times,
-        make: impl FnOnce(
-            [Vec<usize>; 2],
-            [arrow::datatypes::SchemaRef; 2],
-            Option<Arc<dyn PhysicalExpr>>,
-            arrow::datatypes::SchemaRef,
-        ) -> O,
+        make: impl FnOnce([Vec<usize>; 2], [SchemaRef; 2], Option<Arc<dyn PhysicalExpr>>, SchemaRef) -> O,
     ) -> Result<StreamPlan> {
         let [left, right] = self.sides;
         let distribution = |side: &Side| -> Distribution { keyed(&side.keys) };
@@ -197,11 +191,25 @@ impl Joined {
         let columns: Vec<usize> = (0..left.width).chain(offset..offset + right.width).collect();
         let fields = left.columns.iter().chain(&right.columns).map(|(_, field)| Arc::clone(field));
         let schema = nullable(&Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+        let (width, outer) = (left.columns.len(), self.outer);
         let inputs = [&left, &right].map(|side| Arc::clone(&side.plan.props.schema));
-        let operator = make([left.keys, right.keys], inputs, self.condition, schema);
+        let operator = make([left.keys, right.keys], inputs, self.condition, Arc::clone(&schema));
         let inputs = [(left.plan, of_left.clone()), (right.plan, of_right)];
-        kept(StreamPlan::binary(operator, inputs, Changes::Append, of_left).with_times(times), &columns)
+        let plan = StreamPlan::binary(operator, inputs, left_changes, of_left).with_times(times);
+        kept(if plan.props.changes.is_append() { plan } else { given(plan, width, outer, schema) }, &columns)
     }
+}
+
+/// Behind a join that says in a column more how its rows belong together: takes back what was given. The left has `width` columns.
+pub(super) fn given(plan: StreamPlan, width: usize, outer: bool, schema: SchemaRef) -> StreamPlan {
+    let (times, distribution) = (plan.props.times.clone(), plan.props.distribution.clone());
+    let keys = match &distribution {
+        Distribution::Hash(keys) => keys.clone(),
+        Distribution::Any | Distribution::Single => Vec::new(),
+    };
+    let known_by = (0..width).filter(|column| !times.processing.contains(column)).collect();
+    let given = Given { known_by, keys, outer, schema };
+    StreamPlan::operator(given, plan, Changes::Retract { key: None }, distribution).with_times(times)
 }
 
 /// The column of the left that is asked for, if it is one, and what kind of time it is.

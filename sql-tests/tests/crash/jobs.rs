@@ -207,6 +207,16 @@ pub const JOBS: &[Job] = &[
          ON MOD(e.id, 201) - 100 = l.v",
     ),
     changing(
+        "latest_for_changes",
+        "v INT, n BIGINT, first_ BIGINT",
+        "SELECT c.v, c.n, f.first_ FROM per_value c JOIN firsts FOR SYSTEM_TIME AS OF c.p AS f ON c.v = f.v",
+    ),
+    changing(
+        "lookup_for_changes",
+        "v INT, n BIGINT, name STRING",
+        "SELECT c.v, c.n, m.name FROM per_value c LEFT JOIN names FOR SYSTEM_TIME AS OF c.p AS m ON ABS(MOD(c.v, 4)) = m.k",
+    ),
+    changing(
         "top_n",
         "k INT, id BIGINT, v INT, place BIGINT",
         "SELECT k, id, v, place FROM \
@@ -290,6 +300,7 @@ impl Job {
                 {{\"k\": 2, \"name\": \"a\"}}');
              -- Of a value, where it came first, which does not change once it is known.
              CREATE VIEW firsts AS SELECT v, MIN(id) AS first_ FROM last_ GROUP BY v;
+             CREATE VIEW per_value AS SELECT v, COUNT(*) AS n, PROCTIME() AS p FROM last_ GROUP BY v;
              -- Chains of ten, whose links come in another order than they lie in.
              CREATE VIEW links AS
                SELECT MOD(id * 7919, 20000) AS a, MOD(id * 7919, 20000) + 1 AS b FROM many

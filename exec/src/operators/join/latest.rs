@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 use tidemill_state::{EventTime, KeyTable};
 
+use super::given::with_mark;
 use super::joining::groups_of;
 use super::pairs::Pairs;
 use super::side::{NONE, Side};
@@ -28,9 +29,12 @@ pub struct LatestJoin {
     pub keys: [Vec<usize>; 2],
     /// A row of the right takes the place of the one before it with its key. If not, rows are there until they are taken back.
     pub replaces: bool,
+    /// The left may take rows back: [`Given`](super::Given) stands behind.
+    pub is_marked: bool,
     /// What else must be true of a pair: over the columns of both inputs.
     pub condition: Option<Arc<dyn PhysicalExpr>>,
     pub inputs: [SchemaRef; 2],
+    /// Of both.
     pub schema: SchemaRef,
 }
 
@@ -40,7 +44,7 @@ impl OperatorSpec for LatestJoin {
     }
 
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        if self.is_marked { with_mark(&self.schema) } else { Arc::clone(&self.schema) }
     }
 
     fn explain(&self, line: &mut ExplainLine) {
@@ -69,7 +73,7 @@ impl OperatorSpec for LatestJoin {
             table: KeyTable::new(&key_types(&self.inputs[1], &self.keys[1]))?,
             right: Side::new(&self.inputs[1], &self.keys[1], false, context.durable.is_some())?,
             last: Vec::new(),
-            pairs: Pairs::new(self.outer, self.condition.clone(), &self.schema),
+            pairs: Pairs::new(self.outer, self.condition.clone(), self.is_marked, &self.schema),
             watermark: None,
             is_idle: false,
             spec: self.clone(),
@@ -210,6 +214,7 @@ mod tests {
             outer,
             keys: [vec![0], vec![0]],
             replaces,
+            is_marked: false,
             condition: None,
             inputs: inputs.clone(),
             schema: Arc::new(Schema::new(schema)),

@@ -1,5 +1,6 @@
 //! Joins of streams whose rows may change: what the query would answer over all rows so far, kept up to date.
 
+mod given;
 mod interval;
 mod joining;
 mod latest;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
+pub use self::given::{Given, with_mark};
 pub use self::interval::IntervalJoin;
 use self::joining::Joining;
 pub use self::latest::LatestJoin;

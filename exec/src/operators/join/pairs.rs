@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
+use super::given::{ALONE, FIRST, FURTHER, with_mark};
 use super::side::NONE;
 use crate::error::Result;
 use crate::message::Batch;
@@ -19,6 +20,8 @@ pub(crate) struct Pairs {
     pub outer: bool,
     /// What else must be true of a pair: over the columns of both.
     pub condition: Option<Arc<dyn PhysicalExpr>>,
+    /// The left may take rows back. For those no match is looked for, and a column more says what [`Given`](super::Given) needs to know.
+    is_marked: bool,
     /// Of the condition's input.
     both: SchemaRef,
     schema: SchemaRef,
@@ -26,10 +29,11 @@ pub(crate) struct Pairs {
 
 impl Pairs {
     /// `schema`: the columns of the left, then those of the right.
-    pub fn new(outer: bool, condition: Option<Arc<dyn PhysicalExpr>>, schema: &SchemaRef) -> Pairs {
+    pub fn new(outer: bool, condition: Option<Arc<dyn PhysicalExpr>>, is_marked: bool, schema: &SchemaRef) -> Pairs {
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         let both = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-        Pairs { outer, condition, both, schema: Arc::clone(schema) }
+        let schema = if is_marked { with_mark(schema) } else { Arc::clone(schema) };
+        Pairs { outer, condition, is_marked, both, schema }
     }
 
     /// Calls `emit` with the rows of `left` in their order, each once per match, with its weight and the marks around it.
@@ -46,7 +50,9 @@ impl Pairs {
         let mut start = 0;
         let mut pairs: Vec<(u32, u32)> = Vec::new();
         for row in 0..left.len() {
-            pairs.extend(matches(row).map(|of_right| ((row - start) as u32, of_right)));
+            let takes_back = self.is_marked && left.weight(row) < 0;
+            let matches = (!takes_back).then(|| matches(row));
+            pairs.extend(matches.into_iter().flatten().map(|of_right| ((row - start) as u32, of_right)));
             let is_last = row + 1 == left.len();
             if pairs.len() >= PIECE_ROWS || is_last {
                 let piece = if start == 0 && is_last { left.clone() } else { left.slice(start, row + 1 - start) };
@@ -64,7 +70,7 @@ impl Pairs {
         right: &impl Fn(&[u32]) -> Result<Vec<ArrayRef>>,
     ) -> Result<Batch> {
         if let Some(condition) = self.condition.as_ref().filter(|_| !pairs.is_empty()) {
-            let (rows, _) = self.rows(left, &pairs, right, &self.both)?;
+            let (rows, _) = self.rows(left, &pairs, right, None)?;
             let holds = condition.evaluate(&rows)?.into_array(pairs.len())?;
             let holds = holds.as_boolean();
             let mut n = 0;
@@ -73,10 +79,11 @@ impl Pairs {
                 holds.is_valid(n - 1) && holds.value(n - 1)
             });
         }
-        if self.outer {
+        if self.outer || self.is_marked {
             pairs = padded(&pairs, left.len() as u32);
         }
-        let (rows, origin) = self.rows(left, &pairs, right, &self.schema)?;
+        let marks = self.is_marked.then(|| marks(&pairs));
+        let (rows, origin) = self.rows(left, &pairs, right, marks)?;
         left.derived(rows, &origin)
     }
 
@@ -85,18 +92,30 @@ impl Pairs {
         left: &Batch,
         pairs: &[(u32, u32)],
         right: &impl Fn(&[u32]) -> Result<Vec<ArrayRef>>,
-        schema: &SchemaRef,
+        mark: Option<Int32Array>,
     ) -> Result<(RecordBatch, UInt32Array)> {
         let (of_left, of_right): (Vec<u32>, Vec<u32>) = pairs.iter().copied().unzip();
         let origin = UInt32Array::from(of_left);
-        let mut columns = Vec::with_capacity(schema.fields().len());
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
         for column in left.rows().columns() {
             columns.push(take(column, &origin, None)?);
         }
         columns.extend(right(&of_right)?);
+        columns.extend(mark.map(|mark| Arc::new(mark) as ArrayRef));
+        let schema = if columns.len() == self.schema.fields().len() { &self.schema } else { &self.both };
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         Ok((RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?, origin))
     }
+}
+
+/// How these pairs belong together.
+fn marks(pairs: &[(u32, u32)]) -> Int32Array {
+    let mark = |n: usize| match pairs[n] {
+        (_, NONE) => ALONE,
+        (left, _) if n > 0 && pairs[n - 1].0 == left => FURTHER,
+        _ => FIRST,
+    };
+    (0..pairs.len()).map(|n| Some(mark(n))).collect()
 }
 
 /// With a pair for each of the first `rows` that has none.
