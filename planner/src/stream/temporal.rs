@@ -201,7 +201,7 @@ impl Joined {
 }
 
 /// Behind a join that says in a column more how its rows belong together: takes back what was given. The left has `width` columns.
-pub(super) fn given(plan: StreamPlan, width: usize, outer: bool, schema: SchemaRef) -> StreamPlan {
+pub(super) fn given(mut plan: StreamPlan, width: usize, outer: bool, schema: SchemaRef) -> StreamPlan {
     let (times, distribution) = (plan.props.times.clone(), plan.props.distribution.clone());
     let keys = match &distribution {
         Distribution::Hash(keys) => keys.clone(),
@@ -209,6 +209,7 @@ pub(super) fn given(plan: StreamPlan, width: usize, outer: bool, schema: SchemaR
     };
     let known_by = (0..width).filter(|column| !times.processing.contains(column)).collect();
     let given = Given { known_by, keys, outer, schema };
+    plan.props.changes = Changes::Retract { key: None };
     StreamPlan::operator(given, plan, Changes::Retract { key: None }, distribution).with_times(times)
 }
 
