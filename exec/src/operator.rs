@@ -44,6 +44,11 @@ pub trait OperatorSpec: Debug + Send + Sync {
         false
     }
 
+    /// Whether event time is that of this input. If not, its watermarks mean nothing to what comes out.
+    fn tells_time(&self, _input: Input) -> bool {
+        true
+    }
+
     /// Makes the running instance for one shard, with empty state.
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>>;
 }

@@ -87,7 +87,7 @@ impl UserDefinedLogicalNodeCore for TemporalNode {
         TemporalNode::new(inputs.swap_remove(0), right, self.outer, exprs.swap_remove(0), condition)
     }
 
-    /// All of the right, whose time nobody mentions.
+    /// By event time all of the right, whose time nobody mentions.
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let width = self.left.schema().fields().len();
         let mentioned = self.expressions();
@@ -97,7 +97,13 @@ impl UserDefinedLogicalNodeCore for TemporalNode {
             output_columns.iter().copied().filter(|&column| column < width).chain(mentioned).collect();
         left.sort_unstable();
         left.dedup();
-        Some(vec![left, (0..self.right.schema().fields().len()).collect()])
+        let right = (0..self.right.schema().fields().len()).filter(|column| {
+            let name = Column::from(self.right.schema().qualified_field(*column));
+            !is_processing_time(&self.time, &self.left)
+                || output_columns.contains(&(width + column))
+                || self.condition.column_refs().contains(&name)
+        });
+        Some(vec![left, right.collect()])
     }
 }
 

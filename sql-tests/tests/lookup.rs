@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{Int32Type, Int64Type};
 use async_trait::async_trait;
 use tidemill::{Event, Outcome, Session};
 use tidemill_exec::connect::{
@@ -233,6 +233,43 @@ impl Reader for Words {
         let (split, resume_at) = (SplitId::new("tap"), Offset(Vec::new().into()));
         Ok(Some(SplitBatch { split, rows, resume_at, skipped: None, ended: false }))
     }
+}
+
+/// What comes of the other side tells nothing of the time: neither its watermarks, which it has none of, nor that it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_close_over_what_was_joined_with_a_stream_that_has_no_time() {
+    let (say, heard) = mpsc::unbounded_channel();
+    let mut registry = Registry::default();
+    registry.add_connector(Arc::new(Tap(Arc::new(Mutex::new(Some(heard))))));
+    let mut session = Session::with_registry([], registry).expect("no settings");
+    let script = format!(
+        "CREATE TABLE bids (item STRING, price INT, at_ TIMESTAMP(3), p AS PROCTIME(), WATERMARK FOR at_ AS at_ - INTERVAL '1' SECOND)
+         WITH ('connector' = 'filesystem', 'path' = '{}/data/bids.csv', 'format' = 'csv', 'csv.null-literal' = '');
+         CREATE TABLE words (k STRING, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'tap');
+         CREATE VIEW known AS SELECT b.at_, w.k FROM bids b LEFT JOIN words FOR SYSTEM_TIME AS OF b.p AS w ON b.item = w.k;
+         SELECT window_start, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE known, DESCRIPTOR(at_), INTERVAL '10' SECOND))
+         GROUP BY window_start, window_end",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let mut query = None;
+    for statement in dialect::statements(&script, &|_| None) {
+        if let Outcome::Query(started) = session.execute(&statement.expect("it can be parsed")).await.expect("it runs")
+        {
+            query = Some(started);
+        }
+    }
+    let mut query = query.expect("the last statement is a query");
+    let mut counts = 0;
+    let closed = tokio::time::timeout(Duration::from_secs(60), async {
+        while counts < 9 {
+            if let Some(Event::Changes(changes)) = query.next().await.expect("the query runs") {
+                counts += changes.rows.column(1).as_primitive::<Int64Type>().values().iter().sum::<i64>();
+            }
+        }
+    });
+    closed.await.expect("all windows close while the other side goes on");
+    assert_eq!(counts, 9);
+    drop(say);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,7 @@ impl LookupJoin {
     pub fn meaning(&self) -> String {
         let mut line = ExplainLine::default();
         self.meaning_line(&mut line);
+        line.list("columns", &self.columns);
         format!("lookup-join({line})")
     }
 

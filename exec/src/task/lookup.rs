@@ -236,7 +236,7 @@ mod tests {
         let (mut senders, out) = inbox(1);
         let task = LookupTask {
             inbox: inputs,
-            lanes: vec![LaneStart { input: Input(0), silent: false, in_loop: false }],
+            lanes: vec![LaneStart::of(Input(0))],
             join: Arc::new(join(outer, limits)),
             finder: Arc::new(shelf.clone()),
         };
@@ -319,6 +319,21 @@ mod tests {
         assert_eq!(shelf.take_asked(), [["a", "x"]]);
         let (seen, _) = run(&shelf, false, MANY).gives(asked).await;
         assert_eq!(seen, ["a Some(1)", "a Some(2)", "a Some(1)", "a Some(2)", "mark 2 8", "end"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_senders_are_gone_without_an_end_what_has_come_still_goes_out() {
+        let shelf = Shelf::new(&[("a", 1)]).slow(SECOND, Duration::ZERO);
+        let Running { input, mut out, task, _reports } = run(&shelf, false, MANY);
+        assert!(input.send(batch("a")).await.is_ok(), "the task listens");
+        drop(input);
+        let mut seen = 0;
+        while let Some(delivery) = out.receive().await {
+            assert!(matches!(delivery.message, Message::Batch(_)), "there is no end");
+            seen += 1;
+        }
+        assert_eq!(seen, 1);
+        assert!(task.await.expect("no panic").is_ok());
     }
 
     #[tokio::test(start_paused = true)]

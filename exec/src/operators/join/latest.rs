@@ -67,6 +67,11 @@ impl OperatorSpec for LatestJoin {
         })
     }
 
+    /// Versions have no time but when they come.
+    fn tells_time(&self, input: Input) -> bool {
+        input == Input(0)
+    }
+
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {
         Ok(Box::new(Latest {
             left: Vec::new(),
@@ -159,13 +164,21 @@ impl Operator for Latest {
         }
     }
 
-    fn on_watermark(&mut self, time: EventTime, _: &mut Output) -> Result<()> {
-        (self.watermark, self.is_idle) = (Some(time), false);
+    fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
+        // Where nothing waits no barrier need come.
+        if self.left.is_empty() {
+            out.watermark(time);
+        } else {
+            (self.watermark, self.is_idle) = (Some(time), false);
+        }
         Ok(())
     }
 
-    fn on_idle(&mut self, _: &mut Output) -> Result<()> {
-        self.is_idle = true;
+    fn on_idle(&mut self, out: &mut Output) -> Result<()> {
+        match self.left.is_empty() {
+            true => out.idle(),
+            false => self.is_idle = true,
+        }
         Ok(())
     }
 
@@ -315,8 +328,8 @@ mod tests {
                     => ~ 0:05
                 ! crash
                 ~ 0:09
-                | 2
                     => ~ 0:09
+                | 2
                 $
                     => $
             "#]],
