@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use expect_test::expect_file;
-use tidemill_exec::connect::{OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
+use tidemill_exec::connect::{LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
 use tidemill_planner::functions::{self, Function, Zone};
 use tidemill_planner::settings::{SETTINGS, Settings};
 use tidemill_planner::{engine, functions as f};
@@ -238,6 +238,15 @@ Every table with a `WATERMARK` can have these besides. With strategy `percentile
 
 ";
 
+const LOOKUPS: &str = "\
+## Lookups
+
+Every table that a [lookup join](sql.md#lookup-joins) asks can have these besides. Tables of `filesystem` (unless they are watched or followed) and of
+`values` are read as a whole: their cache is `FULL`. A connector of your own that can be asked by key begins without a cache; with `FULL` it is read
+as a whole too. While rows are read again, the former ones answer.
+
+";
+
 fn connectors() -> String {
     let registry = Registry::default();
     let mut page = CONNECTORS_HEAD.to_string();
@@ -252,6 +261,8 @@ fn connectors() -> String {
     }
     page.push_str(WATERMARKS);
     options(&mut page, WATERMARK_OPTIONS);
+    page.push_str(LOOKUPS);
+    options(&mut page, LOOKUP_OPTIONS);
     page.push_str("## Formats\n\n");
     for format in registry.formats() {
         section(&mut page, FORMATS, format.name());

@@ -279,9 +279,9 @@ impl Coordinator {
     }
 
     fn work_due(&self) -> Option<Instant> {
-        let deadline = self.deadline?;
-        let mut active = self.sources.values().filter(|progress| **progress != Progress::Quiet).peekable();
-        active.peek()?;
+        let deadline = self.deadline.filter(|_| !self.sources.is_empty())?;
+        let mut active = self.sources.values().filter(|progress| **progress != Progress::Quiet);
+        // If there is none, who read something has ended since, and the others may have nothing to read for long.
         match active.all(|progress| *progress == Progress::CaughtUp) {
             true => Some(self.earliest.map_or(deadline - self.interval, |earliest| earliest.min(deadline))),
             false => Some(deadline),
@@ -398,6 +398,15 @@ mod tests {
             coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now + INTERVAL),
             [Action::EpochComplete(Epoch(1)), Action::WakeAt(now + 2 * INTERVAL)]
         );
+    }
+
+    #[test]
+    fn what_a_source_has_read_that_has_ended_does_not_wait_for_others_to_read() {
+        let (mut coordinator, now) = coordinator();
+        assert_eq!(coordinator.step(Signal::Active(SOURCE), now), [Action::WakeAt(now + INTERVAL)]);
+        assert_eq!(coordinator.step(Signal::Finished(SOURCE), now), [barrier(1)]);
+        coordinator.step(Signal::Acknowledged(OTHER_SOURCE, Epoch(1)), now);
+        assert_eq!(coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now), [Action::EpochComplete(Epoch(1))]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use datafusion_physical_expr::PhysicalExpr;
 
 use crate::connect::{Sink, Source};
 use crate::exchange::Limits;
+use crate::lookup::LookupJoin;
 use crate::operator::{ExplainLine, Input, OperatorSpec};
 use crate::window::Length;
 
@@ -30,7 +31,7 @@ impl JobGraph {
     pub fn loops(&self) -> Vec<(StageId, BTreeSet<StageId>)> {
         let heads = self.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.head {
             Head::Loop(feedback) => Some((StageId(id), feedback.from)),
-            Head::Source(_) | Head::Inputs => None,
+            Head::Source(_) | Head::Inputs | Head::Lookup(_) => None,
         });
         let along = |start: StageId, step: &dyn Fn(&Edge) -> (StageId, StageId)| {
             let (mut found, mut next) = (BTreeSet::from([start]), vec![start]);
@@ -66,7 +67,9 @@ pub enum Head {
     Source(SourceHead),
     /// Edges of the graph, as many inputs as the first operator has.
     Inputs,
-    /// The same, and what comes back from the stages behind it.
+    /// The same with one input, whose rows are joined with what is looked up for them.
+    Lookup(Arc<LookupJoin>),
+    /// The edges of the graph, and what comes back from the stages behind it.
     Loop(Feedback),
 }
 
@@ -208,14 +211,18 @@ impl Display for JobGraph {
             writeln!(f, "stage {id}: {} {shards}", stage.parallelism)?;
             match &stage.head {
                 Head::Source(head) => writeln!(f, "  from source {}", head.table)?,
-                Head::Inputs | Head::Loop(_) => {
+                Head::Inputs | Head::Lookup(_) | Head::Loop(_) => {
                     for edge in self.edges.iter().filter(|edge| edge.to == StageId(id)) {
                         writeln!(f, "  from stage {} by {}", edge.from.0, edge.exchange)?;
                     }
                 }
             }
-            if let Head::Loop(Feedback { from, exchange, .. }) = &stage.head {
-                writeln!(f, "  feedback from stage {} by {exchange}", from.0)?;
+            match &stage.head {
+                Head::Loop(Feedback { from, exchange, .. }) => {
+                    writeln!(f, "  feedback from stage {} by {exchange}", from.0)?;
+                }
+                Head::Lookup(join) => writeln!(f, "  {join}")?,
+                Head::Source(_) | Head::Inputs => {}
             }
             for operator in &stage.chain {
                 let mut line = ExplainLine::default();

@@ -14,6 +14,7 @@ pub mod error;
 pub mod exchange;
 pub mod formats;
 pub mod graph;
+pub mod lookup;
 pub mod message;
 mod news;
 pub mod operator;

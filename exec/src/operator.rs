@@ -44,6 +44,11 @@ pub trait OperatorSpec: Debug + Send + Sync {
         false
     }
 
+    /// Whether event time is that of this input. If not, its watermarks mean nothing to what comes out.
+    fn tells_time(&self, _input: Input) -> bool {
+        true
+    }
+
     /// Makes the running instance for one shard, with empty state.
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>>;
 }
@@ -64,6 +69,12 @@ pub trait Operator: Send {
     /// Default: pass it on. Windows override this to close what is due, then pass it on.
     fn on_watermark(&mut self, time: EventTime, out: &mut Output) -> Result<()> {
         out.watermark(time);
+        Ok(())
+    }
+
+    /// Nothing comes for now: event time need not wait for these rows. Default: pass it on.
+    fn on_idle(&mut self, out: &mut Output) -> Result<()> {
+        out.idle();
         Ok(())
     }
 
@@ -208,6 +219,10 @@ impl Output {
 
     pub fn watermark(&mut self, time: EventTime) {
         self.messages.push(Message::Watermark(time));
+    }
+
+    pub fn idle(&mut self) {
+        self.messages.push(Message::Idle);
     }
 
     pub(crate) fn push(&mut self, message: Message) {

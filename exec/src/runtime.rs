@@ -13,17 +13,18 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts};
+use crate::connect::Finder;
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
 use crate::exchange::{Inbox, LaneStart, Router, feedback, inbox};
 use crate::graph::{Edge, Feedback, Head, JobGraph, SourceHead, StageId, Tail as GraphTail};
 use crate::message::Barrier;
 use crate::news::TimeNews;
-use crate::operator::{Input, JobToken, ShardContext};
+use crate::operator::{JobToken, ShardContext};
 use crate::progress::Progress;
 use crate::task::{
-    Alignments, Chain, HeadTask, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks, run_head,
-    run_inputs, run_source,
+    Alignments, Chain, HeadTask, LookupTask, Outgoing, Positions, Report, Reports, SourceTask, Tail, Watermarks,
+    run_head, run_inputs, run_lookup, run_source,
 };
 
 /// What a job has done so far; shared by all its tasks.
@@ -224,7 +225,16 @@ impl Plan {
                         .map_err(|error| error.in_operator(format!("source {}", head.table)))?;
                     Some(share(splits, stage.parallelism))
                 }
-                Head::Inputs | Head::Loop(_) => None,
+                Head::Inputs | Head::Lookup(_) | Head::Loop(_) => None,
+            };
+            let finder: Option<Arc<dyn Finder>> = match &stage.head {
+                Head::Lookup(join) => {
+                    let events = events.clone();
+                    let notes = Arc::new(move |note| drop(events.send(JobEvent::Note(note))));
+                    let operator = format!("lookup {}", join.table.name);
+                    Some(join.table.open(notes).await.map_err(|error| error.in_operator(operator))?.into())
+                }
+                _ => None,
             };
             let mut state = match &mut recovery {
                 Some(recovery) => recovery.state(id).await?,
@@ -317,6 +327,14 @@ impl Plan {
                         };
                         tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
                             run_head(head, chain, tail, reports).await
+                        }));
+                    }
+                    (Head::Lookup(join), _) => {
+                        let (inbox, lanes) = wiring.inbox(StageId(id), shard);
+                        let finder = finder.clone().expect("the table of a lookup join is open");
+                        let task = LookupTask { inbox, lanes, join: Arc::clone(join), finder };
+                        tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
+                            run_lookup(task, chain, tail, reports).await
                         }));
                     }
                     _ => {
@@ -566,8 +584,8 @@ async fn wind_down(tasks: &mut JoinSet<()>, sources: &[AbortHandle]) {
     }
 }
 
-/// Which input a lane belongs to, the shard at its other end, and whether that is in the same loop.
-type LaneFrom = (Input, StageId, u16, bool);
+/// How a lane begins, and the shard at its other end.
+type LaneFrom = (LaneStart, StageId, u16);
 
 /// The channels of a job: for every shard its inbox, and for every shard the senders it was given.
 struct Wiring {
@@ -586,6 +604,8 @@ impl Wiring {
         let mut wiring = Wiring { inboxes, feedbacks, outputs, silent: BTreeSet::new() };
         let loops = graph.loops();
         let in_loop = |edge: &Edge| loops.iter().any(|(_, of)| of.contains(&edge.from) && of.contains(&edge.to));
+        let tells_time =
+            |edge: &Edge| graph.stages[edge.to.0].chain.first().is_none_or(|operator| operator.tells_time(edge.input));
         let shards = |stage: StageId| graph.stages[stage.0].parallelism;
         for (id, _) in graph.stages.iter().enumerate() {
             let to = StageId(id);
@@ -606,7 +626,14 @@ impl Wiring {
                     (to, shard),
                     (
                         inbox,
-                        lanes.iter().map(|(edge, _, from)| (edge.input, edge.from, *from, in_loop(edge))).collect(),
+                        lanes
+                            .iter()
+                            .map(|(edge, _, from)| {
+                                let (in_loop, tells_time) = (in_loop(edge), tells_time(edge));
+                                let start = LaneStart { in_loop, tells_time, ..LaneStart::of(edge.input) };
+                                (start, edge.from, *from)
+                            })
+                            .collect(),
                     ),
                 );
                 for ((edge, place, from_shard), sender) in lanes.into_iter().zip(senders) {
@@ -655,13 +682,9 @@ impl Wiring {
     fn inbox(&mut self, stage: StageId, shard: u16) -> (Inbox, Vec<LaneStart>) {
         let (inbox, lanes) = self.inboxes.remove(&(stage, shard)).expect("every shard has one inbox, asked for once");
         let silent = |from: &StageId, shard: &u16| self.silent.contains(&(*from, *shard));
-        let start = |(input, from, shard, in_loop): &LaneFrom| LaneStart {
-            input: *input,
-            silent: silent(from, shard),
-            in_loop: *in_loop,
-        };
-        let lanes: Vec<LaneStart> = lanes.iter().map(start).collect();
-        if lanes.iter().all(|lane| lane.silent) {
+        let begin = |(start, from, shard): &LaneFrom| LaneStart { silent: silent(from, shard), ..*start };
+        let lanes: Vec<LaneStart> = lanes.iter().map(begin).collect();
+        if lanes.iter().filter(|lane| lane.tells_time).all(|lane| lane.silent) {
             self.silent.insert((stage, shard));
         }
         (inbox, lanes)

@@ -294,6 +294,7 @@ impl<'a> Analyzer<'a> {
     /// Optimized for batch execution.
     pub fn optimize_for_batch(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
         let plan = state_ttl::without(plan.clone()).map_err(explained)?;
+        let plan = temporal::without_lookups(plan).map_err(explained)?;
         self.state.optimize(&plan).map_err(explained)
     }
 

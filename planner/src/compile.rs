@@ -99,6 +99,20 @@ impl Compiler {
                 }
                 Ok(open(parallelism))
             }
+            PlanOp::Lookup(join) => {
+                let (input, required) = (plan.inputs.remove(0), plan.required.remove(0));
+                let is_so = input.props.distribution == required;
+                let from = self.closed(input)?;
+                let shards = self.shards(from);
+                let stage = match required {
+                    Distribution::Single if shards > 1 => self.behind(from, Exchange::Spread, 1),
+                    Distribution::Hash(columns) if !is_so => {
+                        self.behind(from, Exchange::Hash(columns), self.parallelism)
+                    }
+                    _ => self.behind(from, Exchange::Forward, shards),
+                };
+                Ok(Stage { name: "lookup-join".to_string(), head: Head::Lookup(join), ..stage })
+            }
             PlanOp::Recursion(_) | PlanOp::Reference { .. } => {
                 let from = self.closed(plan)?;
                 let parallelism = self.shards(from);

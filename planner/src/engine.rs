@@ -193,10 +193,13 @@ pub fn is_bounded(plan: &LogicalPlan) -> bool {
 }
 
 /// Whether it may run in batch where nobody says how: what takes rows back, asks for late ones, or for versions of rows, is a stream although it
-/// ends.
+/// ends. What is looked up in a table is joined with it.
 pub fn suits_batch(plan: &LogicalPlan) -> bool {
     let is_temporal = |node: &LogicalPlan| match node {
-        LogicalPlan::Extension(extension) => Ok(extension.node.as_any().is::<TemporalNode>()),
+        LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<TemporalNode>() {
+            Some(node) => Ok(!node.is_lookup()?),
+            None => Ok(false),
+        },
         _ => Ok(false),
     };
     every_table(plan, |scan| scan.bounded && !scan.retracts) && !plan.exists(is_temporal).unwrap_or(false)

@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod engine;
 pub mod functions;
 pub mod insert;
+pub mod lookup;
 pub mod match_recognize;
 mod plan_error;
 mod recursion;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use tidemill_exec::connect::{Registry, Source, TableDefinition};
+use tidemill_exec::lookup::LookupTable;
 use tidemill_exec::{Error, Result};
 
 /// The columns a connector delivers. Everything the optimizer may scan is one of these.
@@ -18,6 +19,8 @@ pub struct Scan {
     pub bounded: bool,
     /// Its rows may be taken back.
     pub retracts: bool,
+    /// A lookup join can ask for its rows.
+    pub offers_lookups: bool,
 }
 
 /// How event time is read off scanned rows.
@@ -37,9 +40,11 @@ impl Scan {
     /// # Errors
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
-        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded: true, retracts: false };
+        let (bounded, retracts, offers_lookups) = (true, false, false);
+        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded, retracts, offers_lookups };
         let source = scan.open(&scan.all())?;
         (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
+        scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), registry)?;
         Ok(scan)
     }
 

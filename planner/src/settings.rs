@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidemill_exec::checkpoint::{Durability, RestartStrategy};
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
 use tidemill_exec::coordinator::Rhythm;
+use tidemill_exec::lookup::LookupLimits;
 use tidemill_exec::operators::{Emit, Firing, Ttl};
 use tidemill_exec::text::Zone;
 use tidemill_exec::window::LocalClock;
@@ -149,6 +150,18 @@ pub const SETTINGS: &[OptionSpec] = &[
     OptionSpec::optional("state.savepoints.dir", Text, "the same as execution.checkpointing.savepoint-dir, which wins"),
     OptionSpec::with_default("table.dml-sync", Boolean, "false", "INSERT waits until its job has finished"),
     OptionSpec::with_default(
+        "table.exec.async-lookup.buffer-capacity",
+        Integer,
+        "100",
+        "lookups under way at once, per shard; each asks for the rows of a batch",
+    ),
+    OptionSpec::with_default(
+        "table.exec.async-lookup.timeout",
+        Time,
+        "3 min",
+        "a lookup that takes longer, with all it takes to ask again, fails the job; 0 ms: none does",
+    ),
+    OptionSpec::with_default(
         "table.exec.emit",
         OneOf(&["epoch", "each-row"]),
         "epoch",
@@ -245,6 +258,8 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("sql-client.execution.max-table-result.rows", Integer, "rows kept for the table view"),
     OptionSpec::optional("sql-client.display.max-column-width", Integer, "width of columns"),
     OptionSpec::optional("sql-client.verbose", Boolean, "stack traces"),
+    OptionSpec::optional("table.exec.async-lookup.output-mode", Text, "rows always keep their order"),
+    OptionSpec::optional("table.exec.async-lookup.key-ordered-enabled", Boolean, "rows always keep their order"),
     OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.size", Integer, "epochs do this here"),
@@ -340,6 +355,15 @@ impl Settings {
     /// Bytes of rows that wait for their next round, per shard.
     pub fn recursion_memory(&self) -> usize {
         self.0.bytes(SETTINGS, "table.exec.recursion.memory").unwrap_or(256 << 20) as usize
+    }
+
+    /// How lookup joins ask.
+    pub fn lookup_limits(&self) -> LookupLimits {
+        let capacity = self.0.integer(SETTINGS, "table.exec.async-lookup.buffer-capacity");
+        LookupLimits {
+            capacity: capacity.map_or(100, |capacity| usize::try_from(capacity.max(1)).unwrap_or(usize::MAX)),
+            timeout: self.duration("table.exec.async-lookup.timeout").filter(|timeout| !timeout.is_zero()),
+        }
     }
 
     /// How jobs run.

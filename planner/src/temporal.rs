@@ -7,11 +7,11 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchemaRef, JoinType};
+use datafusion::common::{Column, DFSchemaRef, JoinType};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::builder::build_join_schema;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Extension, Join, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr as SqlExpr, JoinConstraint, JoinOperator, Query, Select, TableFactor, TableVersion, VisitMut,
     VisitorMut,
@@ -20,6 +20,7 @@ use tidemill_exec::{Error, Result};
 
 use crate::dialect::marker;
 use crate::functions::window::AS_OF;
+use crate::lookup::Asked;
 
 /// Rows of `left`, each with the row of `right` that was there at the row's time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,11 @@ impl TemporalNode {
         let kind = if outer { JoinType::Left } else { JoinType::Inner };
         let schema = build_join_schema(left.schema(), right.schema(), &kind)?.into();
         Ok(TemporalNode { left, right, outer, time, condition, schema })
+    }
+
+    /// Whether it asks a table for what it has when a row comes.
+    pub fn is_lookup(&self) -> Result<bool> {
+        Ok(is_processing_time(&self.time, &self.left) && Asked::of(&self.right)?.is_some())
     }
 }
 
@@ -81,7 +87,7 @@ impl UserDefinedLogicalNodeCore for TemporalNode {
         TemporalNode::new(inputs.swap_remove(0), right, self.outer, exprs.swap_remove(0), condition)
     }
 
-    /// All of the right, whose time nobody mentions.
+    /// By event time all of the right, whose time nobody mentions.
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let width = self.left.schema().fields().len();
         let mentioned = self.expressions();
@@ -91,7 +97,13 @@ impl UserDefinedLogicalNodeCore for TemporalNode {
             output_columns.iter().copied().filter(|&column| column < width).chain(mentioned).collect();
         left.sort_unstable();
         left.dedup();
-        Some(vec![left, (0..self.right.schema().fields().len()).collect()])
+        let right = (0..self.right.schema().fields().len()).filter(|column| {
+            let name = Column::from(self.right.schema().qualified_field(*column));
+            !is_processing_time(&self.time, &self.left)
+                || output_columns.contains(&(width + column))
+                || self.condition.column_refs().contains(&name)
+        });
+        Some(vec![left, right.collect()])
     }
 }
 
@@ -150,6 +162,41 @@ pub fn resolve(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
         other => Ok(Transformed::no(other)),
     });
     Ok(resolved?.data)
+}
+
+/// Puts an ordinary join in place of each lookup join: in batch nothing changes meanwhile.
+pub fn without_lookups(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let joined = plan.transform_up_with_subqueries(|node| match &node {
+        LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<TemporalNode>() {
+            Some(temporal) if temporal.is_lookup()? => {
+                let kind = if temporal.outer { JoinType::Left } else { JoinType::Inner };
+                let left = LogicalPlanBuilder::from(temporal.left.clone());
+                let join = left.join_on(temporal.right.clone(), kind, [temporal.condition.clone()])?;
+                Ok(Transformed::yes(join.build()?))
+            }
+            _ => Ok(Transformed::no(node)),
+        },
+        _ => Ok(Transformed::no(node)),
+    });
+    Ok(joined?.data)
+}
+
+/// Whether an expression over the rows of `plan` is `PROCTIME()`, whatever it is called by.
+fn is_processing_time(expr: &Expr, plan: &LogicalPlan) -> bool {
+    let column = match expr {
+        Expr::Alias(alias) => return is_processing_time(&alias.expr, plan),
+        Expr::ScalarFunction(call) => return call.func.name() == "proctime",
+        Expr::Column(column) => column,
+        _ => return false,
+    };
+    let Some(place) = plan.schema().maybe_index_of_column(column) else { return false };
+    match plan {
+        LogicalPlan::Projection(node) => is_processing_time(&node.expr[place], &node.input),
+        LogicalPlan::SubqueryAlias(node) => {
+            is_processing_time(&Expr::Column(Column::from(node.input.schema().qualified_field(place))), &node.input)
+        }
+        other => other.inputs().into_iter().any(|input| is_processing_time(expr, input)),
+    }
 }
 
 fn temporal(join: &Join) -> DataFusionResult<Option<TemporalNode>> {

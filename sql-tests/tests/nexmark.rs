@@ -167,6 +167,24 @@ async fn q10_writes_files() {
 }
 
 #[tokio::test]
+async fn q13_looks_bids_up_in_a_file() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let side: String = (0..10_000).map(|key| format!("{key},{key}\n")).collect();
+    std::fs::write(home.path().join("side_input.csv"), side).expect("the file can be written");
+    let script = read("q13.sql").replace("${NEXMARK_DIR:-/tmp/nexmark}", &home.path().to_string_lossy());
+    let (table, _) = script.split_once("CREATE TABLE nexmark_q13").expect("q13 writes into its table");
+    let (_, query) = script.split_once("INSERT INTO nexmark_q13").expect("q13 writes into its table");
+    check_query("q13", &format!("{table}{query}"), expect!["9200 rows, hash de3acca523b40c68"]).await;
+    for mode in ["batch", "streaming"] {
+        for ran in run(&format!("{}{script}", tables()), mode, "2").await.statements {
+            if let Gave::Failed(error) = ran.gave {
+                panic!("q13 in {mode} mode: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn q14_calculates() {
     check("q14.sql", expect!["2634 rows, hash 2cebb901dde4d901"]).await;
 }

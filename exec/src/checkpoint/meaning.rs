@@ -47,7 +47,7 @@ fn named(graph: &JobGraph, once_round: Option<&[u64]>) -> (Meaning, Vec<u64>) {
                 meaning.sources.insert(id, Identity { uid, text: head.table.clone() });
                 fingerprint(&format!("source {}", head.table))
             }
-            Head::Inputs | Head::Loop(_) => {
+            Head::Inputs | Head::Lookup(_) | Head::Loop(_) => {
                 let inputs = graph.edges.iter().filter(|edge| edge.to == StageId(id));
                 let inputs: Vec<_> = inputs.map(|edge| (edge.input, outputs[edge.from.0])).collect();
                 let rows = match inputs.as_slice() {
@@ -55,6 +55,7 @@ fn named(graph: &JobGraph, once_round: Option<&[u64]>) -> (Meaning, Vec<u64>) {
                     several => fingerprint(&format!("{several:?}")),
                 };
                 match (&stage.head, once_round) {
+                    (Head::Lookup(join), _) => fingerprint(&format!("{} of {rows:016x}", join.meaning())),
                     (Head::Loop(Feedback { from, .. }), Some(once_round)) => {
                         fingerprint(&format!("{rows:016x} and {:016x} again", once_round[from.0]))
                     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Format, OptionKind, OptionSpec, Sink, Source, TableDefinition};
+use super::{Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source, TableDefinition};
 use crate::error::{Error, Result};
 
 /// One `'connector' = '…'` of `CREATE TABLE`: turns typed options into a source or a sink.
@@ -23,6 +23,11 @@ pub trait Connector: Send + Sync {
     fn source(&self, table: &TableDefinition, _projection: &[usize], _formats: &Registry) -> Result<Arc<dyn Source>> {
         Err(Error::new(format!("cannot read from table {}", table.name))
             .why(format!("connector '{}' only writes", self.name())))
+    }
+
+    /// How a lookup join gets at the rows of the table; `None`: not at all. Performs no I/O.
+    fn lookups(&self, _table: &TableDefinition, _formats: &Registry) -> Result<Option<Lookups>> {
+        Ok(None)
     }
 
     /// A sink for all columns of `table.schema`. Performs no I/O.
@@ -133,6 +138,7 @@ impl Registry {
         let mut specs = vec![OptionSpec::required("connector", OptionKind::Text, "where rows come from or go to")];
         specs.extend(connector.options());
         specs.extend(WATERMARK_OPTIONS);
+        specs.extend(LOOKUP_OPTIONS);
         let mut metadata: Vec<&str> = connector.metadata().iter().map(|(key, ..)| *key).collect();
         if let Some(name) = table.options.get("format") {
             let format = self.format(name, table)?;

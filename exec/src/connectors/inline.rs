@@ -6,7 +6,9 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::connect::{Connector, Offset, OptionSpec, Reader, Registry, Source, SplitBatch, SplitId, TableDefinition};
+use crate::connect::{
+    Connector, Lookups, Offset, OptionSpec, Reader, Registry, Source, SplitBatch, SplitId, TableDefinition,
+};
 use crate::error::Result;
 use crate::message::Batch;
 
@@ -54,6 +56,10 @@ impl Connector for Rows {
 
     fn source(&self, _: &TableDefinition, projection: &[usize], _: &Registry) -> Result<Arc<dyn Source>> {
         Ok(Arc::new(Inline::new(self.0.project(projection)?)))
+    }
+
+    fn lookups(&self, _: &TableDefinition, _: &Registry) -> Result<Option<Lookups>> {
+        Ok(Some(Lookups::Whole))
     }
 }
 

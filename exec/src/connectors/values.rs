@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use super::pump::Pump;
 use super::records::{Records, format_of, position};
 use crate::connect::{
-    Connector, Format, Offset, OptionKind, OptionSpec, Reader, Registry, Source, SplitId, TableDefinition,
+    Connector, Format, Lookups, Offset, OptionKind, OptionSpec, Reader, Registry, Source, SplitId, TableDefinition,
 };
 use crate::error::Result;
 
@@ -38,6 +38,10 @@ impl Connector for Values {
         let format = format_of(table, OPTIONS, formats)?;
         format.decoder(table, projection)?;
         Ok(Arc::new(ValuesSource { table: table.clone(), projection: projection.to_vec(), format }))
+    }
+
+    fn lookups(&self, _: &TableDefinition, _: &Registry) -> Result<Option<Lookups>> {
+        Ok(Some(Lookups::Whole))
     }
 }
 

@@ -28,6 +28,15 @@ pub struct LaneStart {
     pub silent: bool,
     /// Its sender belongs to the loop that this task belongs to.
     pub in_loop: bool,
+    /// Event time is that of its rows. If not, it neither holds it back nor advances it.
+    pub tells_time: bool,
+}
+
+impl LaneStart {
+    /// A lane like most.
+    pub fn of(input: Input) -> LaneStart {
+        LaneStart { input, silent: false, in_loop: false, tells_time: true }
+    }
 }
 
 /// What the task is to process next.
@@ -54,6 +63,7 @@ pub struct Align<H> {
 struct Lane<H> {
     input: Input,
     in_loop: bool,
+    tells_time: bool,
     /// The tokens that it has delivered and that wait for their like: a head whose feedback is back already sends its next one before slower
     /// heads have sent theirs.
     rounds: VecDeque<Round>,
@@ -68,7 +78,7 @@ struct Lane<H> {
 impl<H> Lane<H> {
     /// Whether it takes part in the minimum. One that has come to its end says so with the last watermark of all.
     fn holds_time(&self) -> bool {
-        !self.ended && !self.idle && self.watermark < EventTime::MAX
+        self.tells_time && !self.ended && !self.idle && self.watermark < EventTime::MAX
     }
 }
 
@@ -77,9 +87,10 @@ impl<H> Align<H> {
     pub fn new(lanes: Vec<LaneStart>, watermark: EventTime) -> Align<H> {
         let lanes = lanes
             .into_iter()
-            .map(|LaneStart { input, silent, in_loop }| Lane {
+            .map(|LaneStart { input, silent, in_loop, tells_time }| Lane {
                 input,
                 in_loop,
+                tells_time,
                 rounds: VecDeque::new(),
                 blocked: None,
                 held: VecDeque::new(),
@@ -135,6 +146,10 @@ impl<H> Align<H> {
     ) -> Result<(), E> {
         let lane = &mut self.lanes[id.0];
         match message {
+            Message::Watermark(_) | Message::Idle if !lane.tells_time => return Ok(()),
+            Message::Batch(batch) if !lane.tells_time => {
+                return release(Aligned::Batch(lane.input, batch.without_marks()));
+            }
             Message::Batch(batch) => {
                 lane.idle = false;
                 let input = lane.input;
@@ -222,8 +237,15 @@ impl<H> Align<H> {
     }
 
     fn merge_watermarks<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
-        if !self.lanes.iter().any(|lane| !lane.ended && lane.watermark < EventTime::MAX) {
-            return Ok(()); // End follows, and with it the watermark that closes everything.
+        let has_more = |lane: &Lane<H>| lane.tells_time && !lane.ended && lane.watermark < EventTime::MAX;
+        if !self.lanes.iter().any(has_more) {
+            // End follows, and with it the watermark that closes everything, unless others go on.
+            let others_go_on = self.lanes.iter().any(|lane| !lane.tells_time && !lane.ended);
+            if others_go_on && self.watermark < EventTime::MAX {
+                self.watermark = EventTime::MAX;
+                release(Aligned::Watermark(EventTime::MAX))?;
+            }
+            return Ok(());
         }
         match self.lanes.iter().filter(|lane| lane.holds_time()).map(|lane| lane.watermark).min() {
             Some(time) => {
@@ -252,7 +274,7 @@ mod tests {
 
     /// Feeds lines such as `0 | 1` (lane, then a barrier, watermark `~ 5`, `idle`, end `$`, or a row) and prints what is released.
     fn check(lanes: usize, script: &str, expected: Expect) {
-        let lane = |lane: usize| LaneStart { input: Input(lane as u8), silent: false, in_loop: false };
+        let lane = |lane: usize| LaneStart::of(Input(lane as u8));
         check_lanes((0..lanes).map(lane).collect(), script, expected);
     }
 
@@ -292,13 +314,56 @@ mod tests {
         expected.assert_eq(&printed);
     }
 
+    #[test]
+    fn a_lane_whose_rows_are_of_no_time_neither_holds_it_back_nor_advances_it() {
+        let left = LaneStart::of(Input(0));
+        let right = LaneStart { tells_time: false, ..LaneStart::of(Input(1)) };
+        check_lanes(
+            vec![left, left, right],
+            "0 ~ 5
+             1 ~ 3
+             2 row
+             2 ~ 1
+             0 idle
+             1 idle
+             2 another
+             1 ~ 4
+             0 $
+             1 $
+             2 last
+             2 $",
+            expect![[r#"
+                0 ~ 5
+                1 ~ 3
+                    => ~ 3
+                2 row
+                    => row from input 1
+                2 ~ 1
+                0 idle
+                1 idle
+                    => idle
+                2 another
+                    => another from input 1
+                1 ~ 4
+                    => ~ 4
+                0 $
+                1 $
+                    => ~ 9223372036854775807
+                2 last
+                    => last from input 1
+                2 $
+                    => $
+            "#]],
+        );
+    }
+
     fn round(number: u64) -> Round {
         Round { epoch: Epoch(1), number, rows: 0, open: false }
     }
 
     /// A lane from outside the loop, and two of the loop.
     fn in_loop() -> Vec<LaneStart> {
-        [false, true, true].map(|in_loop| LaneStart { input: Input(u8::from(in_loop)), silent: false, in_loop }).into()
+        [false, true, true].map(|in_loop| LaneStart { in_loop, ..LaneStart::of(Input(u8::from(in_loop))) }).into()
     }
 
     #[test]

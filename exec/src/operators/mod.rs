@@ -24,12 +24,14 @@ mod unnest;
 mod updating_limit;
 mod window;
 
+pub(crate) use aggregate::take_all;
 pub use aggregate::{Aggregate, AggregateColumn, Emit, LocalAggregate};
 pub use expand::Expand;
 pub use filter::Filter;
 pub use idle::Ttl;
 pub use iterate::Iterate;
-pub use join::{IntervalJoin, Join, JoinKind, TemporalJoin, WindowJoin};
+pub(crate) use join::pairs::{Pairs, numbered};
+pub use join::{Given, IntervalJoin, Join, JoinKind, LatestJoin, TemporalJoin, WindowJoin, with_mark};
 pub use limit::Limit;
 pub use matching::{Automaton, End, MatchRecognize, Navigation, Navigations, Pattern, Skip, VARIABLES_MAX, Variable};
 pub use normalize::Normalize;
@@ -57,7 +59,11 @@ use datafusion_physical_expr::PhysicalExpr;
 use crate::error::Result;
 
 /// Evaluates `expressions` over `rows` into the columns of `schema`. Also right when there are no columns at all.
-fn evaluate(expressions: &[Arc<dyn PhysicalExpr>], rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn evaluate(
+    expressions: &[Arc<dyn PhysicalExpr>],
+    rows: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = expressions
         .iter()
         .map(|expression| Ok(expression.evaluate(rows)?.into_array(rows.num_rows())?))

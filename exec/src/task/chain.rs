@@ -161,7 +161,8 @@ impl Link {
                 time.map_or(Ok(()), |time| self.operator.on_watermark(time, out))
             }
             Message::Watermark(time) => self.operator.on_watermark(time, out),
-            Message::Idle | Message::Round(_) => {
+            Message::Idle => self.operator.on_idle(out),
+            Message::Round(_) => {
                 out.push(message);
                 Ok(())
             }

@@ -73,7 +73,7 @@ enum Event {
 
 impl<'a> Head<'a> {
     fn new(task: HeadTask, shard: Shard<'a>, reports: &'a Reports) -> Head<'a> {
-        let coordinator = LaneStart { input: Input(0), silent: true, in_loop: false };
+        let coordinator = LaneStart { silent: true, ..LaneStart::of(Input(0)) };
         let lanes = task.lanes.iter().copied().chain([coordinator]).collect();
         Head {
             rounds: Rounds::new(task.feedback_lanes, task.limits),
@@ -278,7 +278,7 @@ mod tests {
         let (coordinator, barriers) = mpsc::unbounded_channel();
         let task = HeadTask {
             inputs,
-            lanes: vec![LaneStart { input: Input(0), silent: false, in_loop: false }],
+            lanes: vec![LaneStart::of(Input(0))],
             feedback,
             feedback_lanes: 1,
             barriers,

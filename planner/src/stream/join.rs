@@ -8,17 +8,14 @@ use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReferenc
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TemporalJoin, TimeKind, Ttl, WindowJoin};
+use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TimeKind, Ttl, WindowJoin};
 use tidemill_exec::{Changes, Error, Result};
 
-use super::lower::{Lowering, kept, nullable, projected, unsupported};
+use super::lower::{Lowering, kept, nullable, projected};
 use super::over::milliseconds;
 use super::plan::{Distribution, StreamPlan, Times, WindowColumns};
-use super::window::keyed;
 use crate::functions::window::{as_event_time, window_time};
-use crate::scan::Scan;
 use crate::state_ttl;
-use crate::temporal::TemporalNode;
 
 /// What bounds the state of a join.
 enum Bound {
@@ -84,131 +81,14 @@ impl Bound {
     }
 }
 
-impl Lowering<'_> {
-    pub(super) fn temporal_join(&self, node: &TemporalNode) -> Result<StreamPlan> {
-        let (mut left_keys, mut right_keys, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        let is_of = |expr: &Expr, schema: &DFSchema| {
-            let columns = expr.column_refs();
-            !columns.is_empty() && columns.into_iter().all(|column| schema.has_column(column))
-        };
-        for condition in split_conjunction(&node.condition) {
-            if let Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) = condition {
-                let (left, right) = (node.left.schema(), node.right.schema());
-                let pair = if is_of(a, left) && is_of(b, right) {
-                    Some((a, b))
-                } else {
-                    (is_of(b, left) && is_of(a, right)).then_some((b, a))
-                };
-                if let Some((left, right)) = pair {
-                    left_keys.push(left.as_ref().clone());
-                    right_keys.push(right.as_ref().clone());
-                    continue;
-                }
-            }
-            others.push(condition.clone());
-        }
-        let left = self.side(&node.left, &left_keys)?;
-        // Each version of a row counts, not only the last of an epoch.
-        let each_row = Lowering { emit: Emit::EachRow, ..*self };
-        let right = each_row.side(&node.right, &right_keys)?;
-        check_keys(&left, &right)?;
-        if !left.plan.props.changes.is_append() {
-            return Err(unsupported("a temporal join of rows that change"));
-        }
-        let key = match &right.plan.props.changes {
-            Changes::Append => primary_key(&node.right),
-            Changes::Retract { key } => key.clone(),
-        };
-        if !key.is_some_and(|key| key.iter().all(|column| right.keys.contains(column))) {
-            return Err(Error::new("the table of a temporal join has no key that the join is on")
-                .why("at any time there must be one version for each row")
-                .fix(
-                    "declare PRIMARY KEY (...) NOT ENFORCED, or join a view that keeps the last row of each key: \
-                      ROW_NUMBER() OVER (PARTITION BY key ORDER BY time DESC) = 1",
-                ));
-        }
-        let time = match &node.time {
-            Expr::Column(column) => node.left.schema().maybe_index_of_column(column),
-            other => as_event_time(other).and_then(|inner| match inner {
-                Expr::Column(column) => node.left.schema().maybe_index_of_column(column),
-                _ => None,
-            }),
-        };
-        let time = match time.map(|time| (time, left.plan.props.times.kind(time))) {
-            Some((time, Some(TimeKind::Event))) => time,
-            Some((_, Some(TimeKind::Processing))) => {
-                return Err(unsupported("FOR SYSTEM_TIME AS OF processing time"));
-            }
-            _ => {
-                return Err(Error::new(format!("{} is no time attribute", node.time))
-                    .why("FOR SYSTEM_TIME AS OF takes the event time of the other table")
-                    .fix("declare WATERMARK FOR it"));
-            }
-        };
-        let Some(&version) = right.plan.props.times.event.first() else {
-            return Err(Error::new("the table of a temporal join has no event time")
-                .why("that says from when on a version is there")
-                .fix("declare WATERMARK FOR a column of it"));
-        };
-        let both = [left.columns.clone(), right.columns.clone()].concat();
-        let both = DFSchema::new_with_metadata(both, Default::default())?;
-        let condition = others.into_iter().reduce(Expr::and);
-        let condition = condition.map(|condition| self.expression(&condition, &both)).transpose()?;
-        let distribution = |side: &Side| keyed(&side.keys);
-        let (of_left, of_right) = (distribution(&left), distribution(&right));
-        let offset = left.columns.len();
-        let columns: Vec<usize> = (0..left.width).chain(offset..offset + right.width).collect();
-        let fields = left.columns.iter().chain(&right.columns).map(|(_, field)| Arc::clone(field));
-        let join = TemporalJoin {
-            outer: node.outer,
-            keys: [left.keys, right.keys],
-            times: [time, version],
-            condition,
-            inputs: [Arc::clone(&left.plan.props.schema), Arc::clone(&right.plan.props.schema)],
-            schema: nullable(&(Arc::new(Schema::new(fields.collect::<Vec<_>>())) as SchemaRef)),
-        };
-        let inputs = [(left.plan, of_left.clone()), (right.plan, of_right)];
-        let times = Times { event: vec![time], ..Times::default() };
-        kept(StreamPlan::binary(join, inputs, Changes::Append, of_left).with_times(times), &columns)
-    }
-}
-
-/// The primary key that a table is declared with, as columns of `plan`, which has all of it.
-fn primary_key(plan: &logical::LogicalPlan) -> Option<Vec<usize>> {
-    use logical::LogicalPlan;
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            let key = &Scan::of(&scan.source).ok()?.definition.key;
-            let place = |column: &usize| match &scan.projection {
-                None => Some(*column),
-                Some(read) => read.iter().position(|read| read == column),
-            };
-            let key: Option<Vec<usize>> = key.iter().map(place).collect();
-            key.filter(|key| !key.is_empty())
-        }
-        LogicalPlan::SubqueryAlias(node) => primary_key(&node.input),
-        LogicalPlan::Filter(node) => primary_key(&node.input),
-        LogicalPlan::Projection(node) => {
-            let below = primary_key(&node.input)?;
-            let place = |column: &usize| {
-                let wanted = Column::from(node.input.schema().qualified_field(*column));
-                let is_it = |expr: &Expr| matches!(expr.clone().unalias(), Expr::Column(column) if column == wanted);
-                node.expr.iter().position(is_it)
-            };
-            below.iter().map(place).collect()
-        }
-        _ => None,
-    }
-}
-
 /// One input of a join.
-struct Side {
-    plan: StreamPlan,
+pub(super) struct Side {
+    pub plan: StreamPlan,
     /// The columns of the plan: those of the query, then those that are only there to be compared.
-    columns: Vec<(Option<TableReference>, FieldRef)>,
+    pub columns: Vec<(Option<TableReference>, FieldRef)>,
     /// How many the query has.
-    width: usize,
-    keys: Vec<usize>,
+    pub width: usize,
+    pub keys: Vec<usize>,
     ttl: Option<Ttl>,
 }
 
@@ -389,8 +269,13 @@ impl Lowering<'_> {
 
     /// An input with its keys as columns.
     fn side(&self, input: &logical::LogicalPlan, keys: &[Expr]) -> Result<Side> {
-        let (plan, ttl) = (self.plan(input)?, state_ttl::of(input).unwrap_or(self.ttl));
-        let schema = input.schema();
+        let ttl = state_ttl::of(input).unwrap_or(self.ttl);
+        Ok(Side { ttl, ..self.keyed(self.plan(input)?, input.schema(), keys)? })
+    }
+
+    /// The rows of `plan`, which has the columns of `schema`, with keys as columns.
+    pub(super) fn keyed(&self, plan: StreamPlan, schema: &DFSchema, keys: &[Expr]) -> Result<Side> {
+        let ttl = self.ttl;
         let mut columns: Vec<(Option<TableReference>, FieldRef)> = schema
             .iter()
             .zip(plan.props.schema.fields())
@@ -428,7 +313,7 @@ impl Lowering<'_> {
     }
 }
 
-fn check_keys(left: &Side, right: &Side) -> Result<()> {
+pub(super) fn check_keys(left: &Side, right: &Side) -> Result<()> {
     for (&of_left, &of_right) in left.keys.iter().zip(&right.keys) {
         let (of_left, of_right) = (&left.columns[of_left].1, &right.columns[of_right].1);
         let [left_type, right_type] = [of_left, of_right].map(|field| field.data_type());

@@ -306,7 +306,7 @@ impl Lowering<'_> {
         Ok(limited.with_times(times).requires(Distribution::Single))
     }
 
-    fn values(&self, node: &logical::Values) -> Result<StreamPlan> {
+    pub(super) fn values(&self, node: &logical::Values) -> Result<StreamPlan> {
         let schema = nullable(node.schema.inner());
         let no_columns = DFSchema::empty();
         let rows = RecordBatch::try_new_with_options(

@@ -3,15 +3,16 @@
 mod aggregate;
 mod columns;
 mod join;
+mod lookup;
 mod lower;
 mod matching;
 mod over;
 mod own;
 mod plan;
 mod rank;
-
 mod recursion;
 mod shared;
+mod temporal;
 mod watermark;
 mod window;
 

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use tidemill_exec::connect::{Sink, Source};
 use tidemill_exec::exchange::Limits;
 use tidemill_exec::graph::WatermarkStrategy;
+use tidemill_exec::lookup::LookupJoin;
 use tidemill_exec::operators::TimeKind;
 use tidemill_exec::{Changes, ExplainLine, OperatorSpec};
 
@@ -28,6 +29,8 @@ pub enum PlanOp {
         watermark: Option<WatermarkStrategy>,
     },
     Operator(Arc<dyn OperatorSpec>),
+    /// Rows of its input with what is looked up for them.
+    Lookup(Arc<LookupJoin>),
     /// All rows of all inputs.
     Union,
     /// The rows of a recursive query. Its inputs are the seed and the step; somewhere in the step there are references.
@@ -255,6 +258,7 @@ impl StreamPlan {
                 head.iter().for_each(|operator| operator.explain(&mut line));
                 write!(f, "{}({line})", names.join("-"))?;
             }
+            PlanOp::Lookup(join) => write!(f, "{join}")?,
             PlanOp::Reference { name, .. } => write!(f, "again(name={name}, columns=[{}])", columns())?,
             PlanOp::Union => write!(f, "union(columns=[{}])", columns())?,
             PlanOp::Sink { table, sink } => {

@@ -184,6 +184,38 @@ pub const JOBS: &[Job] = &[
         "id BIGINT, other BIGINT, v INT",
         "SELECT a.id, b.id, b.v FROM events a LEFT JOIN latest FOR SYSTEM_TIME AS OF a.ts AS b ON a.k = b.k WHERE a.v > 50",
     ),
+    append(
+        "lookup_join",
+        "id BIGINT, name STRING, v INT",
+        "SELECT e.id, n.name, e.v FROM now_ e LEFT JOIN names FOR SYSTEM_TIME AS OF e.p AS n ON MOD(e.k, 4) = n.k AND n.least < e.v",
+    ),
+    changing(
+        "lookup_aggregate",
+        "name STRING, n BIGINT, s BIGINT",
+        "SELECT n.name, COUNT(*), SUM(CAST(e.v AS BIGINT)) FROM now_ e JOIN names FOR SYSTEM_TIME AS OF e.p AS n ON MOD(e.k, 4) = n.k \
+         GROUP BY n.name",
+    ),
+    append(
+        "latest_of_changes",
+        "id BIGINT, first_ BIGINT",
+        "SELECT e.id, f.first_ FROM now_ e JOIN firsts FOR SYSTEM_TIME AS OF e.p AS f ON e.v = f.v",
+    ),
+    append(
+        "latest_by_key",
+        "id BIGINT, v INT",
+        "SELECT e.id, l.v FROM (SELECT * FROM now_ WHERE id > 40000) e LEFT JOIN last_ FOR SYSTEM_TIME AS OF e.p AS l \
+         ON MOD(e.id, 201) - 100 = l.v",
+    ),
+    changing(
+        "latest_for_changes",
+        "v INT, n BIGINT, first_ BIGINT",
+        "SELECT c.v, c.n, f.first_ FROM per_value c JOIN firsts FOR SYSTEM_TIME AS OF c.p AS f ON c.v = f.v",
+    ),
+    changing(
+        "lookup_for_changes",
+        "v INT, n BIGINT, name STRING",
+        "SELECT c.v, c.n, m.name FROM per_value c LEFT JOIN names FOR SYSTEM_TIME AS OF c.p AS m ON ABS(MOD(c.v, 4)) = m.k",
+    ),
     changing(
         "top_n",
         "k INT, id BIGINT, v INT, place BIGINT",
@@ -251,6 +283,12 @@ impl Job {
                'fields.id.end' = '79999', 'fields.k.min' = '0', 'fields.k.max' = '300', 'fields.v.min' = '-100',
                'fields.v.max' = '100', 'fields.v.null-rate' = '0.1'
              );
+             -- In the order of id, and the last row of a value stands for it. Half of them hold all values.
+             CREATE TABLE last_ (id BIGINT, k INT, v INT, PRIMARY KEY (v) NOT ENFORCED) WITH (
+               'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '80000', 'seed' = '9',
+               'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '79999',
+               'fields.k.min' = '0', 'fields.k.max' = '50', 'fields.v.min' = '-100', 'fields.v.max' = '100'
+             );
              CREATE VIEW per_key AS
                SELECT k, window_time AS t, COUNT(*) AS n
                FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND))
@@ -260,6 +298,15 @@ impl Job {
              CREATE VIEW latest AS
                SELECT k, v, id, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS n FROM timely)
                WHERE n = 1;
+             CREATE VIEW now_ AS SELECT *, PROCTIME() AS p FROM last_;
+             CREATE TABLE names (k INT, name STRING, least INT) WITH ('connector' = 'values', 'data' =
+               '{{\"k\": 0, \"name\": \"a\", \"least\": 0}}
+                {{\"k\": 1, \"name\": \"b\", \"least\": 10}}
+                {{\"k\": 1, \"name\": \"c\", \"least\": 20}}
+                {{\"k\": 2, \"name\": \"a\"}}');
+             -- Of a value, where it came first, which does not change once it is known.
+             CREATE VIEW firsts AS SELECT v, MIN(id) AS first_ FROM last_ GROUP BY v;
+             CREATE VIEW per_value AS SELECT v, COUNT(*) AS n, PROCTIME() AS p FROM last_ GROUP BY v;
              -- Chains of ten, whose links come in another order than they lie in.
              CREATE VIEW links AS
                SELECT MOD(id * 7919, 20000) AS a, MOD(id * 7919, 20000) + 1 AS b FROM many

@@ -114,7 +114,17 @@ const QUERIES: &[&str] = &[
     "SELECT k, v FROM t ORDER BY v, k LIMIT 3 OFFSET 2",
     "SELECT n, k FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) ORDER BY n DESC, k LIMIT 2",
     "SELECT a.k, a.v, b.n FROM (SELECT k, v, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM t) a JOIN (SELECT k, COUNT(*) AS n FROM t GROUP BY k) b ON a.k = b.k WHERE a.rn <= 1",
+    "SELECT x.k, x.v, c.n FROM (SELECT *, PROCTIME() AS p FROM t) x JOIN codes FOR SYSTEM_TIME AS OF x.p AS c ON x.k = c.k",
+    "SELECT x.k, x.v, c.n FROM (SELECT *, PROCTIME() AS p FROM t) x LEFT JOIN codes FOR SYSTEM_TIME AS OF x.p AS c ON x.k = c.k AND x.v < c.n",
+    "SELECT c.n, COUNT(*) AS m, MAX(x.v) AS v FROM (SELECT *, PROCTIME() AS p FROM t) x LEFT JOIN codes FOR SYSTEM_TIME AS OF x.p AS c \
+     ON x.g = c.n AND c.k = 'ann' GROUP BY c.n",
+    "SELECT x.k, x.m, c.n FROM (SELECT k, COUNT(*) AS m, PROCTIME() AS p FROM t GROUP BY k) x \
+     LEFT JOIN codes FOR SYSTEM_TIME AS OF x.p AS c ON c.k = x.k AND c.n > x.m",
 ];
+
+/// What lookup joins look up.
+const CREATE_CODES: &str = "CREATE VIEW codes AS SELECT * FROM \
+     (VALUES ('ann', 1), ('ann', 2), ('bob', 3), ('', 4), (CAST(NULL AS STRING), 5), ('eve', 6)) AS c (k, n)";
 
 const SEEDS: u64 = 3;
 
@@ -202,7 +212,7 @@ async fn answer(query: &str, table: Churn, settings: &[(&str, &str)]) -> Vec<Str
     registry.add_connector(std::sync::Arc::new(table));
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let run = Run { settings, ..Run::default() };
-    let script = format!("{}; {}; {query}", churn::CREATE_TABLE, random::CREATE_U);
+    let script = format!("{}; {}; {CREATE_CODES}; {query}", churn::CREATE_TABLE, random::CREATE_U);
     let transcript = run.script_with(&script, registry).await.expect("the settings exist");
     match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
         Some(Gave::Changes(changes)) => {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::records::{self, Records, format_of};
-use crate::connect::{Connector, OptionKind, OptionSpec, Registry, Sink, Source, SplitId, TableDefinition};
+use crate::connect::{Connector, Lookups, OptionKind, OptionSpec, Registry, Sink, Source, SplitId, TableDefinition};
 use crate::error::{Error, Result};
 
 mod columns;
@@ -167,6 +167,13 @@ impl Connector for Filesystem {
         // Not at all is not what 0 means; all the time would keep a processor busy.
         let interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
         Ok(Arc::new(FilesystemSource::new(location, columns, format, interval, follows)))
+    }
+
+    /// Files that are there; those that are watched are a stream.
+    fn lookups(&self, table: &TableDefinition, _: &Registry) -> Result<Option<Lookups>> {
+        let is_watched = table.options.boolean(OPTIONS, "source.follow")
+            || table.options.duration(OPTIONS, "source.monitor-interval").is_some();
+        Ok((!is_watched).then_some(Lookups::Whole))
     }
 
     fn sink(&self, table: &TableDefinition, formats: &Registry) -> Result<Arc<dyn Sink>> {

@@ -273,6 +273,6 @@ fn selected(filter: &BooleanArray) -> UInt32Array {
     (0u32..).zip(filter).filter(|(_, keep)| *keep == Some(true)).map(|(row, _)| row).collect()
 }
 
-pub(in crate::operators) fn take_all(columns: &[ArrayRef], indices: &UInt32Array) -> Result<Vec<ArrayRef>> {
+pub(crate) fn take_all(columns: &[ArrayRef], indices: &UInt32Array) -> Result<Vec<ArrayRef>> {
     columns.iter().map(|column| Ok(compute::take(column, indices, None)?)).collect()
 }

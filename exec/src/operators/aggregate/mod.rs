@@ -18,7 +18,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 pub(super) use self::global::{Aggregating, PIECE_ROWS, run_of_distinct, send_in_pieces};
-pub(super) use self::groups::{Groups, take_all};
+pub(super) use self::groups::Groups;
+pub(crate) use self::groups::take_all;
 use self::local::LocalAggregating;
 pub(super) use self::local::{LOCAL_BYTES, LOCAL_GROUPS};
 use crate::aggregate::AggregateCall;

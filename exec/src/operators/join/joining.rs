@@ -380,22 +380,7 @@ impl Operator for Joining {
 impl Groups {
     /// The group of each row; [`NONE`] where a key is null that equals nothing.
     fn of(&mut self, rows: &RecordBatch, keys: &[usize], null_equals_null: bool) -> Result<Vec<u32>> {
-        let keys: Vec<ArrayRef> = keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
-        let is_null = |row: usize| !null_equals_null && keys.iter().any(|key| key.is_null(row));
-        let nulls = !null_equals_null && keys.iter().any(|key| key.null_count() > 0);
-        let mut groups = Vec::new();
-        match nulls {
-            false => self.table.intern(&keys, rows.num_rows(), &mut groups)?,
-            true => {
-                let kept: arrow::array::UInt32Array =
-                    (0..rows.num_rows() as u32).filter(|&row| !is_null(row as usize)).collect();
-                let keys = crate::operators::aggregate::take_all(&keys, &kept)?;
-                let mut of_kept = Vec::new();
-                self.table.intern(&keys, kept.len(), &mut of_kept)?;
-                groups.resize(rows.num_rows(), NONE);
-                kept.values().iter().zip(of_kept).for_each(|(&row, group)| groups[row as usize] = group);
-            }
-        }
+        let groups = groups_of(&mut self.table, rows, keys, null_equals_null)?;
         self.totals.resize(self.table.groups(), [0; 2]);
         self.places.resize(self.table.groups(), 0);
         Ok(groups)
@@ -437,4 +422,28 @@ impl Groups {
             }
         }
     }
+}
+
+/// The group of each row by its key columns; [`NONE`] where a key is null that equals nothing.
+pub(super) fn groups_of(
+    table: &mut KeyTable,
+    rows: &RecordBatch,
+    keys: &[usize],
+    null_equals_null: bool,
+) -> Result<Vec<u32>> {
+    let keys: Vec<ArrayRef> = keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
+    let is_null = |row: usize| !null_equals_null && keys.iter().any(|key| key.is_null(row));
+    let nulls = !null_equals_null && keys.iter().any(|key| key.null_count() > 0);
+    let mut groups = Vec::new();
+    if !nulls {
+        table.intern(&keys, rows.num_rows(), &mut groups)?;
+        return Ok(groups);
+    }
+    let kept: arrow::array::UInt32Array = (0..rows.num_rows() as u32).filter(|&row| !is_null(row as usize)).collect();
+    let keys = crate::operators::aggregate::take_all(&keys, &kept)?;
+    let mut of_kept = Vec::new();
+    table.intern(&keys, kept.len(), &mut of_kept)?;
+    groups.resize(rows.num_rows(), NONE);
+    kept.values().iter().zip(of_kept).for_each(|(&row, group)| groups[row as usize] = group);
+    Ok(groups)
 }

@@ -1,7 +1,10 @@
 //! Joins of streams whose rows may change: what the query would answer over all rows so far, kept up to date.
 
+mod given;
 mod interval;
 mod joining;
+mod latest;
+pub(crate) mod pairs;
 mod side;
 mod temporal;
 #[cfg(test)]
@@ -16,8 +19,10 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
+pub use self::given::{Given, with_mark};
 pub use self::interval::IntervalJoin;
 use self::joining::Joining;
+pub use self::latest::LatestJoin;
 pub use self::temporal::TemporalJoin;
 pub use self::windowed::WindowJoin;
 use super::{Emit, Ttl};
