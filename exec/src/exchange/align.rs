@@ -239,13 +239,7 @@ impl<H> Align<H> {
     fn merge_watermarks<E>(&mut self, release: &mut impl FnMut(Aligned) -> Result<(), E>) -> Result<(), E> {
         let has_more = |lane: &Lane<H>| lane.tells_time && !lane.ended && lane.watermark < EventTime::MAX;
         if !self.lanes.iter().any(has_more) {
-            // End follows, and with it the watermark that closes everything, unless others go on.
-            let others_go_on = self.lanes.iter().any(|lane| !lane.tells_time && !lane.ended);
-            if others_go_on && self.watermark < EventTime::MAX {
-                self.watermark = EventTime::MAX;
-                release(Aligned::Watermark(EventTime::MAX))?;
-            }
-            return Ok(());
+            return Ok(()); // End follows, and with it the watermark that closes everything.
         }
         match self.lanes.iter().filter(|lane| lane.holds_time()).map(|lane| lane.watermark).min() {
             Some(time) => {
@@ -348,7 +342,6 @@ mod tests {
                     => ~ 4
                 0 $
                 1 $
-                    => ~ 9223372036854775807
                 2 last
                     => last from input 1
                 2 $
