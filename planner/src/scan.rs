@@ -6,9 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
-use tidemill_exec::connect::{Registry, Source, TableDefinition};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource};
+use tidemill_exec::connect::{Options, Registry, Source, TableDefinition};
+use tidemill_exec::view::{Followed, View};
 use tidemill_exec::{Error, Result};
+
+use crate::lookup;
 
 /// The columns a connector delivers. Everything the optimizer may scan is one of these.
 pub struct Scan {
@@ -18,6 +21,8 @@ pub struct Scan {
     pub bounded: bool,
     /// Its rows may be taken back.
     pub retracts: bool,
+    /// It is this materialized view.
+    pub view: Option<Arc<View>>,
 }
 
 /// How event time is read off scanned rows.
@@ -37,10 +42,28 @@ impl Scan {
     /// # Errors
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
-        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded: true, retracts: false };
+        let registry = registry.clone();
+        let mut scan = Scan { definition, registry, watermark, bounded: true, retracts: false, view: None };
         let source = scan.open(&scan.all())?;
         (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
         Ok(scan)
+    }
+
+    /// A materialized view.
+    pub fn of_view(view: &Arc<View>) -> Result<Scan> {
+        let mut registry = Registry::default();
+        registry.add_connector(Arc::new(Followed(Arc::clone(view))));
+        let definition = TableDefinition {
+            name: view.name().to_string(),
+            schema: Arc::clone(view.schema()),
+            metadata: Vec::new(),
+            key: view.key().unwrap_or_default().to_vec(),
+            partitioned_by: Vec::new(),
+            options: Options::new([("connector".to_string(), "view".to_string())]),
+            time_zone: "UTC".to_string(),
+        };
+        let scan = Scan::new(definition, &registry, None)?;
+        Ok(Scan { view: Some(Arc::clone(view)), ..scan })
     }
 
     /// A source for the columns `projection`, in that order.
@@ -51,7 +74,16 @@ impl Scan {
     /// Whether the other reads the same table in the same way.
     pub fn is_same(&self, other: &Scan) -> bool {
         let watermark = |scan: &Scan| scan.watermark.as_ref().map(|of| (of.column.clone(), of.text.clone()));
-        self.definition == other.definition && watermark(self) == watermark(other)
+        let view = |scan: &Scan| scan.view.as_ref().map(Arc::as_ptr);
+        self.definition == other.definition && watermark(self) == watermark(other) && view(self) == view(other)
+    }
+
+    /// The columns that tell rows apart, if that is known; none at all where there is one row.
+    pub fn identity(&self) -> Option<&[usize]> {
+        match &self.view {
+            Some(view) => view.identity(),
+            None => Some(self.definition.key.as_slice()).filter(|key| !key.is_empty()),
+        }
     }
 
     fn all(&self) -> Vec<usize> {
@@ -69,6 +101,18 @@ impl Scan {
 impl TableSource for Scan {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.definition.schema)
+    }
+
+    /// Conditions on the key of a view say which rows to look up; the filter stays.
+    fn supports_filters_pushdown(
+        &self,
+        conditions: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        let names_keys = |condition: &&Expr| match &self.view {
+            Some(view) if lookup::names_keys(view, condition) => TableProviderFilterPushDown::Inexact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(conditions.iter().map(names_keys).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every operator, one file each.
 
 mod aggregate;
-mod dirty;
+pub(crate) mod dirty;
 mod expand;
 mod filter;
 mod in_time;
@@ -9,11 +9,13 @@ mod iterate;
 mod join;
 mod limit;
 mod matching;
+mod materialize;
 mod not_null;
 mod order;
 mod over;
 mod project;
 mod rank;
+mod resync;
 mod sort;
 mod unnest;
 mod updating_limit;
@@ -26,11 +28,13 @@ pub use iterate::Iterate;
 pub use join::{IntervalJoin, Join, JoinKind, TemporalJoin, WindowJoin};
 pub use limit::Limit;
 pub use matching::{Automaton, End, MatchRecognize, Navigation, Navigations, Pattern, Skip, VARIABLES_MAX, Variable};
+pub use materialize::Materialize;
 pub use not_null::NotNull;
 pub use order::Order;
 pub use over::{Frame, Over, OverFunction};
 pub use project::Project;
 pub use rank::{Numbering, Rank};
+pub use resync::Resync;
 pub use sort::Sort;
 pub use unnest::Unnest;
 pub use updating_limit::UpdatingLimit;
