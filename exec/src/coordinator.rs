@@ -308,7 +308,8 @@ impl Coordinator {
     /// When the open epoch is to end; `None` while nothing has been read in it and no clock ticks.
     fn due(&self, now: Instant) -> Option<Instant> {
         let tick = self.clock.as_ref().and_then(|clock| clock.next);
-        let caught_up = matches!(self.backlog, Backlog::Read).then_some(now);
+        // Without sources nobody would carry the barrier; the job ends.
+        let caught_up = (matches!(self.backlog, Backlog::Read) && !self.sources.is_empty()).then_some(now);
         self.work_due().into_iter().chain(tick).chain(self.checkpoint_due()).chain(caught_up).min()
     }
 
@@ -382,6 +383,32 @@ mod tests {
         let (mut coordinator, now) = coordinator();
         assert_eq!(coordinator.step(Signal::Active(SOURCE), now), [Action::WakeAt(now + INTERVAL)]);
         assert_eq!(coordinator.step(Signal::CaughtUp(SOURCE), now), [barrier(1)]);
+    }
+
+    #[test]
+    fn the_first_epoch_behind_what_was_there_ends_even_if_that_was_nothing() {
+        let (coordinator, now) = coordinator();
+        let mut coordinator = coordinator.with_backlog([SOURCE, OTHER_SOURCE]);
+        let pass = |coordinator: &mut Coordinator, epoch| {
+            [SOURCE, OTHER_SOURCE, SINK]
+                .into_iter()
+                .flat_map(|task| coordinator.step(Signal::Acknowledged(task, Epoch(epoch)), now))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(coordinator.step(Signal::ReadBacklog(SOURCE), now), []);
+        coordinator.step(Signal::Active(OTHER_SOURCE), now);
+        assert_eq!(coordinator.step(Signal::WantsBarrier(Epoch(1)), now), [barrier(1)]);
+        // The barrier under way is before it.
+        assert_eq!(coordinator.step(Signal::ReadBacklog(OTHER_SOURCE), now), []);
+        assert_eq!(pass(&mut coordinator, 1), [Action::EpochComplete(Epoch(1)), barrier(2)]);
+        assert_eq!(
+            pass(&mut coordinator, 2),
+            [Action::EpochComplete(Epoch(2)), Action::CaughtUp(Epoch(2))],
+            "and it is said once"
+        );
+        coordinator.step(Signal::Active(SOURCE), now);
+        coordinator.step(Signal::CaughtUp(SOURCE), now + INTERVAL);
+        assert_eq!(pass(&mut coordinator, 3), [Action::EpochComplete(Epoch(3))]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn materialize(
     let mut names = BTreeSet::new();
     if let Some(twice) = definition.schema.fields().iter().find(|field| !names.insert(field.name())) {
         return Err(Error::new(format!("the materialized view {name} has two columns {}", twice.name()))
-            .fix(format!("name its columns: CREATE MATERIALIZED VIEW {name} (a, b) AS ..., or SELECT x AS a")));
+            .fix("give each a name of its own"));
     }
     let logical = analyzer.optimize_for_stream(analyzer.view(definition)?)?;
     let input = stream::stream(&logical, settings, state.execution_props())?;

@@ -117,3 +117,6 @@ pub(super) async fn shown(views: &[Arc<View>]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,11 @@ impl OperatorSpec for Materialize {
     }
 
     fn state_bound(&self) -> Option<&'static str> {
-        Some(if self.view.key().is_some() { "one row per key" } else { "all rows" })
+        Some(match self.view.identity() {
+            Some([]) => "one row",
+            Some(_) => "one row per key",
+            None => "all rows",
+        })
     }
 
     fn needs_backlog_read(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::operator::TableSnapshot;
 use crate::operators::dirty::{Dirty, state_table, with_deleted};
 
 /// A chunk with fewer rows than this takes more.
-const CHUNK_ROWS: usize = 4096;
+const CHUNK_ROWS: usize = if cfg!(test) { 64 } else { 4096 };
 
 /// Those who write own this; those who read have [`ShardRows`] of it.
 pub struct Rows {

@@ -20,7 +20,7 @@ use super::net::{Net, key_table};
 use crate::error::Result;
 
 /// So many places are copied at once.
-pub(super) const PAGE: usize = 4096;
+pub(super) const PAGE: usize = if cfg!(test) { 100 } else { 4096 };
 
 /// The rows of a shard as of some epoch.
 #[derive(Clone)]
