@@ -99,10 +99,8 @@ fn views_that_are_stopped_go_on_and_those_that_are_dropped_do_not() {
 
 #[test]
 fn a_view_that_cannot_be_kept_fails_whoever_reads_it() {
-    let ended = run(
-        "CREATE TABLE t (n INT) WITH ('connector' = 'values', 'data' = '{\"n\": 1} {\"n\": \"one\"}');
+    let ended = run("CREATE TABLE t (n INT) WITH ('connector' = 'values', 'data' = '{\"n\": 1} {\"n\": \"one\"}');
          CREATE MATERIALIZED VIEW v AS SELECT SUM(n) AS n FROM t;
-         SELECT * FROM v;",
-    );
+         SELECT * FROM v;");
     ended.failed_saying(&["cannot read the materialized view v", "its job has failed", "one"]);
 }

@@ -204,7 +204,7 @@ impl View {
     }
 
     /// The rows that the view shows for keys, which have the columns of [`key`](Self::key): of which of them each is, and the row. All is
-    /// as of one epoch.
+    /// as of one epoch. A view that does not show anything yet has none: wait for [`version`](Self::version) before the first call.
     ///
     /// Cost: that of the keys, whatever the view holds.
     ///
@@ -266,6 +266,10 @@ impl View {
 
     fn becomes(&self, status: Status) {
         let mut shared = self.write();
+        // What is over stays so until the job begins again, whatever comes late.
+        if !matches!(shared.status, Status::Behind | Status::UpToDate) {
+            return;
+        }
         shared.status = status;
         shared.show();
         drop(shared);

@@ -319,7 +319,7 @@ async fn who_follows_a_view_gets_its_rows_and_then_the_changes_of_whole_epochs()
 async fn a_view_without_rows_says_so_to_who_knew_some() {
     let view = view(true);
     view.ended();
-    let _ = Job::shards(&view, 1).remove(0).publisher.ended();
+    Job::shards(&view, 1).remove(0).publisher.ended();
     let (mut anew, mut again) = (reader(&view, None).await, reader(&view, Some(Offset(Default::default()))).await);
     assert_eq!(read(anew.as_mut()), None, "it has not ended again");
     let job = Job::shards(&view, 1).remove(0);

@@ -224,6 +224,7 @@ pub const JOBS: &[Job] = &[
     },
     Job {
         views: "CREATE MATERIALIZED VIEW pairs AS SELECT MOD(id, 50) AS m, v FROM many;",
+        settings: ON_DISK,
         ..append("materialized_view_of_equal_rows", "m BIGINT, v INT", "SELECT m, v FROM pairs WHERE v > 0")
     },
     changing(
