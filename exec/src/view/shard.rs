@@ -18,6 +18,7 @@ use tidemill_state::KeyTable;
 use super::Shape;
 use super::net::{Net, key_table};
 use crate::error::Result;
+use crate::message::Batch;
 
 /// So many places are copied at once.
 pub(super) const PAGE: usize = if cfg!(test) { 100 } else { 4096 };
@@ -179,7 +180,8 @@ impl Chunk {
         }
         let times = (0u32..).zip(&self.weights);
         let each = times.flat_map(|(row, &weight)| std::iter::repeat_n(row, weight.max(0) as usize));
-        Ok(take_record_batch(&rows, &each.collect::<UInt32Array>())?)
+        // Also right without columns, as they are for COUNT(*).
+        Ok(Batch::append(rows).take(&each.collect::<UInt32Array>())?.into_rows())
     }
 
     /// Adds its rows to `net`, with weights that are given for each, and may be zero.

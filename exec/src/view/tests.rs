@@ -115,6 +115,8 @@ fn rows_are_what_changes_make_of_them_and_earlier_versions_stay_as_they_were() {
             let (changed, weights) = change(&mut model, is_keyed, &mut random);
             kept.apply(&changed, &weights).expect("changes apply");
             assert_eq!(seen(kept.now()), model, "seed {seed}, keyed {is_keyed}, epoch {epoch}");
+            let counted = kept.now().batches(&[]).map(|rows| rows.expect("rows can be read").num_rows()).sum::<usize>();
+            assert_eq!(counted as i64, model.values().sum::<i64>(), "without columns");
             if random.random_bool(0.3) {
                 let table = kept.snapshot("rows", Distribution::ByKey(vec![0])).expect("there is a snapshot");
                 merge(&mut state, &table, shape.key.len());

@@ -71,6 +71,10 @@ fn read(node: &TableScan) -> Result<Vec<usize>> {
     let scan = Scan::of(&node.source)?;
     let stored = &scan.definition.schema;
     let mut read = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
+    // Its rows are told apart by their columns, so there must be some.
+    if scan.view.is_some() && read.is_empty() {
+        read.push(0);
+    }
     if let Some(watermark) = &scan.watermark {
         for column in watermark.expression.column_refs().into_iter().chain(watermark.time.column_refs()) {
             let index = stored.index_of(&column.name)?;
