@@ -16,8 +16,8 @@ impl Session {
     pub(super) async fn create_materialized_view(&mut self, create: &CreateView, text: &str) -> Result<Outcome> {
         let path = &create.name.parts;
         let existing = self.catalog.get(path).ok().cloned();
-        if existing.is_some() && create.if_not_exists {
-            return Ok(Outcome::Done(format!("materialized view {} exists already", create.name)));
+        if let Some(existing) = existing.as_ref().filter(|_| create.if_not_exists) {
+            return Ok(Outcome::Done(format!("{} {} exists already", existing.kind(), create.name)));
         }
         let (definition, materialized) = self.materialized(create)?;
         if let (Some(Entry::MaterializedView(former)), true) = (&existing, create.or_replace) {

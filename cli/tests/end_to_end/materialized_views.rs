@@ -98,6 +98,30 @@ fn views_that_are_stopped_go_on_and_those_that_are_dropped_do_not() {
 }
 
 #[test]
+fn a_view_of_other_columns_does_not_take_the_state_of_one_before() {
+    let place = Place::new();
+    std::fs::write(place.path("words.csv"), "tide,1,10\n").expect("the file is written");
+    let script = |column: &str| {
+        let sql = format!(
+            "SET 'execution.checkpointing.interval' = '10 ms';
+             CREATE TABLE words (word STRING, a INT, b INT) WITH ('connector' = 'filesystem', 'path' = '{}',
+               'format' = 'csv', 'source.follow' = 'true');
+             CREATE MATERIALIZED VIEW v (word, n) AS SELECT word, {column} FROM words;
+             SELECT n FROM v;",
+            place.path("words.csv").display()
+        );
+        std::fs::write(place.path("words.sql"), sql).expect("the script is written");
+    };
+    script("a");
+    let mut process = place.run(1);
+    assert_eq!([process.line(), process.line()], ["n", "1"]);
+    process.signal("INT");
+    process.end();
+    script("b");
+    place.run(1).end().failed_saying(&["the job is not the one whose checkpoint there is"]);
+}
+
+#[test]
 fn a_view_that_cannot_be_kept_fails_whoever_reads_it() {
     let ended = run("CREATE TABLE t (n INT) WITH ('connector' = 'values', 'data' = '{\"n\": 1} {\"n\": \"one\"}');
          CREATE MATERIALIZED VIEW v AS SELECT SUM(n) AS n FROM t;

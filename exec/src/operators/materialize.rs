@@ -34,6 +34,10 @@ impl OperatorSpec for Materialize {
         }
     }
 
+    fn meaning(&self) -> Option<String> {
+        Some(format!("{}({})", self.name(), self.view.shape().meaning()))
+    }
+
     fn state_bound(&self) -> Option<&'static str> {
         Some(match self.view.identity() {
             Some([]) => "one row",

@@ -9,14 +9,14 @@ use tidemill_state::checkpoint::Distribution;
 use crate::error::Result;
 use crate::message::Batch;
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext, TableSnapshot};
-use crate::view::{Net, Rows, Shape};
+use crate::view::{Net, Rows, Shape, only_appearing};
 
 /// Stands behind a source that begins with all its rows ([`Follow`](crate::view::Follow)), wherever its reader was before. In a job that takes
 /// checkpoints it keeps what has come so far, and passes of the first batch on only what is different. In others it passes all on.
 #[derive(Debug)]
 pub struct Resync {
     pub shape: Arc<Shape>,
-    /// Rows only ever appear. If some are not there any more, because the source of the view has forgotten them, that cannot be said.
+    /// Rows only ever appear.
     pub appends: bool,
 }
 
@@ -30,6 +30,10 @@ impl OperatorSpec for Resync {
     }
 
     fn explain(&self, _: &mut ExplainLine) {}
+
+    fn meaning(&self) -> Option<String> {
+        Some(format!("{}({})", self.name(), self.shape.meaning()))
+    }
 
     fn state_bound(&self) -> Option<&'static str> {
         Some("the rows of the view")
@@ -92,10 +96,7 @@ fn news(shape: &Shape, known: &Rows, all: &Batch, appends: bool) -> Result<Batch
     }
     net.add_batch(all)?;
     let news = net.take_changes(shape.identity.as_deref())?;
-    if !appends {
-        return Ok(news);
-    }
-    news.filter(&(0..news.len()).map(|row| Some(news.weight(row) > 0)).collect())
+    if appends { only_appearing(news) } else { Ok(news) }
 }
 
 #[cfg(test)]

@@ -77,6 +77,15 @@ impl Source for Follow {
     }
 }
 
+/// Without rows that are not there any more, because a source of the view that cannot be read again has forgotten them when its job began
+/// again: who was promised that rows only appear cannot take them back.
+pub(crate) fn only_appearing(changes: Batch) -> Result<Batch> {
+    match changes.weights() {
+        None => Ok(changes),
+        Some(weights) => changes.filter(&weights.values().iter().map(|&weight| Some(weight > 0)).collect()),
+    }
+}
+
 struct FollowReader {
     view: Arc<View>,
     projection: Vec<usize>,
@@ -96,7 +105,10 @@ struct FollowReader {
 impl FollowReader {
     fn changes(&self, version: &Version) -> Result<Batch> {
         let before = self.given.as_ref().unwrap_or(self.view.empty());
-        let changes = version.changes_since(before, &self.projection, &self.schema, self.identity.as_deref())?;
+        let mut changes = version.changes_since(before, &self.projection, &self.schema, self.identity.as_deref())?;
+        if self.view.appends() {
+            changes = only_appearing(changes)?;
+        }
         if self.given.is_none() && self.resumes && changes.is_empty() {
             // That there are no rows any more is news too: a row that comes and goes at once says so.
             let columns = self.schema.fields().iter().map(|field| new_null_array(field.data_type(), 2)).collect();

@@ -25,6 +25,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use tidemill_state::Epoch;
 use tokio::sync::watch;
 
+pub(crate) use follow::only_appearing;
 pub use follow::{Follow, Followed};
 pub use kept::Kept;
 pub use net::Net;
@@ -57,6 +58,20 @@ impl Shape {
         let is_keyed = key.is_some();
         let key = key.unwrap_or_else(|| (0..fields.len()).collect());
         Shape { schema: Arc::new(Schema::new(fields)), identity, key, is_keyed }
+    }
+
+    /// What state that consists of such rows means: sources do not say which columns they read.
+    pub fn meaning(&self) -> String {
+        let names = |columns: &[usize]| -> Vec<String> {
+            let fields = columns.iter().map(|&column| self.schema.field(column));
+            fields.map(|field| format!("{} {}", field.name(), field.data_type())).collect()
+        };
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let columns = names(&all).join(", ");
+        match self.is_keyed {
+            true => format!("columns=[{columns}], key=[{}]", names(&self.key).join(", ")),
+            false => format!("columns=[{columns}]"),
+        }
     }
 }
 

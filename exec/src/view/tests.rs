@@ -331,3 +331,19 @@ async fn a_view_without_rows_says_so_to_who_knew_some() {
     assert_eq!(read(anew.as_mut()), None);
     assert_eq!(read(again.as_mut()).map(|rows| rows.len()), Some(2));
 }
+
+#[tokio::test]
+async fn rows_that_only_appear_stay_with_who_follows_when_the_view_has_forgotten_them() {
+    let view = Arc::new(View::new("v", Shape::new(&schema(), None), true, false).expect("such rows can be kept"));
+    let mut reader = reader(&view, None).await;
+    let [job] = &mut Job::shards(&view, 1)[..] else { panic!("one shard") };
+    job.barrier("a", 1);
+    job.barrier("b", 1);
+    view.caught_up();
+    assert_eq!(read(reader.as_mut()), Some(vec!["+1 a 1".to_string(), "+1 b 1".to_string()]));
+    let [job] = &mut Job::shards(&view, 1)[..] else { panic!("one shard") };
+    job.barrier("b", 1);
+    job.barrier("c", 1);
+    view.caught_up();
+    assert_eq!(read(reader.as_mut()), Some(vec!["+1 c 1".to_string()]));
+}
