@@ -190,14 +190,17 @@ async fn random_queries_end_in_batchs_answer() {
             continue;
         }
         let parallelism = ["1", "2", "4"][(seed % 3) as usize];
-        for emit in ["epoch", "each-row"] {
+        let kept = format!("CREATE MATERIALIZED VIEW kept AS {query}; SELECT * FROM kept");
+        for (query, emit, mode) in
+            [(&query, "epoch", "streaming"), (&query, "each-row", "streaming"), (&kept, "epoch", "automatic")]
+        {
             let settings = [
-                ("execution.runtime-mode", "streaming"),
+                ("execution.runtime-mode", mode),
                 ("execution.epoch.interval", "1 ms"),
                 ("parallelism.default", parallelism),
                 ("table.exec.emit", emit),
             ];
-            let found = answer(&query, churn(Some(seed)), &settings).await;
+            let found = answer(query, churn(Some(seed)), &settings).await;
             runs += 1;
             if found != expected {
                 wrong.push(format!(
