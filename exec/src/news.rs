@@ -45,9 +45,9 @@ impl TimeNews {
         let new = late - std::mem::replace(&mut self.late_told, late);
         let what = match new {
             0 => return vec![],
-            1 => "1 row came too late for its window and was left out".to_string(),
-            _ => format!("{new} rows came too late for their windows and were left out"),
+            1 => "1 row came too late and was left out".to_string(),
+            _ => format!("{new} rows came too late and were left out"),
         };
-        vec![format!("{what}; SELECT * FROM late('the query') shows such rows")]
+        vec![format!("{what}; SELECT * FROM late('the query') shows those that were for windows")]
     }
 }

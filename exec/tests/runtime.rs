@@ -188,7 +188,16 @@ fn counts() -> Arc<dyn OperatorSpec> {
     let columns = vec![AggregateColumn { call, arguments: vec![], filter: None }];
     let output = Arc::new(Schema::new(vec![schema().field(0).clone(), result.as_ref().clone()]));
     let (input, emit) = (schema(), Emit::Epoch);
-    Arc::new(Aggregate { keys: vec![0], columns, input, partial: false, retracting: false, emit, schema: output })
+    Arc::new(Aggregate {
+        keys: vec![0],
+        columns,
+        input,
+        partial: false,
+        retracting: false,
+        emit,
+        ttl: None,
+        schema: output,
+    })
 }
 
 /// Misbehaves at the first row.

@@ -29,7 +29,7 @@ use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
 use crate::state::{StateOf, StatePlanner};
-use crate::{functions, recursion, set_all, temporal, unnest, window};
+use crate::{functions, recursion, set_all, state_ttl, temporal, unnest, window};
 
 /// Resolves names against a catalog.
 pub struct Analyzer<'a> {
@@ -91,6 +91,7 @@ impl<'a> Analyzer<'a> {
         recursion::check(&plan)?;
         let plan = if matches!(query.body.as_ref(), ast::SetExpr::Values(_)) { numbered(plan)? } else { plan };
         let plan = temporal::resolve(plan).map_err(explained)?;
+        let plan = state_ttl::resolve(plan).map_err(explained)?;
         let plan = set_all::by_counts(plan, self.state).map_err(explained)?;
         unnest::pull_up(plan).map_err(explained)
     }
@@ -293,7 +294,8 @@ impl<'a> Analyzer<'a> {
 
     /// Optimized for batch execution.
     pub fn optimize_for_batch(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
-        self.state.optimize(plan).map_err(explained)
+        let plan = state_ttl::without(plan.clone()).map_err(explained)?;
+        self.state.optimize(&plan).map_err(explained)
     }
 
     /// Optimized for streaming: the same rules, without those that change when or how often results are updated.

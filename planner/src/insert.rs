@@ -15,10 +15,10 @@ use tidemill_exec::{Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Entry, Table};
-use crate::dialect::Insert;
+use crate::dialect::{Insert, OnConflict};
 use crate::plan_error::explained;
 use crate::settings::Settings;
-use crate::stream::{Distribution, PlanOp, StreamPlan};
+use crate::stream::{Distribution, PlanOp, StreamPlan, one_of_key, only_of_key};
 use crate::types;
 
 /// A sink, opened from the catalog, and the query that fills it.
@@ -28,6 +28,7 @@ pub struct Target {
     pub sink: Arc<dyn Sink>,
     /// One column per column of `definition`, of its type; not optimized.
     pub plan: LogicalPlan,
+    pub on_conflict: Option<OnConflict>,
 }
 
 /// Resolves an INSERT.
@@ -61,7 +62,7 @@ pub fn target(
     let sink = registry.connector(&definition)?.sink(&definition, registry)?;
     let query = analyzer.query(&insert.query.query)?;
     let plan = fitted(insert, query, &definition, analyzer, state)?;
-    Ok(Target { table, definition, sink, plan })
+    Ok(Target { table, definition, sink, plan, on_conflict: insert.on_conflict })
 }
 
 /// The query's columns put in the sink's places and given its types.
@@ -191,7 +192,8 @@ fn fits(from: &DataType, to: &DataType) -> bool {
 /// Puts the sink on top of a streaming plan.
 ///
 /// # Errors
-/// The query updates its rows and the sink cannot take them back, or keeps them by another key.
+/// The query updates its rows and the sink cannot take them back, or its rows may not be unique by the sink's primary key, and nothing says
+/// what happens then.
 pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<StreamPlan> {
     let name = &target.definition.name;
     if !input.props.changes.is_append() && !target.sink.accepts_updates() {
@@ -199,9 +201,7 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
             .why("the query changes rows it has given before, and the table only appends")
             .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"));
     }
-    if !input.props.changes.is_append() && !target.definition.key.is_empty() {
-        same_key(&target.definition, input.props.changes.key())?;
-    }
+    let input = by_primary_key(target, input, settings)?;
     let checked = match not_null(target, Arc::clone(&input.props.schema), settings) {
         None => input,
         Some(check) => {
@@ -213,11 +213,19 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
 }
 
 /// A batch plan whose rows fit the sink's NOT NULL columns.
-pub fn batch(target: &Target, input: Arc<dyn ExecutionPlan>, settings: &Settings) -> Arc<dyn ExecutionPlan> {
-    match not_null(target, input.schema(), settings) {
+///
+/// # Errors
+/// The statement says `ON CONFLICT`.
+pub fn batch(target: &Target, input: Arc<dyn ExecutionPlan>, settings: &Settings) -> Result<Arc<dyn ExecutionPlan>> {
+    if target.on_conflict.is_some() {
+        return Err(Error::new("ON CONFLICT is for streams")
+            .why("in batch mode, rows are written as they are")
+            .fix("leave it out, or SET 'execution.runtime-mode' = 'streaming'"));
+    }
+    Ok(match not_null(target, input.schema(), settings) {
         None => input,
         Some(check) => Arc::new(OperatorExec::new(Arc::new(check), input)),
-    }
+    })
 }
 
 /// What guards the NOT NULL columns of a sink; `None` if it has none.
@@ -228,22 +236,51 @@ fn not_null(target: &Target, schema: SchemaRef, settings: &Settings) -> Option<N
     (!columns.is_empty()).then(|| NotNull { columns, drop: settings.drops_nulls(), table, schema })
 }
 
-/// A table with a primary key keeps one row per key, so the query must change rows by that key, or one row would overwrite another.
-fn same_key(table: &TableDefinition, key: Option<&[usize]>) -> Result<()> {
+/// Rows that are unique by the sink's primary key, if it has one: a query whose own key is no part of it says `ON CONFLICT`, as in Flink.
+fn by_primary_key(target: &Target, input: StreamPlan, settings: &Settings) -> Result<StreamPlan> {
+    let TableDefinition { key, name, .. } = &target.definition;
+    if key.is_empty() {
+        return match target.on_conflict {
+            None => Ok(input),
+            Some(_) => Err(Error::new(format!("ON CONFLICT needs a primary key, and table {name} has none"))
+                .fix("declare PRIMARY KEY (...) NOT ENFORCED in CREATE TABLE, or leave ON CONFLICT out")),
+        };
+    }
+    let is_unique = input.props.changes.key().is_some_and(|own| own.iter().all(|column| key.contains(column)));
+    let action = match target.on_conflict {
+        _ if is_unique && !settings.always_materializes_upserts() => None,
+        None if settings.always_materializes_upserts() => Some(OnConflict::Deduplicate),
+        // A row that comes later replaces the one before it.
+        None if input.props.changes.is_append() => None,
+        None => return Err(conflicts(&target.definition, input.props.changes.key())),
+        action => action,
+    };
+    match action {
+        None => Ok(input),
+        Some(OnConflict::Deduplicate) => one_of_key(input, key, true, settings),
+        Some(OnConflict::Nothing) => one_of_key(input, key, false, settings),
+        Some(OnConflict::Error) => only_of_key(input, key, name, settings),
+    }
+}
+
+fn conflicts(table: &TableDefinition, key: Option<&[usize]>) -> Error {
     let names = |columns: &[usize]| {
         columns.iter().map(|&n| table.schema.field(n).name().as_str()).collect::<Vec<_>>().join(", ")
     };
-    let wrong = Error::new(format!("the primary key of table {} is not the key of the query", table.name));
     let declared = names(&table.key);
-    match key {
-        Some(key) if key.len() == table.key.len() && key.iter().all(|column| table.key.contains(column)) => Ok(()),
-        Some(key) => Err(wrong
-            .why(format!("the query's rows are unique by ({}), the table's by ({declared}): one would overwrite another", names(key)))
-            .fix(format!("declare PRIMARY KEY ({}) NOT ENFORCED, or group by ({declared})", names(key)))),
-        None => Err(wrong
-            .why(format!("the query's columns do not show its key, and the table's is ({declared}): one row would overwrite another"))
-            .fix(format!("select the columns that the query groups by and make them the primary key, or group by ({declared})"))),
-    }
+    let wrong = Error::new(format!("the primary key of table {} is not the key of the query", table.name));
+    let why = match key {
+        Some(key) => format!(
+            "the query's rows are unique by ({}), the table's by ({declared}): one would overwrite another",
+            names(key)
+        ),
+        None => format!(
+            "the query's columns do not show its key, and the table's is ({declared}): one row would overwrite another"
+        ),
+    };
+    wrong.why(why).fix(format!(
+        "group by ({declared}), or append ON CONFLICT DO DEDUPLICATE to keep the last row, DO NOTHING for the first, DO ERROR if there is never a second"
+    ))
 }
 
 /// A plan that ends in `sink`.

@@ -21,6 +21,7 @@ mod set_all;
 pub mod settings;
 pub mod show;
 pub mod state;
+mod state_ttl;
 pub mod stream;
 pub mod temporal;
 pub mod types;

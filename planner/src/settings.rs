@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidemill_exec::checkpoint::{Durability, RestartStrategy};
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
 use tidemill_exec::coordinator::Rhythm;
-use tidemill_exec::operators::{Emit, Firing};
+use tidemill_exec::operators::{Emit, Firing, Ttl};
 use tidemill_exec::text::Zone;
 use tidemill_exec::window::LocalClock;
 use tidemill_exec::{Error, JobOptions, Result, StateBackend};
@@ -206,10 +206,28 @@ pub const SETTINGS: &[OptionSpec] = &[
         "what happens to a null for a NOT NULL column of a sink",
     ),
     OptionSpec::with_default(
+        "table.exec.sink.upsert-materialize",
+        OneOf(&["AUTO", "FORCE"]),
+        "AUTO",
+        "FORCE: a table with a primary key gets the last of the rows that have it, as if ON CONFLICT DO DEDUPLICATE were said everywhere",
+    ),
+    OptionSpec::with_default(
+        "table.exec.source.cdc-events-duplicate",
+        Boolean,
+        "false",
+        "changes that a table reads may come twice: the last row of each primary key counts",
+    ),
+    OptionSpec::with_default(
         "table.exec.source.idle-timeout",
         Time,
         "0 ms",
         "a source or split that gives nothing for so long no longer holds event time back; 0 ms: it always does",
+    ),
+    OptionSpec::with_default(
+        "table.exec.state.ttl",
+        Time,
+        "0 ms",
+        "keys and rows that are not used for so long are forgotten by GROUP BY, DISTINCT, joins, top-N and OVER; 0 ms: never",
     ),
     OptionSpec::with_default("table.local-time-zone", Text, "UTC", "time zone of TIMESTAMP_LTZ, such as Europe/Berlin"),
 ];
@@ -227,13 +245,11 @@ const ACCEPTED: &[OptionSpec] = &[
     OptionSpec::optional("sql-client.execution.max-table-result.rows", Integer, "rows kept for the table view"),
     OptionSpec::optional("sql-client.display.max-column-width", Integer, "width of columns"),
     OptionSpec::optional("sql-client.verbose", Boolean, "stack traces"),
-    OptionSpec::optional("table.exec.state.ttl", Time, "how long unused state is kept"),
     OptionSpec::optional("table.exec.mini-batch.allow-latency", Time, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.enabled", Boolean, "epochs do this here"),
     OptionSpec::optional("table.exec.mini-batch.size", Integer, "epochs do this here"),
     OptionSpec::optional("table.optimizer.agg-phase-strategy", Text, "phases are chosen by the planner"),
     OptionSpec::optional("table.optimizer.distinct-agg.split.enabled", Boolean, "distinct counts need no split here"),
-    OptionSpec::optional("table.exec.source.cdc-events-duplicate", Boolean, "duplicates in change streams"),
     OptionSpec::optional("taskmanager.memory.process.size", Bytes, "a JVM matter"),
     OptionSpec::optional("taskmanager.numberOfTaskSlots", Integer, "there are no slots here"),
 ];
@@ -445,6 +461,11 @@ impl Settings {
         (early.is_some() || !lateness.is_zero()).then_some(WindowFiring { lateness, early, late })
     }
 
+    /// How long state stays that is not used, if not for good.
+    pub fn ttl(&self) -> Option<Ttl> {
+        self.duration("table.exec.state.ttl").filter(|ttl| !ttl.is_zero()).map(Ttl)
+    }
+
     fn duration(&self, key: &str) -> Option<Duration> {
         self.0.duration(SETTINGS, key)
     }
@@ -460,6 +481,16 @@ impl Settings {
     /// Rows with a null for a NOT NULL column are dropped, rather than failing the job.
     pub fn drops_nulls(&self) -> bool {
         self.text("table.exec.sink.not-null-enforcer").eq_ignore_ascii_case("DROP")
+    }
+
+    /// A sink with a primary key is given one row per key whatever its query looks like.
+    pub fn always_materializes_upserts(&self) -> bool {
+        self.text("table.exec.sink.upsert-materialize").eq_ignore_ascii_case("FORCE")
+    }
+
+    /// Changes that are read may come twice.
+    pub fn cdc_events_duplicate(&self) -> bool {
+        self.0.boolean(SETTINGS, "table.exec.source.cdc-events-duplicate")
     }
 
     pub fn job_name(&self) -> Option<&str> {

@@ -30,20 +30,28 @@ async fn queries_are_planned_as_blessed() {
     assert!(wrong.is_empty(), "planned otherwise than blessed (BLESS=1 accepts):\n{}", wrong.join("\n"));
 }
 
+/// What each EXPLAIN gives behind the other statements, which may be an error.
 async fn plan(script: &str) -> String {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let data = data.to_string_lossy();
     let parallelism = script.lines().find_map(|line| line.strip_prefix("-- parallelism ")).unwrap_or("2");
     let settings = [("execution.runtime-mode", "streaming"), ("parallelism.default", parallelism)];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
-    let script = script.replace("{data}", &data.to_string_lossy());
-    let transcript = Run { settings, ..Run::default() }.script(&script).await.expect("the settings exist");
-    let mut plans = Vec::new();
-    for ran in transcript.statements {
-        match ran.gave {
-            Gave::Text(text) => plans.push(text.replace(&*data.to_string_lossy(), "{data}")),
-            Gave::Failed(error) => plans.push(format!("{error}\n")),
-            _ => {}
+    let script = script.replace("{data}", &data);
+    let (mut before, mut plans) = (String::new(), Vec::new());
+    for statement in script.split_inclusive(";\n") {
+        if !statement.lines().any(|line| line.starts_with("EXPLAIN")) {
+            before.push_str(statement);
+            continue;
+        }
+        let run = Run { settings: settings.clone(), ..Run::default() };
+        let transcript = run.script(&format!("{before}{statement}")).await.expect("the settings exist");
+        match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
+            Some(Gave::Text(text)) => plans.push(text.replace(&*data, "{data}")),
+            Some(Gave::Failed(error)) => plans.push(format!("{error}\n")),
+            _ => panic!("{statement} explains nothing"),
         }
     }
+    assert!(!plans.is_empty(), "no line begins with EXPLAIN:\n{script}");
     plans.join("\n")
 }

@@ -277,7 +277,7 @@ impl Session {
                 require_bounded(engine::is_bounded(&target.plan))?;
                 materialized::shown(&materialize::views(&target.plan)?).await?;
                 let plan = analyzer.optimize_for_batch(&target.plan)?;
-                let physical = insert::batch(&target, engine::physical(&state, &plan).await?, &self.settings);
+                let physical = insert::batch(&target, engine::physical(&state, &plan).await?, &self.settings)?;
                 writes.push((engine::start(&state, physical)?, target.sink, target.definition.name));
             }
             let work = async move {

@@ -9,7 +9,7 @@ pub mod table;
 
 pub use connector::{Connector, Registry, WATERMARK_OPTIONS};
 pub use format::{Decoder, Encoder, FORMAT_METADATA, FileBytes, FileFormat, FileReader, FileWriter, Format};
-pub use options::{OptionKind, OptionSpec, Options};
+pub use options::{OptionKind, OptionSpec, Options, parse_duration};
 pub use sink::{Guarantee, Sink, Writer};
 pub use source::{Offset, Reader, Skipped, Source, SplitBatch, SplitId};
 pub use table::TableDefinition;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{Field, Schema};
+use tidemill_state::KeyTable;
 
 use crate::error::Result;
 
@@ -53,6 +54,19 @@ impl Dirty {
             self.bits[group as usize / 64] = 0;
         }
         (std::mem::take(&mut self.groups), std::mem::take(&mut self.gone))
+    }
+}
+
+/// What the next snapshot of `table` has to say: numbers, keys that went, and whether those numbers are all. Where most has changed, all is no more
+/// work, and spares whoever brings the pieces together. Without a `Dirty` it is all.
+pub(super) fn due(dirty: &mut Option<Dirty>, table: &KeyTable) -> (Vec<u32>, Vec<Vec<ArrayRef>>, bool) {
+    let (changed, gone) = match dirty {
+        Some(dirty) => dirty.take(),
+        None => return (table.live().collect(), Vec::new(), true),
+    };
+    match changed.len() * 2 >= table.len() {
+        true => (table.live().collect(), Vec::new(), true),
+        false => (changed.into_iter().filter(|&number| table.is_live(number)).collect(), gone, false),
     }
 }
 

@@ -42,6 +42,25 @@ pub fn check<S: OperatorSpec>(make: impl Fn(&SchemaRef) -> S, expected: Expect) 
     check_inputs(|[input]| make(input), expected);
 }
 
+/// The same without crashes, for operators that count time anew after a restart.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_undisturbed<S: OperatorSpec, const INPUTS: usize>(
+    make: impl Fn(&[SchemaRef; INPUTS]) -> S,
+    expected: Expect,
+) {
+    let script = Script::parse(expected.data().trim_start_matches('\n'));
+    let spec = make(script.schemas.as_slice().try_into().expect("a columns line per input"));
+    let (printed, as_written) = Replay::new(&spec).run(&script, &Cut::EachRow);
+    expected.assert_eq(&printed);
+    let random = (0..8).map(|seed| ("random batches", Cut::Random(seed)));
+    for (how, cut) in [("all rows between marks in one batch", Cut::Marks)].into_iter().chain(random) {
+        let (text, outcome) = Replay::new(&spec).run(&script, &cut);
+        assert_eq!(outcome, as_written, "replayed with {how}:\n{text}");
+    }
+}
+
 /// The same for an operator with several inputs.
 ///
 /// # Panics

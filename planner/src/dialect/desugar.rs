@@ -22,6 +22,7 @@ use super::literal::{negated, number, plain};
 use super::marker::{self, call, text};
 use super::report::reserved;
 use super::reserved::is_reserved;
+use super::state_ttl;
 use super::values;
 
 /// Hints waiting for the syntax node whose last token they follow.
@@ -33,19 +34,16 @@ impl Pending {
         self.0.push((after, hint));
     }
 
+    /// The hints of this name behind the token at `location`; others stay.
+    pub fn named(&mut self, name: &str, location: Location) -> Vec<Hint> {
+        let is_it = |(after, hint): &mut (Location, Hint)| *after == location && hint.name == name;
+        self.0.extract_if(.., is_it).map(|(_, hint)| hint).collect()
+    }
+
     /// The options given to the table whose name begins (in its last part) at `location`; other hints stay.
     pub fn options(&mut self, location: Location) -> Result<Vec<(String, String)>> {
-        let mut options = Vec::new();
-        let mut kept = Vec::new();
-        for (after, hint) in std::mem::take(&mut self.0) {
-            if after == location && hint.name == "OPTIONS" {
-                options.extend(hint.options()?);
-            } else {
-                kept.push((after, hint));
-            }
-        }
-        self.0 = kept;
-        Ok(options)
+        let pairs = self.named("OPTIONS", location).iter().map(Hint::options).collect::<Result<Vec<_>>>()?;
+        Ok(pairs.concat())
     }
 
     /// What nothing has taken.
@@ -94,7 +92,8 @@ impl VisitorMut for Desugar<'_> {
                 .flat_map(|expr| if let Expr::Tuple(parts) = expr { parts } else { vec![expr] })
                 .collect();
         }
-        flow(check_aliases(&select.projection))
+        let hints = self.hints.named("STATE_TTL", select.select_token.0.span.start);
+        flow(state_ttl::apply(select, hints).and_then(|()| check_aliases(&select.projection)))
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {

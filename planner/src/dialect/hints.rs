@@ -25,7 +25,7 @@ pub struct HintArgument {
 }
 
 impl Hint {
-    /// The pairs of an OPTIONS hint.
+    /// The pairs of a hint that has such.
     ///
     /// # Errors
     /// An argument without a key.
@@ -34,8 +34,8 @@ impl Hint {
             .iter()
             .map(|argument| {
                 let key = argument.key.clone().ok_or_else(|| {
-                    Error::new(format!("the OPTIONS hint does not say which option gets '{}'", argument.value))
-                        .fix("write OPTIONS('key' = 'value')")
+                    Error::new(format!("the {} hint does not say what gets '{}'", self.name, argument.value))
+                        .fix(format!("write {}('key' = 'value')", self.name))
                         .at(self.place)
                 })?;
                 Ok((key, argument.value.clone()))

@@ -17,6 +17,9 @@ pub const ORDER_BY: &str = "__order_by";
 /// `/*+ OPTIONS('a' = 'b') */` behind a table: `__options('a', 'b')`.
 pub const OPTIONS: &str = "__options";
 
+/// `/*+ STATE_TTL('a' = '1 s') */` behind SELECT: in place of table a, `(SELECT * FROM a WHERE __state_ttl(1000)) AS a`.
+pub const STATE_TTL: &str = "__state_ttl";
+
 /// `name(arguments)`
 pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     Expr::Function(Function {

@@ -47,6 +47,7 @@
 //! | `TABLE ev PARTITION BY k` as an argument | `__table(ev, __partition_by(k))`: see [`marker::table_argument`] |
 //! | `DESCRIPTOR(ts)` | itself, a call: see [`marker::descriptor`] |
 //! | `FROM ev /*+ OPTIONS('a'='b') */` | `with_hints` of the table reference is `[__options('a', 'b')]`: see [`marker::table_options`] |
+//! | `SELECT /*+ STATE_TTL('a'='1 s') */ ... FROM a` | `FROM (SELECT * FROM a WHERE __state_ttl(1000)) AS a`: see [`marker::STATE_TTL`] |
 //! | other hints | [`ParsedStatement::hints`] |
 //! | `LATERAL TABLE(f(x)) AS t(a)` | sqlparser's `TableFactor::Function` with `lateral`, named f |
 //! | `UNNEST(a) [WITH ORDINALITY]` | sqlparser's `TableFactor::UNNEST` |
@@ -72,6 +73,7 @@ mod reserved;
 mod script;
 mod shown;
 mod source;
+mod state_ttl;
 mod statement;
 #[cfg(test)]
 mod tests;

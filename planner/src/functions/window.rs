@@ -13,6 +13,7 @@ use tidemill_exec::{Error, Result};
 
 use super::function::{Call, Function, Rows};
 use super::zone::Zone;
+use crate::dialect::marker;
 use crate::types::SqlType;
 
 /// `__event_time(x)` is `x`, and says that it is the column a table's watermark speaks of: a computed column is not known by its name once
@@ -31,6 +32,13 @@ pub fn all() -> Vec<Function> {
             1,
             |_| Ok(SqlType::new(DataType::Boolean, false)),
             |_| Err(Error::new("FOR SYSTEM_TIME AS OF stands outside of a join")),
+        ),
+        Function::new(
+            marker::STATE_TTL,
+            1,
+            1,
+            |_| Ok(SqlType::new(DataType::Boolean, false)),
+            |_| Err(Error::new("the STATE_TTL hint stands where there is no state")),
         ),
         window_time_function(),
         local_window_time_function(),

@@ -14,7 +14,7 @@ use super::lower::{Lowering, nullable, reordered};
 use super::own::OwnWindows;
 use super::plan::{Distribution, StreamPlan};
 use super::window::Grouping;
-use crate::aggregates;
+use crate::{aggregates, state_ttl};
 
 impl Lowering<'_> {
     /// Project keys, arguments and filters into columns; then aggregate, in two phases where an exchange lies between.
@@ -73,7 +73,8 @@ impl Lowering<'_> {
         };
 
         let retracting = !plan.props.changes.is_append();
-        self.grouped(plan, keys, shifted(aggregates, shift, retracting), output)
+        let ttl = state_ttl::of(&node.input).unwrap_or(self.ttl);
+        Lowering { ttl, ..*self }.grouped(plan, keys, shifted(aggregates, shift, retracting), output)
     }
 
     /// The same with windows among the keys: only the other keys are grouped by, in each window.
@@ -151,6 +152,8 @@ impl Lowering<'_> {
         let local = self.parallelism > 1
             && self.emit == Emit::Epoch
             && !columns.is_empty()
+            // Where keys may have been forgotten, each row that is taken back is looked at.
+            && !(retracting && self.ttl.is_some())
             && plan.props.distribution != distribution
             && columns.iter().all(|column| {
                 // A distinct set is no smaller than its rows, and an order is lost where equal rows cancel.
@@ -165,14 +168,16 @@ impl Lowering<'_> {
                 StreamPlan::operator(local, plan, changes, Distribution::Any)
             }
         };
-        let aggregate = Aggregate { keys, columns, input, partial: local, retracting, emit: self.emit, schema };
+        let (emit, ttl) = (self.emit, self.ttl);
+        let aggregate = Aggregate { keys, columns, input, partial: local, retracting, emit, ttl, schema };
         Ok(StreamPlan::operator(aggregate, plan, changes, distribution.clone()).requires(distribution))
     }
 
     pub(super) fn distinct(&self, input: &LogicalPlan) -> Result<StreamPlan> {
         let plan = self.plan(input)?;
         let schema = Arc::clone(&plan.props.schema);
-        self.grouped(plan, schema.fields().len(), Vec::new(), schema)
+        let ttl = state_ttl::of(input).unwrap_or(self.ttl);
+        Lowering { ttl, ..*self }.grouped(plan, schema.fields().len(), Vec::new(), schema)
     }
 
     /// For each grouping set a copy of the row, with the keys outside the set null, and the set's number: the keys `kept`, number, columns.

@@ -1,13 +1,14 @@
 //! Joins to operators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TemporalJoin, TimeKind, WindowJoin};
+use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TemporalJoin, TimeKind, Ttl, WindowJoin};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::lower::{Lowering, kept, nullable, projected, unsupported};
@@ -16,6 +17,7 @@ use super::plan::{Distribution, StreamPlan, Times, WindowColumns};
 use super::window::keyed;
 use crate::functions::window::{as_event_time, window_time};
 use crate::scan::Scan;
+use crate::state_ttl;
 use crate::temporal::TemporalNode;
 
 /// What bounds the state of a join.
@@ -207,6 +209,15 @@ struct Side {
     /// How many the query has.
     width: usize,
     keys: Vec<usize>,
+    ttl: Option<Ttl>,
+}
+
+impl Side {
+    /// Rows match nothing that comes more than so many milliseconds after them.
+    fn keep_at_most(&mut self, millis: i64) {
+        let most = Duration::from_millis(millis.max(1).unsigned_abs());
+        self.ttl = Some(self.ttl.map_or(Ttl(most), |Ttl(ttl)| Ttl(ttl.min(most))));
+    }
 }
 
 impl Lowering<'_> {
@@ -240,15 +251,23 @@ impl Lowering<'_> {
         let (left, right) = (left?, right?);
         check_keys(&left, &right)?;
 
-        let (left, right, windows) = self.with_windows(left, right)?;
+        let (mut left, mut right, windows) = self.with_windows(left, right)?;
         let both = [left.columns.clone(), right.columns.clone()].concat();
         let both = DFSchema::new_with_metadata(both, Default::default())?;
         let condition = filter.as_ref().map(|filter| self.expression(filter, &both)).transpose()?;
-        let bound = match (windows, &filter) {
-            (Some(windows), _) => Bound::Window(windows),
-            (None, Some(filter)) => interval(kind, &left, &right, filter, &both).map_or(Bound::None, Bound::Interval),
-            (None, None) => Bound::None,
+        let apart = |time| interval(time, [&left, &right], node.on.iter().cloned(), filter.as_ref(), &both);
+        let rows_stay = [&left, &right].iter().all(|side| side.plan.props.changes.is_append());
+        let (event, processing) = (apart(TimeKind::Event), apart(TimeKind::Processing));
+        let bound = match windows {
+            Some(windows) => Bound::Window(windows),
+            None if kind.has_pairs() && rows_stay => event.map_or(Bound::None, Bound::Interval),
+            None => Bound::None,
         };
+        // What is too old for all that is still to come is not used any more.
+        if let Some(Interval { least, greatest, .. }) = processing.filter(|_| rows_stay) {
+            left.keep_at_most(least.saturating_neg());
+            right.keep_at_most(greatest);
+        }
         let null_equals_null = node.null_equality == NullEquality::NullEqualsNull;
         self.joined(kind, left, right, null_equals_null, condition, bound, &nullable(node.schema.inner()))
     }
@@ -303,6 +322,7 @@ impl Lowering<'_> {
             inputs: [Arc::clone(&left.plan.props.schema), Arc::clone(&right.plan.props.schema)],
             append,
             emit: self.emit,
+            ttl: [left.ttl, right.ttl],
             schema: nullable(&(Arc::new(Schema::new(fields)) as SchemaRef)),
         };
         let [of_left, of_right] = required;
@@ -311,14 +331,15 @@ impl Lowering<'_> {
             Bound::None => StreamPlan::binary(join, inputs, changes, distributed),
             Bound::Window(window) => {
                 let join = WindowJoin {
-                    join: Join { append: false, emit: Emit::Epoch, ..join },
+                    join: Join { append: false, emit: Emit::Epoch, ttl: [None; 2], ..join },
                     windows: window.columns,
                     kind: window.kind,
                 };
                 StreamPlan::binary(join, inputs, changes, distributed)
             }
             Bound::Interval(Interval { times, least, greatest }) => {
-                let join = IntervalJoin { join: Join { emit: Emit::Epoch, ..join }, times, least, greatest };
+                let join =
+                    IntervalJoin { join: Join { emit: Emit::Epoch, ttl: [None; 2], ..join }, times, least, greatest };
                 StreamPlan::binary(join, inputs, changes, distributed)
             }
         };
@@ -356,19 +377,19 @@ impl Lowering<'_> {
         if let Some(&time) = window.time.first() {
             return Ok((side, time));
         }
-        let Side { plan, mut columns, width, keys } = side;
+        let Side { plan, mut columns, width, keys, ttl } = side;
         let schema = DFSchema::new_with_metadata(columns.clone(), Default::default())?;
         let end = Expr::Column(Column::from(schema.qualified_field(end)));
         let time = window_time(end, window.zone.as_deref())?;
         let plan = self.extended(plan, &schema, &[(format!("$window_time of {name}"), time)])?;
         columns.push((None, Arc::clone(&plan.props.schema.fields()[columns.len()])));
         let time = columns.len() - 1;
-        Ok((Side { plan, columns, width, keys }, time))
+        Ok((Side { plan, columns, width, keys, ttl }, time))
     }
 
     /// An input with its keys as columns.
     fn side(&self, input: &logical::LogicalPlan, keys: &[Expr]) -> Result<Side> {
-        let plan = self.plan(input)?;
+        let (plan, ttl) = (self.plan(input)?, state_ttl::of(input).unwrap_or(self.ttl));
         let schema = input.schema();
         let mut columns: Vec<(Option<TableReference>, FieldRef)> = schema
             .iter()
@@ -397,13 +418,13 @@ impl Lowering<'_> {
             });
         }
         if computed.is_empty() {
-            return Ok(Side { plan, columns, width, keys: places });
+            return Ok(Side { plan, columns, width, keys: places, ttl });
         }
         let passed = schema.columns().into_iter().map(Expr::Column);
         let expressions = passed.chain(computed).map(|expr| self.expression(&expr, schema));
         let output = Schema::new(columns.iter().map(|(_, field)| Arc::clone(field)).collect::<Vec<_>>());
         let plan = projected(plan, expressions.collect::<Result<Vec<_>>>()?, Arc::new(output))?;
-        Ok(Side { plan, columns, width, keys: places })
+        Ok(Side { plan, columns, width, keys: places, ttl })
     }
 }
 
@@ -438,13 +459,16 @@ fn key(kind: JoinKind, left: &Side, right: &Side) -> Option<Vec<usize>> {
     }
 }
 
-/// The bounds that a condition sets to how far the event times of a pair are apart, if it sets both and rows stay.
-fn interval(kind: JoinKind, left: &Side, right: &Side, filter: &Expr, both: &DFSchema) -> Option<Interval> {
-    let [of_left, of_right] = [left, right].map(|side| &side.plan.props);
-    if !kind.has_pairs() || !of_left.changes.is_append() || !of_right.changes.is_append() {
-        return None;
-    }
+/// The bounds that a condition sets to how far such times of a pair are apart, if it sets both.
+fn interval(
+    kind: TimeKind,
+    [left, right]: [&Side; 2],
+    equal: impl Iterator<Item = (Expr, Expr)>,
+    filter: Option<&Expr>,
+    both: &DFSchema,
+) -> Option<Interval> {
     let offset = left.columns.len();
+    let is_time = |side: &Side, column: usize| side.plan.props.times.kind(column) == Some(kind);
     let mut bounds: Vec<Interval> = Vec::new();
     let mut bound = |a: &Expr, sign: Operator, b: &Expr| {
         let (Some((a, after_a)), Some((b, after_b))) = (shifted(a, both), shifted(b, both)) else { return };
@@ -453,7 +477,7 @@ fn interval(kind: JoinKind, left: &Side, right: &Side, filter: &Expr, both: &DFS
             (sign, pair, apart) = (sign.swap().unwrap_or(sign), [b, a], -apart);
         }
         let times = [pair[0], pair[1].wrapping_sub(offset)];
-        if pair[0] >= offset || !of_left.times.event.contains(&times[0]) || !of_right.times.event.contains(&times[1]) {
+        if pair[0] >= offset || !is_time(left, times[0]) || !is_time(right, times[1]) {
             return;
         }
         let place = bounds.iter().position(|known| known.times == times).unwrap_or_else(|| {
@@ -470,7 +494,8 @@ fn interval(kind: JoinKind, left: &Side, right: &Side, filter: &Expr, both: &DFS
             _ => {}
         }
     };
-    for condition in split_conjunction(filter) {
+    equal.for_each(|(left, right)| bound(&left, Operator::Eq, &right));
+    for condition in filter.into_iter().flat_map(split_conjunction) {
         match condition {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => bound(left, *op, right),
             Expr::Between(between) if !between.negated => {

@@ -16,7 +16,7 @@ use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
-use tidemill_exec::operators::{Emit, Filter, Limit, Project, Resync, TimeKind, Unnest, UpdatingLimit};
+use tidemill_exec::operators::{Emit, Filter, Limit, Normalize, Project, Resync, TimeKind, Ttl, Unnest, UpdatingLimit};
 use tidemill_exec::view::Shape;
 use tidemill_exec::{Changes, Error, Result};
 
@@ -28,6 +28,7 @@ use crate::functions::window::{as_event_time, uses_watermark};
 use crate::match_recognize::MatchNode;
 use crate::scan::Scan;
 use crate::settings::Settings;
+use crate::state_ttl::StateTtlNode;
 use crate::temporal::TemporalNode;
 use crate::unnest::UnnestNode;
 use crate::window::WindowNode;
@@ -38,14 +39,17 @@ use crate::window::WindowNode;
 /// Everything that batch SQL allows and an endless stream does not (yet), each with the fix: sorts by what is no time, OVER in such orders,
 /// recursion that is not monotone.
 pub fn stream(plan: &LogicalPlan, settings: &Settings, props: &ExecutionProps) -> Result<StreamPlan> {
-    let (tables, recursions, open) = (Tables::of(plan)?, Cell::new(0), RefCell::default());
-    let (emit, parallelism) = (settings.emit(), settings.parallelism());
-    Lowering { emit, parallelism, settings, props, tables: &tables, recursions: &recursions, open: &open }.plan(plan)
+    let tables = Tables::of(plan, settings.cdc_events_duplicate())?;
+    let (recursions, open) = (Cell::new(0), RefCell::default());
+    let (emit, ttl, parallelism) = (settings.emit(), settings.ttl(), settings.parallelism());
+    Lowering { emit, ttl, parallelism, settings, props, tables: &tables, recursions: &recursions, open: &open }
+        .plan(plan)
 }
 
 /// What lowering depends on beside the plan.
 pub struct Lowering<'a> {
     pub(super) emit: Emit,
+    pub(super) ttl: Option<Ttl>,
     pub(super) parallelism: u16,
     pub(super) settings: &'a Settings,
     pub(super) props: &'a ExecutionProps,
@@ -75,6 +79,8 @@ impl Lowering<'_> {
                     self.unnest(unnest, None).map(|(plan, _)| plan)
                 } else if let Some(window) = node.downcast_ref::<WindowNode>() {
                     self.window(window)
+                } else if let Some(ttl) = node.downcast_ref::<StateTtlNode>() {
+                    self.plan(ttl.input())
                 } else if let Some(temporal) = node.downcast_ref::<TemporalNode>() {
                     self.temporal_join(temporal)
                 } else if let Some(pattern) = node.downcast_ref::<MatchNode>() {
@@ -131,6 +137,8 @@ impl Lowering<'_> {
             let (changes, appends) = (plan.props.changes.clone(), plan.props.changes.is_append());
             let shape = Arc::new(Shape::new(&plan.props.schema, changes.key()));
             plan = StreamPlan::operator(Resync { shape, appends }, plan, changes, Distribution::Any);
+        } else if !plan.props.changes.is_append() && self.settings.cdc_events_duplicate() {
+            plan = self.normalized(plan, scan)?;
         }
         if read != wanted {
             let place =
@@ -139,6 +147,19 @@ impl Lowering<'_> {
         }
         // Filters of a scan only say what to look up: they stand above it too.
         Ok(plan)
+    }
+
+    /// The changes of the last row of each primary key.
+    fn normalized(&self, plan: StreamPlan, scan: &Scan) -> Result<StreamPlan> {
+        let Some(keys) = plan.props.changes.key().filter(|key| !key.is_empty()).map(<[usize]>::to_vec) else {
+            return Err(Error::new(format!("table {} has no primary key", scan.definition.name))
+                .why("its changes may come twice, as 'table.exec.source.cdc-events-duplicate' says, and only a key tells which those are")
+                .fix("declare PRIMARY KEY (...) NOT ENFORCED in CREATE TABLE"));
+        };
+        let distribution = Distribution::Hash(keys.clone());
+        let changes = plan.props.changes.clone();
+        let normalize = Normalize { keys, emit: self.emit, ttl: self.ttl, schema: Arc::clone(&plan.props.schema) };
+        Ok(StreamPlan::operator(normalize, plan, changes, distribution.clone()).requires(distribution))
     }
 
     /// `expressions` over the rows of `input`; through an UNNEST below, only the columns they use are carried along.

@@ -18,3 +18,4 @@ mod window;
 pub(crate) use lower::nullable;
 pub use lower::stream;
 pub use plan::{Distribution, PlanOp, Props, Recursion, StreamPlan, Times, WindowColumns};
+pub use rank::{one_of_key, only_of_key};

@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
+use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::expr::{self, NullTreatment, WindowFunction, WindowFunctionDefinition};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{self as logical, Expr, WindowFrame, WindowFrameBound, WindowFrameUnits};
+use datafusion::physical_planner::create_window_expr;
 use tidemill_exec::aggregate::AggregateCall;
-use tidemill_exec::operators::{AggregateColumn, Frame, Numbering, Order, Over, OverFunction, Sort, TimeKind};
+use tidemill_exec::operators::{
+    AggregateColumn, Frame, Numbering, Order, Over, OverChanges, OverFunction, Sort, TimeKind,
+};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::columns::Columns;
 use super::lower::{Lowering, kept, unsupported};
-use super::plan::StreamPlan;
+use super::plan::{Props, StreamPlan};
 use super::window::keyed;
 use crate::aggregates;
 
@@ -33,18 +38,60 @@ impl Lowering<'_> {
             if window.get_or_insert_with(|| (keys.clone(), order.clone())) != &(keys, order) {
                 return Err(unsupported("functions over different windows in one step"));
             }
-            functions.push(over_function(&function, &mut columns)?);
+            functions.push(function);
         }
         let (keys, order) = window.unwrap_or_default();
+        let needed = columns.extra.len();
+        let functions = match plan.props.changes.is_append() && in_time(&plan, &order).is_some() {
+            true => functions.iter().map(|function| over_function(function, &mut columns)).collect::<Result<_>>()?,
+            false => None,
+        };
+        if functions.is_none() {
+            columns.extra.truncate(needed);
+        }
         let names: Vec<&str> = node.schema.fields()[width..].iter().map(|field| field.name().as_str()).collect();
         let extended = columns.extra.len();
         let plan = self.extended(plan, schema, &columns.extra)?;
-        let plan = self.over(plan, &keys, &order, functions, &names, false)?;
+        let plan = match functions {
+            Some(functions) => self.over(plan, &keys, &order, functions, &names, false)?,
+            None => self.over_changes(plan, keys, order, node)?,
+        };
         let results = width + extended..plan.props.schema.fields().len();
         if extended == 0 { Ok(plan) } else { kept(plan, &(0..width).chain(results).collect::<Vec<_>>()) }
     }
 
-    /// The rows of `plan`, each with the results of `functions` in columns of these names.
+    /// The rows of `plan`, which are those of the node's input and further columns, each with the results of the node's functions, which change.
+    fn over_changes(
+        &self,
+        plan: StreamPlan,
+        keys: Vec<usize>,
+        order: Vec<Order>,
+        node: &logical::Window,
+    ) -> Result<StreamPlan> {
+        let Props { schema, changes, times, .. } = &plan.props;
+        if order.iter().any(|order| times.processing.contains(&order.column)) {
+            return Err(unsupported("OVER (...) by processing time over rows that change, or up to rows that follow,"));
+        }
+        let input = node.input.schema();
+        let function = |expr: &Expr| {
+            Ok(create_window_expr(expr, input, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
+        };
+        let functions = node.window_expr.iter().map(function).collect::<Result<_>>()?;
+        let results = node.schema.fields()[input.fields().len()..].iter().cloned();
+        let over = OverChanges {
+            functions,
+            emit: self.emit,
+            ttl: self.ttl,
+            schema: Arc::new(Schema::new(schema.fields().iter().cloned().chain(results).collect::<Vec<_>>())),
+            order,
+            keys,
+        };
+        let key = changes.key().map(<[usize]>::to_vec);
+        let distribution = keyed(&over.keys);
+        Ok(StreamPlan::operator(over, plan, Changes::Retract { key }, distribution.clone()).requires(distribution))
+    }
+
+    /// The rows of `plan`, which is append-only, in order of time, each with the results of `functions` in columns of these names.
     pub(super) fn over(
         &self,
         plan: StreamPlan,
@@ -54,11 +101,7 @@ impl Lowering<'_> {
         names: &[&str],
         takes_watermark: bool,
     ) -> Result<StreamPlan> {
-        if !plan.props.changes.is_append() {
-            return Err(unsupported("OVER (...) over rows that change"));
-        }
-        let (first, then) = in_time(&plan, order)
-            .ok_or_else(|| unsupported("OVER (...) that is not ordered by a time attribute, ascending,"))?;
+        let (first, then) = in_time(&plan, order).ok_or_else(|| unsupported("OVER (...) in no order of time"))?;
         let functions: Vec<OverFunction> = match first.1 {
             TimeKind::Event => functions,
             TimeKind::Processing => functions.into_iter().map(as_they_come).collect::<Result<_>>()?,
@@ -81,6 +124,7 @@ impl Lowering<'_> {
             order: if first.1 == TimeKind::Event { then } else { vec![] },
             takes_watermark,
             functions,
+            ttl: self.ttl,
             schema: Arc::new(Schema::new(fields)),
         };
         let (distribution, times) = (keyed(keys), plan.props.times.clone());
@@ -140,7 +184,8 @@ fn as_they_come(function: OverFunction) -> Result<OverFunction> {
     })
 }
 
-fn over_function(function: &WindowFunction, columns: &mut Columns) -> Result<OverFunction> {
+/// A function whose results are final once rows up to the current one, in order of time, are known; `None` if it is another.
+fn over_function(function: &WindowFunction, columns: &mut Columns) -> Result<Option<OverFunction>> {
     let params = &function.params;
     let aggregate = |func| expr::AggregateFunction {
         func,
@@ -155,37 +200,38 @@ fn over_function(function: &WindowFunction, columns: &mut Columns) -> Result<Ove
     let aggregate = match &function.fun {
         WindowFunctionDefinition::AggregateUDF(udaf) => aggregate(Arc::clone(udaf)),
         WindowFunctionDefinition::WindowUDF(udf) => match udf.name().to_ascii_lowercase().as_str() {
-            "row_number" => return Ok(OverFunction::Number(Numbering::RowNumber)),
-            "rank" => return Ok(OverFunction::Number(Numbering::Rank)),
-            "dense_rank" => return Ok(OverFunction::Number(Numbering::DenseRank)),
+            "row_number" => return Ok(Some(OverFunction::Number(Numbering::RowNumber))),
+            "rank" => return Ok(Some(OverFunction::Number(Numbering::Rank))),
+            "dense_rank" => return Ok(Some(OverFunction::Number(Numbering::DenseRank))),
             "lag" => return lag(params, columns),
             name @ ("first_value" | "last_value") => {
                 let is_named = |udaf: &Arc<logical::AggregateUDF>| udaf.name().eq_ignore_ascii_case(name);
                 let udaf = aggregates::udafs().into_iter().find(is_named).expect("both are aggregates too");
                 aggregate(udaf)
             }
-            other => return Err(unsupported(&format!("{} OVER (...)", other.to_uppercase()))),
+            _ => return Ok(None),
         },
     };
+    let Some(frame) = frame(&params.window_frame)? else { return Ok(None) };
     let planned = aggregates::call_of(&aggregate, columns.schema)?;
-    let frame = frame(&params.window_frame)?;
     let column = AggregateColumn {
         arguments: planned.arguments.iter().map(|argument| columns.place(argument)).collect::<Result<_>>()?,
         filter: planned.filter.iter().map(|filter| columns.place(filter)).next().transpose()?,
         call: AggregateCall { retracting: !matches!(frame, Frame::Rows(None) | Frame::Range(None)), ..planned.call },
     };
-    Ok(OverFunction::Aggregate { column, frame })
+    Ok(Some(OverFunction::Aggregate { column, frame }))
 }
 
-fn lag(params: &expr::WindowFunctionParams, columns: &mut Columns) -> Result<OverFunction> {
+fn lag(params: &expr::WindowFunctionParams, columns: &mut Columns) -> Result<Option<OverFunction>> {
     if params.null_treatment == Some(NullTreatment::IgnoreNulls) {
-        return Err(unsupported("LAG(...) IGNORE NULLS"));
+        return Ok(None);
     }
     let offset = match params.args.get(1) {
         None => 1,
         Some(Expr::Literal(value, _)) => match value.cast_to(&DataType::Int64)? {
             ScalarValue::Int64(Some(rows)) if rows >= 0 => rows.unsigned_abs(),
-            ScalarValue::Int64(Some(_)) => return Err(unsupported("LAG by less than nothing, which is LEAD,")),
+            // That is LEAD.
+            ScalarValue::Int64(Some(_)) => return Ok(None),
             _ => 1,
         },
         Some(other) => {
@@ -194,36 +240,38 @@ fn lag(params: &expr::WindowFunctionParams, columns: &mut Columns) -> Result<Ove
     };
     let argument = columns.place(&params.args[0])?;
     let default = params.args.get(2).filter(|default| !matches!(default, Expr::Literal(value, _) if value.is_null()));
-    Ok(OverFunction::Lag { argument, offset, default: default.map(|default| columns.place(default)).transpose()? })
+    let default = default.map(|default| columns.place(default)).transpose()?;
+    Ok(Some(OverFunction::Lag { argument, offset, default }))
 }
 
-fn frame(frame: &WindowFrame) -> Result<Frame> {
+/// `None` if it does not end with the current row.
+fn frame(frame: &WindowFrame) -> Result<Option<Frame>> {
     if frame.end_bound != WindowFrameBound::CurrentRow {
-        return Err(unsupported("an OVER window that does not end with the current row"));
+        return Ok(None);
     }
     let before = match &frame.start_bound {
         WindowFrameBound::CurrentRow => Some(0),
         WindowFrameBound::Preceding(value) if value.is_null() => None,
-        WindowFrameBound::Preceding(value) => Some(length(value)?),
+        WindowFrameBound::Preceding(value) => match length(value) {
+            None => return Ok(None),
+            length => length,
+        },
         WindowFrameBound::Following(_) => return Err(unsupported("an OVER window that begins behind the current row")),
     };
-    match frame.units {
-        WindowFrameUnits::Rows => Ok(Frame::Rows(before)),
-        WindowFrameUnits::Range => Ok(Frame::Range(before)),
-        WindowFrameUnits::Groups => Err(unsupported("OVER (... GROUPS ...)")),
-    }
+    Ok(match frame.units {
+        WindowFrameUnits::Rows => Some(Frame::Rows(before)),
+        WindowFrameUnits::Range => Some(Frame::Range(before)),
+        WindowFrameUnits::Groups => None,
+    })
 }
 
 /// Rows, or milliseconds.
-fn length(value: &ScalarValue) -> Result<u64> {
+fn length(value: &ScalarValue) -> Option<u64> {
     let number = || match value.cast_to(&DataType::Int64) {
         Ok(ScalarValue::Int64(number)) => number,
         _ => None,
     };
-    milliseconds(value)
-        .or_else(number)
-        .and_then(|length| u64::try_from(length).ok())
-        .ok_or_else(|| Error::new(format!("an OVER window cannot begin {value} before the current row")))
+    milliseconds(value).or_else(number).and_then(|length| u64::try_from(length).ok())
 }
 
 /// The length of an interval that has one.

@@ -11,7 +11,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{self as physical, Column as PhysicalColumn};
-use tidemill_exec::operators::{Filter, Numbering, Order, OverFunction, Rank, TimeKind, WindowRank};
+use tidemill_exec::operators::{Filter, Numbering, Order, OverFunction, Rank, TimeKind, Unique, WindowRank};
 use tidemill_exec::{Changes, Result};
 
 use super::columns::Columns;
@@ -19,6 +19,7 @@ use super::lower::{Lowering, kept};
 use super::plan::{Props, StreamPlan};
 use super::window::keyed;
 use crate::functions::window::window_time;
+use crate::settings::Settings;
 
 /// The places that a condition leaves over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +192,7 @@ impl Lowering<'_> {
             later_first,
             append: plan.props.changes.is_append(),
             emit: self.emit,
+            ttl: self.ttl,
             schema: with_number(plan, name),
         }
     }
@@ -252,6 +254,42 @@ fn ranked_by(rank: Rank, plan: StreamPlan) -> StreamPlan {
     StreamPlan::operator(rank, plan, Changes::Retract { key }, distribution.clone())
         .requires(distribution)
         .with_times(times)
+}
+
+/// Of the rows that have the same `key` the one that came last, or first. When it is taken back, the one that came next to it is there
+/// instead. This is what a table with that key has of rows that are not unique by it (Flink's upsert materialization).
+pub fn one_of_key(plan: StreamPlan, key: &[usize], last: bool, settings: &Settings) -> Result<StreamPlan> {
+    let width = plan.props.schema.fields().len();
+    let rank = Rank { later_first: last, ..by_arrival(&plan, key, settings) };
+    kept(ranked_by(rank, plan), &(0..width).collect::<Vec<_>>())
+}
+
+/// The rows, which fail the job when two have the same `key` of `table`.
+pub fn only_of_key(plan: StreamPlan, key: &[usize], table: &str, settings: &Settings) -> Result<StreamPlan> {
+    let width = plan.props.schema.fields().len();
+    let rank = Rank { last: 2, numbered: true, ..by_arrival(&plan, key, settings) };
+    let ranked = ranked_by(rank, plan);
+    let Props { schema, distribution, .. } = ranked.props.clone();
+    let unique = Unique { key: key.to_vec(), table: table.to_string(), schema };
+    let changes = Changes::Retract { key: Some(key.to_vec()) };
+    kept(StreamPlan::operator(unique, ranked, changes, distribution), &(0..width).collect::<Vec<_>>())
+}
+
+/// The first row of each key.
+fn by_arrival(plan: &StreamPlan, key: &[usize], settings: &Settings) -> Rank {
+    Rank {
+        numbering: Numbering::RowNumber,
+        keys: key.to_vec(),
+        order: vec![],
+        first: 1,
+        last: 1,
+        numbered: false,
+        later_first: false,
+        append: plan.props.changes.is_append(),
+        emit: settings.emit(),
+        ttl: settings.ttl(),
+        schema: with_number(plan, "number"),
+    }
 }
 
 /// Whether some projection makes other columns out of the number.

@@ -64,6 +64,8 @@ impl Lowering<'_> {
                 partial: false,
                 retracting: false,
                 emit: Emit::Epoch,
+                // A row that was forgotten would go round again.
+                ttl: None,
                 schema,
             }));
         }

@@ -23,13 +23,14 @@ struct Table {
 }
 
 impl Tables {
-    pub fn of(plan: &LogicalPlan) -> Result<Tables> {
+    /// `with_keys`: of tables that give changes, their primary keys are read too.
+    pub fn of(plan: &LogicalPlan, with_keys: bool) -> Result<Tables> {
         let mut tables: Vec<Table> = Vec::new();
         let mut wrong = None;
         let mut add = |node: &TableScan| -> Result<()> {
             // What a recursion gives is scanned too.
             let Ok(scan) = Scan::of(&node.source) else { return Ok(()) };
-            let read = read(node)?;
+            let read = read(node, with_keys)?;
             let is_it = |table: &&mut Table| Scan::of(&table.scan.source).is_ok_and(|known| known.is_same(scan));
             match tables.iter_mut().find(is_it) {
                 Some(table) => table.reads.push(read),
@@ -66,14 +67,17 @@ impl Tables {
     }
 }
 
-/// The columns that a scan needs: those of its projection, then what only the watermark does.
-fn read(node: &TableScan) -> Result<Vec<usize>> {
+/// The columns that a scan needs: those of its projection, then what only the watermark or the key does.
+fn read(node: &TableScan, with_key: bool) -> Result<Vec<usize>> {
     let scan = Scan::of(&node.source)?;
     let stored = &scan.definition.schema;
     let mut read = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
     // Its rows are told apart by their columns, so there must be some.
     if scan.view.is_some() && read.is_empty() {
         read.push(0);
+    }
+    if with_key {
+        read.extend(scan.definition.key.iter().filter(|key| !read.contains(key)).copied().collect::<Vec<_>>());
     }
     if let Some(watermark) = &scan.watermark {
         for column in watermark.expression.column_refs().into_iter().chain(watermark.time.column_refs()) {

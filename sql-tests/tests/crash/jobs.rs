@@ -197,6 +197,12 @@ pub const JOBS: &[Job] = &[
         "k INT, n BIGINT",
         "SELECT k, n FROM (SELECT k, COUNT(*) AS n FROM many GROUP BY k) ORDER BY n DESC, k LIMIT 7",
     ),
+    changing(
+        "over_changes",
+        "k INT, n BIGINT, s BIGINT, next BIGINT",
+        "SELECT k, n, SUM(n) OVER (PARTITION BY k / 4 ORDER BY n, k ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), \
+         LEAD(n) OVER (PARTITION BY k / 4 ORDER BY n, k) FROM (SELECT k, COUNT(*) AS n FROM many GROUP BY k)",
+    ),
     append(
         "over",
         "id BIGINT, n BIGINT, s INT, w BIGINT, l INT",

@@ -1,4 +1,4 @@
-//! Queries at random: joins, aggregates, top-N, set operations and subqueries over each other.
+//! Queries at random: joins, aggregates, top-N, `OVER`, set operations and subqueries over each other.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -39,13 +39,14 @@ impl Generator {
         if depth == 0 {
             return self.table();
         }
-        match self.random.random_range(0..10) {
+        match self.random.random_range(0..11) {
             0 | 1 => self.aggregate(depth - 1),
             2..=4 => self.join(depth - 1),
             5 => self.set_operation(depth - 1),
             6 => self.top_n(depth - 1),
             7 => self.filtered(depth - 1),
             8 => self.with_scalar(depth - 1),
+            9 => self.over(depth - 1),
             _ => self.distinct(depth - 1),
         }
     }
@@ -124,6 +125,23 @@ impl Generator {
                 )
             }
         }
+    }
+
+    /// Rows that are equal in the order have the same result, or are equal.
+    fn over(&mut self, depth: usize) -> String {
+        let (from, _) = self.from(depth);
+        let key = self.one_of(&["", "PARTITION BY a ", "PARTITION BY x "]);
+        let direction = self.one_of(&["", " DESC"]);
+        let function = match self.random.random_range(0..4) {
+            0 => format!("SUM(y) OVER ({key}ORDER BY x{direction})"),
+            1 => format!("COUNT(x) OVER ({key}ORDER BY y{direction}, a, x ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)"),
+            2 => {
+                let neighbour = self.one_of(&["LAG(y)", "LEAD(x)", "LEAD(y, 2)", "NTILE(2)", "ROW_NUMBER()"]);
+                format!("{neighbour} OVER ({key}ORDER BY x{direction}, y, a)")
+            }
+            _ => format!("MAX(x) OVER ({key})"),
+        };
+        format!("SELECT a, x, {function} AS y FROM {from}")
     }
 
     fn filtered(&mut self, depth: usize) -> String {

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
 use crate::operators::dirty::{Dirty, with_deleted};
+use crate::operators::idle::Idle;
 
 pub(in crate::operators) struct Aggregating {
     pub(in crate::operators) groups: Groups,
@@ -26,6 +27,7 @@ pub(in crate::operators) struct Aggregating {
     dirty: Option<Dirty>,
     /// What has changed since the last snapshot, of groups that are on disk now.
     logs: Vec<SpilledFile>,
+    idle: Option<Idle>,
     /// Only if some may be on disk.
     handed_over: HandedOver,
 }
@@ -104,6 +106,9 @@ impl Operator for Aggregating {
             if let Some(dirty) = &mut self.dirty {
                 new.iter().for_each(|&group| dirty.mark(group));
             }
+            if let Some(idle) = &mut self.idle {
+                groups.iter().for_each(|&group| idle.used(group));
+            }
             out.send(Batch::append(RecordBatch::try_new(Arc::clone(&self.schema), self.groups.keys.columns(&new)?)?));
             return self.spill_over(0);
         }
@@ -128,10 +133,15 @@ impl Operator for Aggregating {
         self.spill_over(0)
     }
 
-    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+    fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
         let changed = self.changed.bytes();
         let gone = self.emit_changes(|_| true, out)?;
         self.remove(&gone)?;
+        if let Some(idle) = &mut self.idle {
+            let mut unused = idle.due(barrier.time);
+            unused.retain(|&group| self.groups.is_live(group));
+            self.remove(&unused)?;
+        }
         self.spill_over(changed)
     }
 
@@ -194,6 +204,9 @@ impl Operator for Aggregating {
         }
         self.logs.clear();
         self.handed_over = HandedOver { whole: self.groups.len(), changes: 0 };
+        if let Some(idle) = &mut self.idle {
+            self.groups.keys.live().for_each(|group| idle.used(group));
+        }
         Ok(())
     }
 }
@@ -222,6 +235,7 @@ impl Aggregating {
             // A single group is as well written whole.
             dirty: (incremental && !spec.keys.is_empty()).then(Dirty::default),
             logs: Vec::new(),
+            idle: spec.ttl.map(Idle::new),
             handed_over: HandedOver::default(),
         })
     }
@@ -314,6 +328,30 @@ impl Aggregating {
 
     /// Takes in rows of these groups, whose changes are to go out.
     pub(in crate::operators) fn apply(&mut self, groups: &[u32], batch: &Batch) -> Result<()> {
+        if let Some(known) = self.known(groups, batch) {
+            let groups: Vec<u32> = known.values().iter().map(|&row| groups[row as usize]).collect();
+            return self.take_in(&groups, &batch.take(&known)?);
+        }
+        self.take_in(groups, batch)
+    }
+
+    /// If keys may have been forgotten: the rows that are not taken back from a key without any; `None` if they are all.
+    fn known(&self, groups: &[u32], batch: &Batch) -> Option<UInt32Array> {
+        self.idle.as_ref()?;
+        let weights = batch.weights()?.values();
+        let mut rows: hashbrown::HashMap<u32, i64> = hashbrown::HashMap::new();
+        let is_known = |&row: &u32| {
+            let (group, weight) = (groups[row as usize], weights[row as usize]);
+            let rows = rows.entry(group).or_insert(self.groups.rows[group as usize]);
+            let is_known = *rows + weight >= 0;
+            *rows += if is_known { weight } else { 0 };
+            is_known
+        };
+        let known: UInt32Array = (0..groups.len() as u32).filter(is_known).collect();
+        (known.len() < groups.len()).then_some(known)
+    }
+
+    fn take_in(&mut self, groups: &[u32], batch: &Batch) -> Result<()> {
         self.touch(groups)?;
         if self.partial {
             self.groups.merge(groups, &batch.rows().columns()[self.keys.len()..])
@@ -340,6 +378,9 @@ impl Aggregating {
             if let Some(dirty) = &mut self.dirty {
                 dirty.mark(group);
             }
+            if let Some(idle) = &mut self.idle {
+                idle.used(group);
+            }
             *place = changed.entries.len() as u32;
             if is_live {
                 existing.push(group);
@@ -353,7 +394,7 @@ impl Aggregating {
     }
 
     /// Emits, for each changed group that is `due`, its former result with weight -1 and its present one with +1, unless they are
-    /// equal. The others remain changed.
+    /// equal and are not forgotten when unused. The others remain changed.
     ///
     /// Returns the groups that have no rows any more, for the caller to remove.
     pub(in crate::operators) fn emit_changes(
@@ -452,6 +493,7 @@ impl Aggregating {
             let after = self.groups.is_live(entry.group).then_some(next_live);
             next_live += u32::from(after.is_some());
             if let (Some(before), Some(after)) = (entry.before, after)
+                && self.idle.is_none()
                 && results.equal(before, after)
             {
                 continue;

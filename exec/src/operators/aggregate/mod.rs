@@ -22,8 +22,9 @@ pub(super) use self::groups::{Groups, take_all};
 use self::local::LocalAggregating;
 pub(super) use self::local::{LOCAL_BYTES, LOCAL_GROUPS};
 use crate::aggregate::AggregateCall;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
+use crate::operators::Ttl;
 
 /// When results go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,9 @@ pub struct Aggregate {
     /// Rows may disappear from the input.
     pub retracting: bool,
     pub emit: Emit,
+    /// Keys that are not used for so long are forgotten, without that being a change. Results are given again when they are computed, so
+    /// that whoever keeps them uses them too, as in Flink.
+    pub ttl: Option<Ttl>,
     pub schema: SchemaRef,
 }
 
@@ -83,6 +87,9 @@ impl OperatorSpec for Aggregate {
         if self.emit == Emit::EachRow && !self.is_distinct() {
             line.field("emit", "each-row");
         }
+        if let Some(ttl) = self.ttl {
+            line.field("ttl", ttl);
+        }
     }
 
     /// The same with a local phase before it and without.
@@ -95,8 +102,13 @@ impl OperatorSpec for Aggregate {
     fn state_bound(&self) -> Option<&'static str> {
         Some(match self.keys.is_empty() {
             true => "one group",
+            false if self.ttl.is_some() => "one group per key, while it is used",
             false => "one group per key, kept for good",
         })
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.ttl.is_some()
     }
 
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {
@@ -107,6 +119,11 @@ impl OperatorSpec for Aggregate {
         };
         let mut aggregating = Aggregating::new(self, &key_types, context.durable.is_some())?;
         if let Some(spill) = &context.spill {
+            if self.ttl.is_some() {
+                return Err(Error::new("cannot forget state that is not used while it is on disk")
+                    .why("'table.exec.state.ttl' is set, and 'state.backend.type' is 'disk'")
+                    .fix("SET 'state.backend.type' = 'memory', or RESET 'table.exec.state.ttl'"));
+            }
             aggregating.spill(spill, &key_types)?;
         }
         Ok(Box::new(aggregating))

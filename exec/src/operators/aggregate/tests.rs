@@ -4,8 +4,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use expect_test::expect;
 
 use super::{Aggregate, AggregateColumn, Emit, LocalAggregate};
-use crate::testing::{aggregate_column as column, check};
+use crate::operators::Ttl;
+use crate::testing::{aggregate_column as column, check, check_undisturbed};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// By column 0; `COUNT(*)`, then these functions of column 1.
 pub(super) fn by_first(input: &SchemaRef, functions: &[&str], retracting: bool, emit: Emit) -> Aggregate {
@@ -24,7 +26,7 @@ fn grouped(
     let mut fields: Vec<_> = keys.iter().map(|&key| Arc::clone(&input.fields()[key])).collect();
     fields.extend(columns.iter().map(|column| Arc::clone(&column.call.result)));
     let schema = Arc::new(Schema::new(fields));
-    Aggregate { keys, columns, input: Arc::clone(input), partial: false, retracting, emit, schema }
+    Aggregate { keys, columns, input: Arc::clone(input), partial: false, retracting, emit, ttl: None, schema }
 }
 
 #[test]
@@ -228,4 +230,76 @@ fn many_changes_go_out_in_pieces() {
         assert!(batch.len() <= 8192);
         assert!((0..batch.len()).all(|row| batch.is_update(row)));
     }
+}
+
+#[test]
+fn keys_that_are_not_used_are_forgotten_in_silence() {
+    let spec = |retracting| {
+        move |[input]: &[SchemaRef; 1]| Aggregate {
+            ttl: Some(Ttl(Duration::from_secs(10))),
+            ..by_first(input, &["SUM"], retracting, Emit::Epoch)
+        }
+    };
+    check_undisturbed(
+        spec(true),
+        expect![[r#"
+            columns user text, amount int
+
+            + ann 5
+            + bob 1
+            | 1 0:00
+                => + ann  1  5
+                => + bob  1  1
+            | 2 0:01
+            + ann 0             // what keeps the result is to know that it is used
+            | 3 0:05
+                => - ann  1  5
+                => + ann  2  5
+            | 4 0:10
+            | 5 0:11            // bob is forgotten
+            - bob 1             // and cannot be taken back
+            + bob 2
+            + ann 1
+            | 6 0:12
+                => + bob  1  2
+                => - ann  2  5
+                => + ann  3  6
+            - bob 2
+            | 7 0:13
+                => - bob  1  2
+            - bob 2             // his last row was taken back before
+            | 8 0:30
+            | 9 0:40
+            | 10 0:41           // ann is forgotten
+            + ann 1
+            $
+                => + ann  1  1
+                => $
+        "#]],
+    );
+    check_undisturbed(
+        |inputs @ [input]| Aggregate {
+            columns: vec![],
+            schema: Arc::new(Schema::new(vec![input.field(0).clone()])),
+            ..spec(false)(inputs)
+        },
+        expect![[r#"
+            columns user text, amount int
+
+            + ann 5
+                => + ann
+            + bob 1
+                => + bob
+            | 1 0:00
+            | 2 0:01
+            + ann 1
+            | 3 0:10
+            | 4 0:11
+            + ann 1
+            + bob 1
+                => + bob
+            $
+                => $
+        "#]],
+    );
 }

@@ -26,6 +26,8 @@ pub(in crate::operators) struct Joining {
     /// Of pairs.
     both: SchemaRef,
     append: bool,
+    /// By side, whether matches are counted for each row.
+    by_row: [bool; 2],
     /// Rows without a partner come out when they are [forgotten](Joining::forget).
     of_pairs: bool,
     emit: Emit,
@@ -59,8 +61,11 @@ struct Change {
 impl Joining {
     /// An instance without state. `incremental`: its snapshots are of what has changed since the last.
     pub fn new(spec: &Join, incremental: bool) -> Result<Joining> {
-        let counts = |side: usize| spec.condition.is_some() && spec.kind.shows().iter().any(|show| show.side == side);
-        let side = |n: usize| Side::new(&spec.inputs[n], &spec.keys[n], counts(n), incremental);
+        Joining::counting([0, 1].map(|side| spec.counts_by_row(side)), spec, incremental)
+    }
+
+    fn counting(by_row: [bool; 2], spec: &Join, incremental: bool) -> Result<Joining> {
+        let side = |n: usize| Side::new(&spec.inputs[n], &spec.keys[n], by_row[n], spec.ttl[n], incremental);
         let both = spec.inputs.iter().flat_map(|input| input.fields().iter().cloned());
         Ok(Joining {
             kind: spec.kind,
@@ -69,6 +74,7 @@ impl Joining {
             condition: spec.condition.clone(),
             both: Arc::new(arrow::datatypes::Schema::new(both.collect::<Vec<_>>())),
             append: spec.append && spec.kind.is_monotonic(),
+            by_row,
             of_pairs: false,
             emit: spec.emit,
             schema: Arc::clone(&spec.schema),
@@ -82,10 +88,10 @@ impl Joining {
         })
     }
 
-    /// One that emits each pair at once, and a row without a partner once it is [forgotten](Self::forget). Rows of both inputs stay, and there
-    /// is a condition.
+    /// One that emits each pair at once, and a row without a partner once it is [forgotten](Self::forget). Rows of both inputs stay.
     pub fn of_pairs(spec: &Join, incremental: bool) -> Result<Joining> {
-        Ok(Joining { append: true, of_pairs: true, ..Joining::new(spec, incremental)? })
+        let by_row = [0, 1].map(|side| spec.kind.shows().iter().any(|show| show.side == side));
+        Ok(Joining { append: true, of_pairs: true, ..Joining::counting(by_row, spec, incremental)? })
     }
 
     /// Takes rows in and emits their pairs; the numbers of those that are kept.
@@ -133,11 +139,6 @@ impl Joining {
         self.kind.shows().iter().any(|show| show.side == side && !show.matched)
     }
 
-    /// A row's matches are counted for itself, as its key does not tell.
-    fn counts_by_row(&self, side: usize) -> bool {
-        self.condition.is_some() && self.kind.shows().iter().any(|show| show.side == side)
-    }
-
     /// The numbers of rows, of those that may find a partner.
     fn take_in(&mut self, side: usize, mut batch: Batch) -> Result<Vec<u32>> {
         let mut groups = self.groups.of(batch.rows(), &self.keys[side], self.null_equals_null)?;
@@ -157,7 +158,7 @@ impl Joining {
     /// Emits what has changed since the last call.
     fn emit(&mut self, out: &mut Output) -> Result<()> {
         let mut changes = Vec::new();
-        let by_row = [0, 1].map(|side| self.counts_by_row(side));
+        let by_row = self.by_row;
         if self.kind.has_pairs() || by_row != [false, false] {
             self.pairs(by_row, &mut changes)?;
         }
@@ -344,8 +345,13 @@ impl Operator for Joining {
         if self.append { self.emit(out) } else { Ok(()) }
     }
 
-    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
-        self.emit(out)
+    fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
+        self.emit(out)?;
+        for side in [0, 1] {
+            let empty = self.sides[side].forget_unused(barrier.time)?;
+            self.groups.remove(empty.into_iter().filter(|&group| !self.sides[1 - side].has_group(group)));
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {

@@ -20,7 +20,7 @@ pub use self::interval::IntervalJoin;
 use self::joining::Joining;
 pub use self::temporal::TemporalJoin;
 pub use self::windowed::WindowJoin;
-use super::Emit;
+use super::{Emit, Ttl};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
 
@@ -101,7 +101,16 @@ pub struct Join {
     /// No row of the inputs ever disappears.
     pub append: bool,
     pub emit: Emit,
+    /// By input: rows that are not used for so long are forgotten, without that being a change.
+    pub ttl: [Option<Ttl>; 2],
     pub schema: SchemaRef,
+}
+
+impl Join {
+    /// How many partners a row of this side has is counted for itself: its key does not tell, or its partners may be forgotten.
+    fn counts_by_row(&self, side: usize) -> bool {
+        (self.condition.is_some() || self.ttl != [None; 2]) && self.kind.shows().iter().any(|show| show.side == side)
+    }
 }
 
 impl OperatorSpec for Join {
@@ -124,15 +133,27 @@ impl OperatorSpec for Join {
         if self.emit == Emit::EachRow {
             line.field("emit", "each-row");
         }
+        if self.ttl != [None; 2] {
+            line.list("ttl", self.ttl.map(|ttl| ttl.map_or("none".to_string(), |ttl| ttl.to_string())).into_iter());
+        }
     }
 
     fn meaning(&self) -> Option<String> {
         let (keys, condition) = (&self.keys, self.condition.as_ref().map(ToString::to_string));
-        Some(format!("join({}, {keys:?}, {}, {condition:?})", self.kind, self.null_equals_null))
+        let counts = if self.ttl == [None; 2] { "" } else { ", with counts" };
+        Some(format!("join({}, {keys:?}, {}, {condition:?}{counts})", self.kind, self.null_equals_null))
     }
 
     fn state_bound(&self) -> Option<&'static str> {
-        Some("all rows of both inputs, kept for good")
+        Some(match self.ttl {
+            [None, None] => "all rows of both inputs, kept for good",
+            [Some(_), Some(_)] => "all rows of both inputs, while they are used",
+            _ => "all rows of both inputs, those of one while they are used",
+        })
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.ttl != [None; 2]
     }
 
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {

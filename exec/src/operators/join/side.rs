@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
-use tidemill_state::KeyTable;
+use tidemill_state::{EventTime, KeyTable};
 
 use crate::error::{Error, Result};
 use crate::operator::TableSnapshot;
-use crate::operators::dirty::{Dirty, state_table, with_deleted};
+use crate::operators::Ttl;
+use crate::operators::dirty::{self, Dirty, state_table, with_deleted};
+use crate::operators::idle::Idle;
 
 /// No row; or the group of rows that match nothing, as their key is null.
 pub(super) const NONE: u32 = u32::MAX;
@@ -28,6 +30,7 @@ pub(super) struct Side {
     touched: Vec<Touched>,
     counts_matches: bool,
     dirty: Option<Dirty>,
+    idle: Option<Idle>,
 }
 
 #[derive(Clone, Copy)]
@@ -58,7 +61,13 @@ impl Row {
 }
 
 impl Side {
-    pub fn new(schema: &SchemaRef, keys: &[usize], counts_matches: bool, incremental: bool) -> Result<Side> {
+    pub fn new(
+        schema: &SchemaRef,
+        keys: &[usize],
+        counts_matches: bool,
+        ttl: Option<Ttl>,
+        incremental: bool,
+    ) -> Result<Side> {
         let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         let table = KeyTable::new(&types).map_err(|error| {
             let why = error.to_string();
@@ -73,6 +82,7 @@ impl Side {
             touched: Vec::new(),
             counts_matches,
             dirty: incremental.then(Dirty::default),
+            idle: ttl.map(Idle::new),
         })
     }
 
@@ -159,6 +169,7 @@ impl Side {
                 self.touched.push(Touched { row, weight, matches, is_update });
                 self.rows[row as usize].place = self.touched.len() as u32;
                 self.dirty.iter_mut().for_each(|dirty| dirty.mark(row));
+                self.idle.iter_mut().for_each(|idle| idle.used(row));
             }
         }
     }
@@ -181,8 +192,10 @@ impl Side {
         for Touched { row, weight, .. } in self.touched.drain(..) {
             let of_row = &mut self.rows[row as usize];
             of_row.place = 0;
+            // A row that was forgotten may be taken back, which is not to be remembered.
+            let is_gone = of_row.weight == 0 || self.idle.is_some() && of_row.weight < 0;
             // What matches nothing need not be kept: its changes are those of its weight.
-            if of_row.weight == 0 || of_row.group == NONE {
+            if is_gone || of_row.group == NONE {
                 gone.push(row);
                 groups.push(of_row.group);
                 known.extend((weight != 0).then_some(row));
@@ -205,6 +218,14 @@ impl Side {
         self.remove(rows);
         groups.retain(|&group| group != NONE && !self.has_group(group));
         Ok(groups)
+    }
+
+    /// Forgets rows that have not been used for long, as [`forget`](Self::forget) does. Not while any is touched.
+    pub fn forget_unused(&mut self, now: EventTime) -> Result<Vec<u32>> {
+        let Some(idle) = &mut self.idle else { return Ok(Vec::new()) };
+        let mut unused = idle.due(now);
+        unused.retain(|&row| self.rows[row as usize].weight != 0);
+        self.forget(&unused)
     }
 
     /// The numbers of all rows.
@@ -238,20 +259,13 @@ impl Side {
 
     /// Its rows with their weights, or those that have changed since the last snapshot.
     pub fn snapshot(&mut self, table: &'static str) -> Result<TableSnapshot> {
-        let all = |side: &Side| side.table.live().collect::<Vec<u32>>();
-        let Some(dirty) = &mut self.dirty else {
-            let rows = self.state(self.state_columns(&all(self))?)?;
-            return Ok(TableSnapshot::by_key(table, rows, self.keys.iter().copied()));
-        };
-        let (mut changed, mut gone) = dirty.take();
-        let is_whole = changed.len() * 2 >= self.table.len();
-        match is_whole {
-            true => (changed, gone) = (all(self), Vec::new()),
-            false => changed.retain(|&row| self.table.is_live(row)),
+        let (rows, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
+        let mut columns = self.state_columns(&rows)?;
+        if self.dirty.is_some() {
+            columns = with_deleted(columns, gone)?;
         }
-        let rows = self.state(with_deleted(self.state_columns(&changed)?, gone)?)?;
-        let replaces_by = Some((0..self.schema.fields().len()).collect());
-        let whole = TableSnapshot::by_key(table, rows, self.keys.iter().copied());
+        let replaces_by = self.dirty.is_some().then(|| (0..self.schema.fields().len()).collect());
+        let whole = TableSnapshot::by_key(table, self.state(columns)?, self.keys.iter().copied());
         Ok(TableSnapshot { replaces_by, is_whole, ..whole })
     }
 
@@ -284,6 +298,9 @@ impl Side {
             }
         }
         self.restore_rows(&table.rows, table.replaces_by.is_some(), &mut groups)?;
+        if let Some(idle) = &mut self.idle {
+            self.table.live().for_each(|row| idle.used(row));
+        }
         // As of the checkpoint, nothing has changed.
         self.dirty = self.dirty.is_some().then(Dirty::default);
         Ok(())

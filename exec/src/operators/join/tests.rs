@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType};
@@ -16,8 +17,8 @@ use tidemill_state::Epoch;
 use super::{Join, JoinKind};
 use crate::message::{Barrier, Batch, Message};
 use crate::operator::{Input, OperatorSpec, Output, ShardContext};
-use crate::operators::Emit;
-use crate::testing::check_inputs;
+use crate::operators::{Emit, Ttl};
+use crate::testing::{check_inputs, check_undisturbed};
 
 const KINDS: [JoinKind; 7] =
     [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti, JoinKind::Mark];
@@ -38,6 +39,7 @@ pub(super) fn join(kind: JoinKind, inputs: &[SchemaRef; 2], append: bool) -> Joi
         inputs: inputs.clone(),
         append,
         emit: Emit::Epoch,
+        ttl: [None; 2],
         schema: Arc::new(Schema::new(fields)),
     }
 }
@@ -359,4 +361,68 @@ fn random_changes_end_in_what_nested_loops_find() {
             }
         }
     }
+}
+
+/// A side whose rows are not used forgets them.
+fn forgetful(kind: JoinKind, inputs: &[SchemaRef; 2], ttl: [Option<u64>; 2], append: bool) -> Join {
+    Join { ttl: ttl.map(|ttl| ttl.map(|ttl| Ttl(Duration::from_secs(ttl)))), ..join(kind, inputs, append) }
+}
+
+#[test]
+fn rows_that_are_not_used_are_forgotten_in_silence() {
+    check_undisturbed(
+        |inputs| forgetful(JoinKind::Inner, inputs, [Some(10), None], true),
+        expect![[r#"
+            columns k text, a int
+            columns k text, b int
+
+            + x 1
+            2nd + x 7
+                => + x  1  x  7
+            | 1 0:00
+            | 2 0:01
+            + x 2
+                => + x  2  x  7
+            | 3 0:10
+            | 4 0:11            // x 1 is forgotten; x 7 stays for good
+            2nd + x 8
+                => + x  2  x  8
+            | 5 0:12
+            + x 3
+                => + x  3  x  8
+                => + x  3  x  7
+            $
+                => $
+        "#]],
+    );
+    check_undisturbed(
+        |inputs| forgetful(JoinKind::Left, inputs, [Some(100), Some(10)], false),
+        expect![[r#"
+            columns k text, a int
+            columns k text, b int
+
+            + x 1
+            + y 2
+            2nd + x 7
+            | 1 0:00
+                => + x  1  x  7
+                => + y  2  null  null
+            | 2 0:01
+            | 3 0:11            // x 7 is forgotten, and x 1 not alone
+            2nd + x 8           // so nothing is to be taken back
+            2nd + y 8
+            | 4 0:12
+                => + x  1  x  8
+                => - y  2  null  null
+                => + y  2  y  8
+            2nd - x 7           // one that was forgotten
+            2nd - x 8
+            | 5 0:13
+                => - x  1  x  7
+                => - x  1  x  8
+                => + x  1  null  null
+            $
+                => $
+        "#]],
+    );
 }

@@ -138,6 +138,38 @@ fn a_pair_comes_with_its_second_row_and_a_row_alone_when_time_has_passed_it() {
     );
 }
 
+#[test]
+fn times_that_are_part_of_the_key_need_no_condition() {
+    check_inputs(
+        |inputs| {
+            let join = Join { keys: [vec![0, 1], vec![0, 1]], append: true, ..join(JoinKind::Left, inputs, true) };
+            IntervalJoin { join, times: [1, 1], least: 0, greatest: 0 }
+        },
+        expect![[r#"
+            columns k text, ts time
+            columns k text, ts time, v int
+
+            + x 0:01
+            2nd + x 0:01 1
+                => + x  0:01  x  0:01  1
+            2nd + x 0:02 2
+            + x 0:03
+            | 1
+            ! crash
+            ~ 0:02
+                => ~ 0:02
+            2nd + x 0:03 3
+                => + x  0:03  x  0:03  3
+            + y 0:03
+            ~ 0:03
+                => + y  0:03  null  null  null
+                => ~ 0:03
+            $
+                => $
+        "#]],
+    );
+}
+
 /// A key and a time.
 type Row = (Option<i64>, i64);
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use self::running::Running;
-use super::{AggregateColumn, Numbering, Order};
+use super::{AggregateColumn, Numbering, Order, Ttl};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
 
@@ -79,6 +79,8 @@ pub struct Over {
     /// A row at the watermark is not late yet.
     pub takes_watermark: bool,
     pub functions: Vec<OverFunction>,
+    /// Keys that are not used for so long are forgotten.
+    pub ttl: Option<Ttl>,
     /// The input's fields, and one per function.
     pub schema: SchemaRef,
 }
@@ -122,6 +124,13 @@ impl OperatorSpec for Over {
                 }
             }),
         );
+        if let Some(ttl) = self.ttl {
+            line.field("ttl", ttl);
+        }
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.ttl.is_some()
     }
 
     fn state_bound(&self) -> Option<&'static str> {
@@ -129,6 +138,9 @@ impl OperatorSpec for Over {
             |function: &OverFunction| matches!(function, OverFunction::Aggregate { frame: Frame::Range(Some(_)), .. });
         let is_passed = self.functions.iter().all(by_range) && self.time.is_some();
         Some(match (is_passed, self.time) {
+            (false, _) if self.ttl.is_some() => {
+                "a result and a frame per key while it is used, rows ahead of the watermark"
+            }
             (true, _) => "rows in the range behind the watermark, rows ahead of it",
             (false, Some(_)) => "a result and a frame per key, rows ahead of the watermark",
             (false, None) => "a result and a frame per key",

@@ -12,10 +12,11 @@ use super::frames::{Due, Framed, Round, kept, lag};
 use super::history::History;
 use super::{Over, OverFunction};
 use crate::error::Result;
-use crate::message::Batch;
+use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
 use crate::operators::aggregate::{key_types, send_in_pieces};
-use crate::operators::dirty::{Dirty, state_table, with_deleted};
+use crate::operators::dirty::{self, Dirty, state_table, with_deleted};
+use crate::operators::idle::Idle;
 use crate::operators::in_time::InTime;
 use crate::operators::window::{restored, time_table};
 use crate::operators::{Numbering, Order};
@@ -44,6 +45,7 @@ pub(super) struct Running {
     swept: usize,
     peers: RowConverter,
     dirty: Option<Dirty>,
+    idle: Option<Idle>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -111,6 +113,7 @@ impl Running {
             kept,
             swept: 0,
             peers: Order::converter(&spec.order, &input)?,
+            idle: spec.ttl.map(Idle::new),
             input,
         })
     }
@@ -125,6 +128,9 @@ impl Running {
             if let Function::Aggregate(framed) = function {
                 framed.resize(known);
             }
+        }
+        if let Some(idle) = &mut self.idle {
+            groups.iter().for_each(|&group| idle.used(group));
         }
         Ok(groups)
     }
@@ -233,26 +239,39 @@ impl Running {
             let starts: Vec<_> = groups.iter().map(|&group| (group, framed.start_at(history, group, least))).collect();
             framed.expire(history, &starts)?;
         }
-        for group in groups.iter().copied() {
+        let mut gone = Vec::new();
+        for group in groups {
             let framed = |function: &Function| match function {
                 Function::Aggregate(framed) => framed.start(group),
                 _ => 0,
             };
             let first = self.functions.iter().map(framed).min().unwrap_or(0);
-            if first < history.end(group) {
-                history.trim(group, first);
-                continue;
+            match first < history.end(group) {
+                true => history.trim(group, first),
+                false => gone.push(group),
             }
-            history.clear(group);
+        }
+        self.forget(&gone)?;
+        self.swept = self.history.as_ref().map_or(0, History::len);
+        Ok(())
+    }
+
+    /// Forgets groups, as if no row of theirs had come.
+    fn forget(&mut self, groups: &[u32]) -> Result<()> {
+        if let Some(dirty) = self.dirty.as_mut().filter(|_| !groups.is_empty()) {
+            dirty.gone(self.table.columns(groups)?);
+        }
+        for &group in groups {
             self.table.remove(group);
+            self.counts[group as usize] = Counts::default();
+            self.history.iter_mut().for_each(|history| history.clear(group));
             for function in &mut self.functions {
                 if let Function::Aggregate(framed) = function {
                     framed.clear(group);
                 }
             }
         }
-        self.swept = history.len();
-        history.compact()
+        self.history.as_mut().map_or(Ok(()), History::compact)
     }
 
     /// Rows wait for the watermark, if they are not late.
@@ -343,6 +362,13 @@ impl Operator for Running {
         Ok(())
     }
 
+    fn on_barrier(&mut self, barrier: &Barrier, _: &mut Output) -> Result<()> {
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        let mut unused = idle.due(barrier.time);
+        unused.retain(|&group| self.table.is_live(group));
+        self.forget(&unused)
+    }
+
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
         let mut tables = Vec::new();
         if self.functions.iter().any(Function::has_state) {
@@ -410,14 +436,7 @@ impl Operator for Running {
 
 impl Running {
     fn groups_table(&mut self) -> Result<TableSnapshot> {
-        let all: Vec<u32> = self.table.live().collect();
-        let (groups, is_whole) = match &mut self.dirty {
-            None => (all, true),
-            Some(dirty) => {
-                let (changed, _) = dirty.take();
-                if changed.len() * 2 >= all.len() { (all, true) } else { (changed, false) }
-            }
-        };
+        let (groups, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
         let mut columns = self.table.columns(&groups)?;
         let mut names = vec!["rows".to_string(), "rank".to_string(), "dense_rank".to_string()];
         let counted: [fn(&Counts) -> i64; 3] = [|of| of.rows, |of| of.rank, |of| of.dense];
@@ -439,7 +458,7 @@ impl Running {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let replaces_by = self.dirty.is_some().then(|| (0..self.keys.len()).collect());
         if self.dirty.is_some() {
-            columns = with_deleted(columns, vec![])?;
+            columns = with_deleted(columns, gone)?;
         }
         let table = TableSnapshot::by_key("groups", state_table(&keys, &names, columns)?, 0..self.keys.len());
         Ok(TableSnapshot { replaces_by, is_whole, ..table })

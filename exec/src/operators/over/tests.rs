@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
@@ -13,8 +14,8 @@ use tidemill_state::EventTime;
 use super::{Frame, Over, OverFunction};
 use crate::message::{Batch, Message};
 use crate::operator::{Input, OperatorSpec, Output, ShardContext};
-use crate::operators::Numbering;
-use crate::testing::{aggregate_column, check};
+use crate::operators::{Numbering, Ttl};
+use crate::testing::{aggregate_column, check, check_undisturbed};
 
 /// Over columns `key, ts, value`: by key, in the order of ts.
 fn over(input: &SchemaRef, functions: Vec<OverFunction>) -> Over {
@@ -32,6 +33,7 @@ fn over(input: &SchemaRef, functions: Vec<OverFunction>) -> Over {
         time: Some(1),
         order: vec![],
         takes_watermark: false,
+        ttl: None,
         functions,
         schema: Arc::new(Schema::new(fields)),
     }
@@ -319,4 +321,48 @@ fn groups_that_time_has_left_are_forgotten() {
         most = most.max(tables["history"].num_rows());
     }
     assert!(most < 5000, "{most} rows of 100 000 are kept");
+}
+
+#[test]
+fn keys_that_are_not_used_are_forgotten() {
+    check_undisturbed(
+        |[input]| {
+            let functions = vec![OverFunction::Number(Numbering::RowNumber), sum(input, Frame::Rows(None)), lag(1)];
+            Over { ttl: Some(Ttl(Duration::from_secs(10))), ..over(input, functions) }
+        },
+        expect![[r#"
+            columns k text, ts time, v int
+
+            + x 0:01 1
+            + y 0:01 1
+            ~ 0:02
+                => + x  0:01  1  1  1  null
+                => + y  0:01  1  1  1  null
+                => ~ 0:02
+            | 1 0:00
+            | 2 0:01
+            + x 0:03 2
+            + y 0:03 2
+            ~ 0:03
+                => + x  0:03  2  2  3  1
+                => + y  0:03  2  2  3  1
+                => ~ 0:03
+            | 3 0:02
+            | 4 0:03
+            + x 0:04 3
+            ~ 0:04
+                => + x  0:04  3  3  6  2
+                => ~ 0:04
+            | 5 0:12
+            | 6 0:13            // y is forgotten
+            + x 0:05 4
+            + y 0:05 4
+            ~ 0:05
+                => + x  0:05  4  4  10  3
+                => + y  0:05  4  1  4  null
+                => ~ 0:05
+            $
+                => $
+        "#]],
+    );
 }

@@ -1,7 +1,6 @@
 //! Top-N: the first rows of each key in some order, kept up to date.
 
 mod ranking;
-mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use self::ranking::Ranking;
-use super::{Emit, Order};
+use super::{Emit, Order, Ttl};
 use crate::error::Result;
 use crate::operator::{ExplainLine, Operator, OperatorSpec, ShardContext};
 
@@ -56,6 +55,8 @@ pub struct Rank {
     /// No row of the input ever disappears.
     pub append: bool,
     pub emit: Emit,
+    /// Keys that are not used for so long are forgotten, without that being a change.
+    pub ttl: Option<Ttl>,
     /// The input's fields and a BIGINT.
     pub schema: SchemaRef,
 }
@@ -79,7 +80,10 @@ impl OperatorSpec for Rank {
     fn explain(&self, line: &mut ExplainLine) {
         line.field("by", self.numbering);
         line.list("keys", self.keys.iter().map(|&key| self.schema.field(key).name()));
-        line.list("order", self.order.iter().map(|order| order.shown(&self.schema)));
+        match self.order.is_empty() {
+            true => line.field("order", "as they come"),
+            false => line.list("order", self.order.iter().map(|order| order.shown(&self.schema))),
+        };
         line.field("places", format_args!("{} to {}", self.first, self.last));
         if self.later_first {
             line.field("ties", "later first");
@@ -89,6 +93,9 @@ impl OperatorSpec for Rank {
         }
         if self.emit == Emit::EachRow {
             line.field("emit", "each-row");
+        }
+        if let Some(ttl) = self.ttl {
+            line.field("ttl", ttl);
         }
     }
 
@@ -101,9 +108,15 @@ impl OperatorSpec for Rank {
 
     fn state_bound(&self) -> Option<&'static str> {
         Some(match self.append {
+            true if self.ttl.is_some() => "the first rows of each key, while it is used",
             true => "the first rows of each key",
+            false if self.ttl.is_some() => "all rows of the input, while their key is used",
             false => "all rows of the input",
         })
+    }
+
+    fn needs_clock(&self) -> bool {
+        self.ttl.is_some()
     }
 
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>> {

@@ -6,43 +6,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
-use tidemill_state::KeyTable;
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::Schema;
 
-use super::rows::{Bytes, OrderedRows, Place};
 use super::{Numbering, Rank};
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
-use crate::operators::aggregate::{PIECE_ROWS, key_types, take_all};
-use crate::operators::dirty::{state_table, with_deleted};
-use crate::operators::{Emit, Order};
+use crate::operators::Emit;
+use crate::operators::aggregate::{PIECE_ROWS, take_all};
+use crate::operators::partitions::{Bytes, Partitions, Place};
 
 pub(super) struct Ranking {
     spec: Rank,
-    input: SchemaRef,
-    table: KeyTable,
-    /// By number in the table.
-    partitions: Vec<Partition>,
-    rows: OrderedRows,
-    order: RowConverter,
-    whole: RowConverter,
-    arrivals: i64,
+    partitions: Partitions,
+    /// By partition. Rows that stand behind this have numbers above the last.
+    edges: Vec<Option<Bytes>>,
     /// Partitions that have changed, and what they showed before, in the order of the first change.
     touched: Vec<(u32, Vec<Shown>)>,
-    /// Partitions that may have no rows any more.
-    empty: Vec<u32>,
-}
-
-#[derive(Clone, Default)]
-struct Partition {
-    rows: u64,
-    /// One more than its place among those touched, or 0.
-    place: u32,
-    /// Rows that stand behind this have numbers above the last.
-    edge: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -61,55 +42,34 @@ struct Change {
 impl Ranking {
     pub fn new(spec: &Rank, incremental: bool) -> Result<Ranking> {
         let width = spec.schema.fields().len() - 1;
-        let input: SchemaRef = Arc::new(Schema::new(spec.schema.fields()[..width].to_vec()));
-        let whole = input.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let input = Arc::new(Schema::new(spec.schema.fields()[..width].to_vec()));
         Ok(Ranking {
-            table: KeyTable::new(&key_types(&input, &spec.keys))?,
-            partitions: Vec::new(),
-            rows: OrderedRows::new(incremental),
-            order: Order::converter(&spec.order, &input)?,
-            whole: RowConverter::new(whole)?,
-            arrivals: 0,
+            partitions: Partitions::new(input, &spec.keys, &spec.order, spec.later_first, spec.ttl, incremental)?,
+            edges: Vec::new(),
             touched: Vec::new(),
-            empty: Vec::new(),
             spec: spec.clone(),
-            input,
         })
-    }
-
-    /// The partition of each row.
-    fn partitions_of(&mut self, rows: &RecordBatch) -> Result<Vec<u32>> {
-        let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
-        let mut partitions = Vec::new();
-        self.table.intern(&keys, rows.num_rows(), &mut partitions)?;
-        self.partitions.resize(self.table.groups(), Partition::default());
-        Ok(partitions)
-    }
-
-    fn order_of(&self, rows: &RecordBatch) -> Result<Option<Rows>> {
-        let columns: Vec<ArrayRef> =
-            self.spec.order.iter().map(|order| Arc::clone(rows.column(order.column))).collect();
-        Ok(if columns.is_empty() { None } else { Some(self.order.convert_columns(&columns)?) })
     }
 
     /// Whether a row that comes now would stand behind the last number.
     fn is_beyond(&self, partition: u32, order: &[u8]) -> bool {
         let ties_come_before = self.spec.numbering != Numbering::RowNumber || self.spec.later_first;
-        self.partitions[partition as usize].edge.as_ref().is_some_and(|edge| match ties_come_before {
+        self.edges[partition as usize].as_ref().is_some_and(|edge| match ties_come_before {
             true => order > edge.as_ref(),
             false => order >= edge.as_ref(),
         })
     }
 
     fn on_rows(&mut self, batch: &Batch, mut each: impl FnMut(&mut Ranking) -> Result<()>) -> Result<()> {
-        let partitions = self.partitions_of(batch.rows())?;
-        let orders = self.order_of(batch.rows())?;
+        let partitions = self.partitions.of_rows(batch.rows())?;
+        self.edges.resize(self.partitions.len(), None);
+        let orders = self.partitions.order_of(batch.rows())?;
         let order = |n: usize| orders.as_ref().map_or(&[][..], |orders| orders.row(n).data());
         // Most rows are far from the first: nothing is done for them.
         let is_near = |n: &u32| !self.spec.append || !self.is_beyond(partitions[*n as usize], order(*n as usize));
         let near: Vec<u32> = (0..batch.len() as u32).filter(is_near).collect();
         let columns = take_all(batch.rows().columns(), &UInt32Array::from(near.clone()))?;
-        let rows = self.whole.convert_columns(&columns)?;
+        let rows = self.partitions.bytes_of(&columns)?;
         for (row, &n) in near.iter().enumerate() {
             let (partition, order) = (partitions[n as usize], Bytes::from(order(n as usize)));
             for _ in 0..batch.weight(n as usize).unsigned_abs() {
@@ -131,54 +91,38 @@ impl Ranking {
         if !is_beyond {
             self.touch(partition);
         }
-        self.arrivals += 1;
-        let arrival = if self.spec.later_first { -self.arrivals } else { self.arrivals };
-        self.insert(Place { partition, order: Arc::clone(order), arrival }, Bytes::from(row));
+        self.partitions.insert(partition, order, row);
         if self.spec.append && self.spec.numbering == Numbering::RowNumber {
             self.cut(partition);
         }
     }
 
-    fn insert(&mut self, place: Place, row: Bytes) {
-        self.partitions[place.partition as usize].rows += 1;
-        self.rows.insert(place, row);
-    }
-
-    fn drop_row(&mut self, place: &Place) {
-        self.partitions[place.partition as usize].rows -= 1;
-        self.rows.remove(place);
-    }
-
     /// Forgets the row behind the last number, if there is one.
     fn cut(&mut self, partition: u32) {
-        if self.partitions[partition as usize].rows > self.spec.last {
-            let last = self.rows.of(partition).next_back().map(|(place, _)| place.clone());
-            last.iter().for_each(|place| self.drop_row(place));
+        if self.partitions.rows(partition) > self.spec.last {
+            let last = self.partitions.of(partition).next_back().map(|(place, _)| place.clone());
+            last.iter().for_each(|place| self.partitions.remove(place));
         }
-        if self.partitions[partition as usize].rows == self.spec.last {
-            let edge = self.rows.of(partition).next_back().map(|(place, _)| Arc::clone(&place.order));
-            self.partitions[partition as usize].edge = edge;
+        if self.partitions.rows(partition) == self.spec.last {
+            let edge = self.partitions.of(partition).next_back().map(|(place, _)| Arc::clone(&place.order));
+            self.edges[partition as usize] = edge;
         }
     }
 
     /// Takes back a row; one that was never there is ignored.
     fn remove(&mut self, partition: u32, order: &Bytes, row: &[u8]) {
-        let Some(place) = self.rows.find(partition, order, row) else {
-            self.empty.push(partition);
-            return;
-        };
+        let Some(place) = self.partitions.find(partition, order, row) else { return };
         // The edge itself may be what goes.
-        if self.partitions[partition as usize].edge.as_ref().is_none_or(|edge| order <= edge) {
+        if self.edges[partition as usize].as_ref().is_none_or(|edge| order <= edge) {
             self.touch(partition);
         }
-        self.drop_row(&place);
+        self.partitions.remove(&place);
     }
 
     fn touch(&mut self, partition: u32) {
-        if self.partitions[partition as usize].place == 0 {
+        if self.partitions.touch(partition) {
             let (shown, _) = self.shown(partition);
             self.touched.push((partition, shown));
-            self.partitions[partition as usize].place = self.touched.len() as u32;
         }
     }
 
@@ -187,7 +131,7 @@ impl Ranking {
         let (mut shown, mut edge) = (Vec::new(), None);
         let (mut rows, mut number): (u64, u64) = (0, 0);
         let mut before: Option<&Bytes> = None;
-        for (place, row) in self.rows.of(partition) {
+        for (place, row) in self.partitions.of(partition) {
             let is_tie = before.is_some_and(|before| *before == place.order);
             let next = match self.spec.numbering {
                 Numbering::RowNumber => rows + 1,
@@ -218,13 +162,11 @@ impl Ranking {
         for (partition, before) in std::mem::take(&mut self.touched) {
             let (after, edge) = self.shown(partition);
             difference(&before, &after, self.spec.replaces(), &mut changes);
-            let of_partition = &mut self.partitions[partition as usize];
-            of_partition.place = 0;
-            of_partition.edge = edge;
+            self.edges[partition as usize] = edge;
             if self.spec.append && self.spec.numbering != Numbering::RowNumber {
                 self.cut_ties(partition);
             }
-            self.empty.push(partition);
+            self.partitions.settled(partition);
         }
         for piece in changes.chunks(PIECE_ROWS) {
             out.send(self.batch(piece)?);
@@ -234,46 +176,21 @@ impl Ranking {
 
     /// Forgets the rows behind the edge.
     fn cut_ties(&mut self, partition: u32) {
-        let Some(edge) = self.partitions[partition as usize].edge.clone() else { return };
+        let Some(edge) = self.edges[partition as usize].clone() else { return };
         let is_behind = |place: &&Place| place.order > edge;
         let behind: Vec<Place> =
-            self.rows.of(partition).rev().map(|(place, _)| place).take_while(is_behind).cloned().collect();
-        behind.iter().for_each(|place| self.drop_row(place));
-    }
-
-    /// Forgets partitions without rows. Not while the numbers of partitions are in use.
-    fn forget_empty(&mut self) {
-        for partition in std::mem::take(&mut self.empty) {
-            let &Partition { rows, place, .. } = &self.partitions[partition as usize];
-            if rows == 0 && place == 0 && self.table.is_live(partition) {
-                self.partitions[partition as usize] = Partition::default();
-                self.table.remove(partition);
-            }
-        }
-    }
-
-    fn columns(&self, rows: impl Iterator<Item = impl AsRef<[u8]>>) -> Result<Vec<ArrayRef>> {
-        let rows: Vec<_> = rows.collect();
-        let parser = self.whole.parser();
-        Ok(self.whole.convert_rows(rows.iter().map(|row| parser.parse(row.as_ref())))?)
+            self.partitions.of(partition).rev().map(|(place, _)| place).take_while(is_behind).cloned().collect();
+        behind.iter().for_each(|place| self.partitions.remove(place));
     }
 
     fn batch(&self, changes: &[Change]) -> Result<Batch> {
-        let mut columns = self.columns(changes.iter().map(|change| &change.shown.row))?;
+        let mut columns = self.partitions.columns(changes.iter().map(|change| &change.shown.row))?;
         let number = |change: &Change| self.spec.numbered.then_some(change.shown.number as i64);
         columns.push(Arc::new(changes.iter().map(number).collect::<Int64Array>()));
         let rows = RecordBatch::try_new(Arc::clone(&self.spec.schema), columns)?;
         let weights: Int64Array = changes.iter().map(|change| change.weight).collect();
         let updates: BooleanArray = changes.iter().map(|change| Some(change.is_update)).collect();
         Ok(Batch::with_updates(rows, weights, updates))
-    }
-
-    /// The state of these rows, by the time they came.
-    fn state(&self, mut rows: Vec<(&Bytes, i64)>) -> Result<Vec<ArrayRef>> {
-        rows.sort_unstable_by_key(|(_, arrival)| *arrival);
-        let mut columns = self.columns(rows.iter().map(|(row, _)| row))?;
-        columns.push(Arc::new(rows.iter().map(|(_, arrival)| *arrival).collect::<Int64Array>()));
-        Ok(columns)
     }
 }
 
@@ -309,55 +226,28 @@ impl Operator for Ranking {
             Emit::Epoch => self.on_rows(&batch, |_| Ok(()))?,
             Emit::EachRow => self.on_rows(&batch, |ranking| ranking.settle(out))?,
         }
-        self.forget_empty();
+        self.partitions.forget_empty();
         Ok(())
     }
 
-    fn on_barrier(&mut self, _: &Barrier, out: &mut Output) -> Result<()> {
+    fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
         self.settle(out)?;
-        self.forget_empty();
+        self.partitions.forget_empty();
+        for partition in self.partitions.forget_unused(barrier.time) {
+            self.edges[partition as usize] = None;
+        }
         Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
-        let keys = self.spec.keys.iter().copied();
-        let changed = self.rows.take_changed();
-        let whole = || self.state(self.rows.all().map(|(place, row)| (row, place.arrival)).collect());
-        let Some(changed) = changed else {
-            return Ok(vec![TableSnapshot::by_key("rows", state_table(&self.input, &["arrival"], whole()?)?, keys)]);
-        };
-        let is_whole = changed.added.len() * 2 >= self.rows.len();
-        let columns = match is_whole {
-            true => with_deleted(whole()?, vec![])?,
-            false => {
-                let added = changed.added.iter().filter_map(|place| Some((self.rows.get(place)?, place.arrival)));
-                let gone = changed.gone.iter().map(|(row, arrival)| (row, *arrival)).collect();
-                with_deleted(self.state(added.collect())?, vec![self.state(gone)?])?
-            }
-        };
-        let replaces_by = Some(keys.clone().chain([self.input.fields().len()]).collect());
-        let table = TableSnapshot::by_key("rows", state_table(&self.input, &["arrival"], columns)?, keys);
-        Ok(vec![TableSnapshot { replaces_by, is_whole, ..table }])
+        Ok(vec![self.partitions.snapshot()?])
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
-        let width = self.input.fields().len();
-        for TableSnapshot { rows, .. } in tables {
-            let arrivals = rows.column(width).as_primitive::<Int64Type>().clone();
-            let rows = RecordBatch::try_new(Arc::clone(&self.input), rows.columns()[..width].to_vec())?;
-            let (partitions, orders) = (self.partitions_of(&rows)?, self.order_of(&rows)?);
-            let whole = self.whole.convert_columns(rows.columns())?;
-            for (n, partition) in partitions.into_iter().enumerate() {
-                let order = Bytes::from(orders.as_ref().map_or(&[][..], |orders| orders.row(n).data()));
-                let arrival = arrivals.value(n);
-                self.arrivals = self.arrivals.max(arrival.abs());
-                self.insert(Place { partition, order, arrival }, Bytes::from(whole.row(n).data()));
-            }
-        }
-        // As of the checkpoint, nothing has changed.
-        self.rows.take_changed();
-        for partition in self.table.live().collect::<Vec<u32>>() {
-            self.partitions[partition as usize].edge = self.shown(partition).1;
+        self.partitions.restore(tables)?;
+        self.edges.resize(self.partitions.len(), None);
+        for partition in self.partitions.live().collect::<Vec<u32>>() {
+            self.edges[partition as usize] = self.shown(partition).1;
         }
         Ok(())
     }

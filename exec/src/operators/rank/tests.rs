@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::SortOptions;
@@ -14,8 +15,8 @@ use tidemill_state::Epoch;
 use super::{Numbering, Rank};
 use crate::message::{Barrier, Batch, Message};
 use crate::operator::{Input, OperatorSpec, Output, ShardContext};
-use crate::operators::{Emit, Order};
-use crate::testing::check;
+use crate::operators::{Emit, Order, Ttl};
+use crate::testing::{check, check_undisturbed};
 
 /// By the first column, the greatest of the second first.
 fn rank(input: &SchemaRef, first: u64, last: u64) -> Rank {
@@ -30,6 +31,7 @@ fn rank(input: &SchemaRef, first: u64, last: u64) -> Rank {
         later_first: false,
         append: false,
         emit: Emit::Epoch,
+        ttl: None,
         schema: Arc::new(Schema::new(input.fields().iter().cloned().chain([number]).collect::<Vec<_>>())),
     }
 }
@@ -286,4 +288,29 @@ fn random_changes_end_in_what_sorting_finds() {
             }
         }
     }
+}
+
+#[test]
+fn keys_that_are_not_used_are_forgotten_in_silence() {
+    check_undisturbed(
+        |[input]| Rank { ttl: Some(Ttl(Duration::from_secs(10))), append: true, ..rank(input, 1, 1) },
+        expect![[r#"
+            columns k text, v int
+
+            + x 5
+            + y 5
+            | 1 0:00
+                => + x  5  1
+                => + y  5  1
+            | 2 0:01
+            + x 1               // far from the first, but x is used
+            | 3 0:10
+            | 4 0:11
+            + x 4
+            + y 4
+            $
+                => + y  4  1
+                => $
+        "#]],
+    );
 }

@@ -87,6 +87,7 @@ impl OperatorSpec for UpdatingWindowAggregate {
             partial: false,
             retracting,
             emit: self.emit,
+            ttl: None,
             schema: Arc::clone(&self.schema),
         };
         Ok(Box::new(UpdatingWindows {

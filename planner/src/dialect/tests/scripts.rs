@@ -172,9 +172,9 @@ fn the_options_of_a_table_can_be_read_back() {
 
 #[test]
 fn other_hints_are_accepted_and_reported() {
-    let statement = parsed("SELECT /*+ BROADCAST(a), STATE_TTL('a'='1d') */ * FROM a /*+ PARALLELISM(4) */").remove(0);
+    let statement = parsed("SELECT /*+ BROADCAST(a), LOOKUP('table'='a') */ * FROM a /*+ PARALLELISM(4) */").remove(0);
     let names: Vec<&str> = statement.hints.iter().map(|hint| hint.name.as_str()).collect();
-    assert_eq!(names, ["BROADCAST", "STATE_TTL", "PARALLELISM"]);
+    assert_eq!(names, ["BROADCAST", "LOOKUP", "PARALLELISM"]);
     assert_eq!(statement.hints[2].place, Place { line: 1, column: 58, width: 21 });
 }
 

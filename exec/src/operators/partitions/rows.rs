@@ -5,11 +5,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Bytes of a row in Arrow's row format, or of its order.
-pub(super) type Bytes = Arc<[u8]>;
+pub(in crate::operators) type Bytes = Arc<[u8]>;
 
 /// Where a row stands.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(in crate::operators) struct Place {
     pub partition: u32,
     pub order: Bytes,
     /// Rises, or falls where the row that comes last comes first. No two rows of an operator have the same.
