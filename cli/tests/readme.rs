@@ -192,13 +192,23 @@ fn words_of_a_growing_file_are_counted_on_after_the_job_was_killed() {
     }
 }
 
+#[test]
+fn a_materialized_view_is_read_as_a_whole_by_key_and_through_another() {
+    let ran = tidemill(&["run", "examples/materialized_view.sql"]).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    assert_eq!(said, "job 1 started: materialized view mills\njob 2 started: materialized view busiest\n");
+    expect_file!["examples/materialized_view.txt"].assert_eq(&String::from_utf8_lossy(&ran.stdout));
+}
+
 /// The examples that the tests above run.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 10] = [
     "changelog",
     "csv_to_parquet",
     "durable_wordcount",
     "fibonacci",
     "join_batch",
+    "materialized_view",
     "reachability",
     "socket_wordcount",
     "windows",

@@ -37,6 +37,8 @@ pub struct SourceExec {
     partitions: Vec<Vec<SplitId>>,
     notes: Notes,
     properties: Arc<PlanProperties>,
+    /// What `EXPLAIN` says beside the table's name.
+    details: Option<String>,
 }
 
 impl SourceExec {
@@ -53,7 +55,12 @@ impl SourceExec {
         let mut shares = vec![Vec::new(); partitions];
         splits.into_iter().enumerate().for_each(|(n, split)| shares[n % partitions].push(split));
         let properties = properties(schema, partitions);
-        Ok(SourceExec { table, source, partitions: shares, notes, properties })
+        Ok(SourceExec { table, source, partitions: shares, notes, properties, details: None })
+    }
+
+    /// The same, of which `EXPLAIN` says this.
+    pub fn with_details(self, details: Option<String>) -> SourceExec {
+        SourceExec { details, ..self }
     }
 }
 
@@ -122,7 +129,8 @@ impl ExecutionPlan for SourceExec {
 
 impl DisplayAs for SourceExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SourceExec: table={}", self.table)
+        write!(f, "SourceExec: table={}", self.table)?;
+        self.details.iter().try_for_each(|details| write!(f, ", {details}"))
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Signal {
     Active(TaskId),
     /// A source has read all there is for now.
     CaughtUp(TaskId),
+    /// A source has read all that was there when the job began.
+    ReadBacklog(TaskId),
     /// A task has no memory for more of this epoch.
     WantsBarrier(Epoch),
     /// A task has passed the barrier of this epoch on.
@@ -52,6 +54,8 @@ pub enum Action {
     EndSources,
     /// Every task has passed the barrier: the epoch is complete at the sinks.
     EpochComplete(Epoch),
+    /// The epoch is the first that has all that was there when the job began.
+    CaughtUp(Epoch),
     /// Every task has handed over its state as of this checkpoint, or has ended: write it down, by then at the latest. Send
     /// [`Signal::CheckpointEnded`] when that is done, or has failed.
     Publish(CheckpointId, Instant),
@@ -81,6 +85,7 @@ pub struct Coordinator {
     /// When the open epoch ends at the earliest.
     earliest: Option<Instant>,
     clock: Option<Clock>,
+    backlog: Backlog,
     checkpoints: Option<Checkpoints>,
     is_drained: bool,
     /// When it was told to stop.
@@ -99,6 +104,18 @@ struct Checkpoints {
     under_way: Option<UnderWay>,
     /// Nothing follows it.
     is_last_taken: bool,
+}
+
+/// Whether the job has read what was there when it began.
+enum Backlog {
+    /// Nobody asks.
+    Unknown,
+    /// These sources have not read it.
+    Unread(BTreeSet<TaskId>),
+    /// The next barrier is behind it.
+    Read,
+    /// This epoch is the first behind it.
+    In(Epoch),
 }
 
 struct UnderWay {
@@ -139,6 +156,7 @@ impl Coordinator {
             deadline: None,
             earliest: None,
             clock: None,
+            backlog: Backlog::Unknown,
             checkpoints: None,
             is_drained: false,
             stopping: None,
@@ -165,6 +183,12 @@ impl Coordinator {
         self
     }
 
+    /// The same, which says when these sources have read what was there when the job began. Then an epoch ends, also if nothing was.
+    pub fn with_backlog(mut self, sources: impl IntoIterator<Item = TaskId>) -> Coordinator {
+        self.backlog = Backlog::Unread(sources.into_iter().collect());
+        self
+    }
+
     /// Nothing is read any more: the checkpoint under way is the last.
     pub fn is_ending(&self) -> bool {
         self.is_last_taken()
@@ -186,6 +210,7 @@ impl Coordinator {
                 self.deadline.get_or_insert(now + self.interval);
             }
             Signal::CaughtUp(task) => self.progress(task, Progress::CaughtUp),
+            Signal::ReadBacklog(task) => self.has_read_backlog(task),
             Signal::WantsBarrier(epoch) if epoch == self.epoch.next() => self.deadline = Some(now),
             // The barrier that ends it is under way.
             Signal::WantsBarrier(_) => {}
@@ -196,6 +221,7 @@ impl Coordinator {
             Signal::Finished(task) => {
                 self.running.remove(&task);
                 self.sources.remove(&task);
+                self.has_read_backlog(task);
                 self.passed(task);
             }
             Signal::CheckpointEnded(ended) => {
@@ -217,6 +243,10 @@ impl Coordinator {
         if self.outstanding.as_ref().is_some_and(BTreeSet::is_empty) {
             self.outstanding = None;
             actions.push(Action::EpochComplete(self.epoch));
+            if let Backlog::In(epoch) = self.backlog {
+                actions.push(Action::CaughtUp(epoch));
+                self.backlog = Backlog::Unknown;
+            }
             if let Some(barrier) = self.checkpoint.take()
                 && let Some(UnderWay { deadline, .. }) =
                     self.checkpoints.as_ref().and_then(|all| all.under_way.as_ref())
@@ -227,7 +257,7 @@ impl Coordinator {
         if self.running.is_empty() {
             actions.extend(self.end(now));
         } else if self.outstanding.is_none() && !self.is_last_taken() {
-            match self.due() {
+            match self.due(now) {
                 Some(due) if due <= now => actions.push(Action::InjectBarrier(self.begin_barrier(now))),
                 Some(due) => actions.push(Action::WakeAt(due)),
                 None => {}
@@ -266,10 +296,21 @@ impl Coordinator {
         }
     }
 
+    fn has_read_backlog(&mut self, task: TaskId) {
+        if let Backlog::Unread(sources) = &mut self.backlog
+            && sources.remove(&task)
+            && sources.is_empty()
+        {
+            self.backlog = Backlog::Read;
+        }
+    }
+
     /// When the open epoch is to end; `None` while nothing has been read in it and no clock ticks.
-    fn due(&self) -> Option<Instant> {
+    fn due(&self, now: Instant) -> Option<Instant> {
         let tick = self.clock.as_ref().and_then(|clock| clock.next);
-        self.work_due().into_iter().chain(tick).chain(self.checkpoint_due()).min()
+        // Without sources nobody would carry the barrier; the job ends.
+        let caught_up = (matches!(self.backlog, Backlog::Read) && !self.sources.is_empty()).then_some(now);
+        self.work_due().into_iter().chain(tick).chain(self.checkpoint_due()).chain(caught_up).min()
     }
 
     fn checkpoint_due(&self) -> Option<Instant> {
@@ -297,6 +338,9 @@ impl Coordinator {
         }
         self.sources.values_mut().for_each(|progress| *progress = Progress::Quiet);
         self.outstanding = Some(self.running.clone());
+        if matches!(self.backlog, Backlog::Read) {
+            self.backlog = Backlog::In(self.epoch);
+        }
         let is_checkpoint = self.checkpoint_due().is_some_and(|due| due <= now);
         self.checkpoint = self.checkpoints.as_mut().filter(|_| is_checkpoint).map(|checkpoints| checkpoints.begin(now));
         let stops = self.stopping.is_some() && self.checkpoint.is_some();
@@ -339,6 +383,32 @@ mod tests {
         let (mut coordinator, now) = coordinator();
         assert_eq!(coordinator.step(Signal::Active(SOURCE), now), [Action::WakeAt(now + INTERVAL)]);
         assert_eq!(coordinator.step(Signal::CaughtUp(SOURCE), now), [barrier(1)]);
+    }
+
+    #[test]
+    fn the_first_epoch_behind_what_was_there_ends_even_if_that_was_nothing() {
+        let (coordinator, now) = coordinator();
+        let mut coordinator = coordinator.with_backlog([SOURCE, OTHER_SOURCE]);
+        let pass = |coordinator: &mut Coordinator, epoch| {
+            [SOURCE, OTHER_SOURCE, SINK]
+                .into_iter()
+                .flat_map(|task| coordinator.step(Signal::Acknowledged(task, Epoch(epoch)), now))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(coordinator.step(Signal::ReadBacklog(SOURCE), now), []);
+        coordinator.step(Signal::Active(OTHER_SOURCE), now);
+        assert_eq!(coordinator.step(Signal::WantsBarrier(Epoch(1)), now), [barrier(1)]);
+        // The barrier under way is before it.
+        assert_eq!(coordinator.step(Signal::ReadBacklog(OTHER_SOURCE), now), []);
+        assert_eq!(pass(&mut coordinator, 1), [Action::EpochComplete(Epoch(1)), barrier(2)]);
+        assert_eq!(
+            pass(&mut coordinator, 2),
+            [Action::EpochComplete(Epoch(2)), Action::CaughtUp(Epoch(2))],
+            "and it is said once"
+        );
+        coordinator.step(Signal::Active(SOURCE), now);
+        coordinator.step(Signal::CaughtUp(SOURCE), now + INTERVAL);
+        assert_eq!(pass(&mut coordinator, 3), [Action::EpochComplete(Epoch(3))]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod task;
 #[cfg(test)]
 pub mod testing;
 pub mod text;
+pub mod view;
 pub mod window;
 
 pub use changelog::{ChangeBatch, RowKind};

@@ -49,6 +49,11 @@ pub trait OperatorSpec: Debug + Send + Sync {
         true
     }
 
+    /// Whether it is to be known when the job has read what was there when it began ([`JobEvent::CaughtUp`](crate::JobEvent::CaughtUp)).
+    fn needs_backlog_read(&self) -> bool {
+        false
+    }
+
     /// Makes the running instance for one shard, with empty state.
     fn open(&self, context: &ShardContext) -> Result<Box<dyn Operator>>;
 }

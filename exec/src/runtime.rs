@@ -69,6 +69,9 @@ pub enum JobEvent {
     Note(String),
     /// All sinks have passed this epoch's barrier.
     Epoch(Epoch),
+    /// What was there when the job began, or began again, has been read, and all sinks have passed the barrier behind it. Only if an
+    /// operator asks for that.
+    CaughtUp,
     /// There is a new checkpoint, and what sinks had prepared for it is visible.
     Checkpoint(CheckpointId),
     /// The last event.
@@ -90,7 +93,7 @@ impl Job {
                 JobEvent::Note(text) => note(text),
                 JobEvent::Failed(error) => return Err(error),
                 JobEvent::Finished => return Ok(()),
-                JobEvent::Epoch(_) | JobEvent::Checkpoint(_) => {}
+                JobEvent::Epoch(_) | JobEvent::CaughtUp | JobEvent::Checkpoint(_) => {}
             }
         }
         Ok(())
@@ -209,10 +212,12 @@ impl Plan {
         let mut tasks = JoinSet::new();
         let mut barriers = BTreeMap::new();
         let mut sources = Vec::new();
+        let mut readers = Vec::new();
         let mut places = Vec::new();
         let mut alignments = Alignments::default();
 
-        let needs_clock = graph.stages.iter().flat_map(|stage| &stage.chain).any(|operator| operator.needs_clock());
+        let operators = || graph.stages.iter().flat_map(|stage| &stage.chain);
+        let needs_clock = operators().any(|operator| operator.needs_clock());
         for (id, stage) in graph.stages.iter().enumerate() {
             let mut splits = match &stage.head {
                 Head::Source(head) => {
@@ -295,6 +300,7 @@ impl Plan {
                             .map_err(|error| error.in_operator(operator.clone()))?;
                         let (barrier, barrier_inbox) = mpsc::unbounded_channel();
                         barriers.insert(reports.task, barrier);
+                        readers.push(reports.task);
                         let alignment = head.watermark.as_ref().and_then(|strategy| strategy.alignment.as_ref());
                         let source = SourceTask {
                             table: head.table.clone(),
@@ -302,6 +308,7 @@ impl Plan {
                             positions,
                             watermarks,
                             bounded: head.source.bounded(),
+                            has_backlog: head.source.has_backlog(),
                             alignment: alignment.map(|alignment| alignments.join(alignment, reports.task)),
                         };
                         sources.push(tasks.spawn(supervise(reports, stage.name.clone(), async move |reports| {
@@ -351,6 +358,9 @@ impl Plan {
         let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), interval);
         if needs_clock {
             coordinator = coordinator.with_clock(interval);
+        }
+        if operators().any(|operator| operator.needs_backlog_read()) {
+            coordinator = coordinator.with_backlog(readers);
         }
         let checkpoints = recovery.map(|mut recovery| {
             for note in recovery.notes.drain(..) {
@@ -516,6 +526,7 @@ impl Driver {
                         self.metrics.epochs.store(epoch.0, Ordering::Relaxed);
                         let _ = self.events.send(JobEvent::Epoch(epoch));
                     }
+                    Action::CaughtUp(_) => drop(self.events.send(JobEvent::CaughtUp)),
                     Action::Publish(checkpoint, deadline) => {
                         if let Some(checkpoints) = &mut self.checkpoints {
                             checkpoints.publish(checkpoint, self.coordinator.is_ending(), Instant::from_std(deadline));

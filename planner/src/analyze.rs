@@ -264,7 +264,8 @@ impl<'a> Analyzer<'a> {
             .collect()
     }
 
-    fn view(&self, view: &View) -> Result<LogicalPlan> {
+    /// What a view stands for.
+    pub fn view(&self, view: &View) -> Result<LogicalPlan> {
         let plan = self.query(&view.query)?;
         if view.columns.is_empty() {
             return Ok(plan);
@@ -421,6 +422,7 @@ impl ContextProvider for Analyzer<'_> {
             }
             Entry::Table(table) => Arc::new(Derived::new(self.table(table)?)),
             Entry::View(view) => Arc::new(Derived::new(self.view(view)?)),
+            Entry::MaterializedView(view) => Arc::new(Scan::of_view(&view.view)?),
         })
     }
 

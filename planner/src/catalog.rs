@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
 use tidemill_exec::connect::{Options, TableDefinition};
+use tidemill_exec::view;
 use tidemill_exec::{Error, Result};
 
 /// The only catalog there is, with Flink's name for it.
@@ -25,6 +26,7 @@ pub struct Catalog {
 pub enum Entry {
     Table(Arc<Table>),
     View(Arc<View>),
+    MaterializedView(Arc<MaterializedView>),
 }
 
 /// A table of `CREATE TABLE`.
@@ -88,11 +90,23 @@ pub struct View {
     pub schema: SchemaRef,
 }
 
+/// A query whose rows a job keeps.
+#[derive(Clone, Debug)]
+pub struct MaterializedView {
+    pub definition: View,
+    pub view: Arc<view::View>,
+    /// The materialized views that its job reads.
+    pub reads: Vec<Arc<view::View>>,
+    /// The job; `None` if it was not started, as only what would become of it was asked.
+    pub job: Option<String>,
+}
+
 impl Entry {
     pub fn name(&self) -> &str {
         match self {
             Entry::Table(table) => &table.name,
             Entry::View(view) => &view.name,
+            Entry::MaterializedView(view) => &view.definition.name,
         }
     }
 
@@ -100,6 +114,7 @@ impl Entry {
         match self {
             Entry::Table(_) => "table",
             Entry::View(_) => "view",
+            Entry::MaterializedView(_) => "materialized view",
         }
     }
 
@@ -110,6 +125,7 @@ impl Entry {
                 Arc::new(Schema::new(table.columns.iter().map(|c| Arc::clone(&c.field)).collect::<Vec<_>>()))
             }
             Entry::View(view) => Arc::clone(&view.schema),
+            Entry::MaterializedView(view) => Arc::clone(&view.definition.schema),
         }
     }
 }
@@ -177,6 +193,13 @@ impl Catalog {
         match self.databases.get(name) {
             None if if_exists => return Ok(()),
             None => return Err(self.unknown_database(name)),
+            Some(entries) if entries.values().any(|entry| matches!(entry, Entry::MaterializedView(_))) => {
+                let kept = entries.values().filter(|entry| matches!(entry, Entry::MaterializedView(_)));
+                let names: Vec<&str> = kept.map(Entry::name).collect();
+                return Err(Error::new(format!("cannot drop database {name}"))
+                    .why(format!("jobs keep its materialized views {}", names.join(", ")))
+                    .fix("DROP MATERIALIZED VIEW each of them first"));
+            }
             Some(entries) if !entries.is_empty() && !cascade => {
                 return Err(Error::new(format!("cannot drop database {name}"))
                     .why(format!("it still holds {}", entries.keys().cloned().collect::<Vec<_>>().join(", ")))
@@ -203,6 +226,11 @@ impl Catalog {
 
     fn unknown_database(&self, name: &str) -> Error {
         Error::new(format!("unknown database {name}")).nearest(name, self.databases())
+    }
+
+    /// Entries of all databases.
+    pub fn all_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.databases.values().flat_map(BTreeMap::values)
     }
 
     /// Entries of the current database, by name.
@@ -241,6 +269,13 @@ impl Catalog {
             return Err(self.unknown_database(&database));
         }
         let entries = self.databases.entry(database).or_default();
+        if let Some(Entry::MaterializedView(_)) = entries.get(&name)
+            && replace
+        {
+            return Err(Error::new(format!("{name} is a materialized view"))
+                .why("a job keeps its rows")
+                .fix(format!("DROP MATERIALIZED VIEW {name} first")));
+        }
         if let Some(existing) = entries.get(&name)
             && !replace
         {
@@ -276,6 +311,11 @@ impl Catalog {
         match &mut entry {
             Entry::Table(table) => Arc::make_mut(table).name = new_name.to_string(),
             Entry::View(view) => Arc::make_mut(view).name = new_name.to_string(),
+            Entry::MaterializedView(_) => {
+                return Err(Error::new(format!("cannot rename the materialized view {}", entry.name()))
+                    .why("its checkpoints go by its name")
+                    .fix("drop it, and create it with the other name"));
+            }
         }
         let kind = entry.kind();
         self.create(&new_path, entry, false, false)?;

@@ -162,7 +162,9 @@ fn watermark_of(watermark: &sql::Watermark) -> Result<Watermark> {
 /// `LIKE other (...)`: by default everything is included, and what both have is an error except options, which overwrite.
 fn inherit(table: &mut Table, like: &sql::Like, catalog: &Catalog) -> Result<()> {
     let Entry::Table(source) = catalog.get(&like.table.parts).map_err(|error| error.at(like.table.place))? else {
-        return Err(Error::new(format!("cannot create a table LIKE the view {}", like.table)).at(like.table.place));
+        return Err(Error::new(format!("{} is not a table", like.table))
+            .fix("LIKE takes a table of CREATE TABLE")
+            .at(like.table.place));
     };
     let merging = |feature: Feature| {
         let of = |wanted| like.rules.iter().rev().find(|(_, feature)| *feature == wanted).map(|(merging, _)| *merging);
@@ -192,9 +194,9 @@ fn inherit(table: &mut Table, like: &sql::Like, catalog: &Catalog) -> Result<()>
 
 /// The view that `create` describes; its query is planned now, so that mistakes show at once.
 pub fn view(create: &sql::CreateView, analyzer: &Analyzer<'_>) -> Result<View> {
-    if create.materialized {
-        return Err(Error::new(format!("cannot create the materialized view {} yet", create.name))
-            .fix("create a view, or a table and INSERT INTO it")
+    if let Some(option) = create.options.first() {
+        return Err(Error::new(format!("view {} takes no option {}", create.name, option.key))
+            .fix("SET what its job is to go by before it is created")
             .at(create.name.place));
     }
     view_of(create.name.last(), &create.columns, &create.query, create.comment.clone(), analyzer)

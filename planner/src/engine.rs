@@ -1,7 +1,7 @@
 //! DataFusion set up our way: Flink's functions in place of its own, and our nodes in its physical plans.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
@@ -17,7 +17,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use tidemill_exec::batch::{Notes, OperatorExec, SourceExec};
+use tidemill_exec::connect::Source;
 use tidemill_exec::operators::{SessionAssign, TimeKind, Unnest, WindowAssign};
+use tidemill_exec::view::{Snapshot, Version, View};
 use tidemill_exec::{Error, Result};
 
 use crate::match_recognize::{self, MatchNode};
@@ -26,6 +28,7 @@ use crate::settings::Settings;
 use crate::stream::nullable;
 use crate::temporal::TemporalNode;
 use crate::unnest::UnnestNode;
+use crate::view_keys;
 use crate::window::{Purpose, WindowNode, Windowing};
 use crate::{aggregates, functions};
 
@@ -49,7 +52,7 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
         // Asked before DataFusion's, which the defaults append.
         .with_expr_planners(functions::planners(&scalars))
         .with_default_features()
-        .with_query_planner(Arc::new(Planner { notes }))
+        .with_query_planner(Arc::new(Planner { notes, pins: Arc::default() }))
         .build();
     if let Some(patterns) = functions::syntax::FlinkPatterns::new(&scalars) {
         state.register_function_rewrite(Arc::new(patterns))?;
@@ -82,6 +85,7 @@ pub fn public_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> 
 
 struct Planner {
     notes: Notes,
+    pins: Arc<Pins>,
 }
 
 impl fmt::Debug for Planner {
@@ -97,7 +101,7 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let extensions = Extensions { notes: Arc::clone(&self.notes) };
+        let extensions = Extensions { notes: Arc::clone(&self.notes), pins: Arc::clone(&self.pins) };
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(extensions)])
             .create_physical_plan(plan, session)
             .await
@@ -107,6 +111,43 @@ impl QueryPlanner for Planner {
 /// Our nodes in a batch plan.
 struct Extensions {
     notes: Notes,
+    pins: Arc<Pins>,
+}
+
+/// The versions of materialized views that a statement reads: wherever it reads one, it is the same.
+#[derive(Default)]
+struct Pins(Mutex<Vec<(Arc<View>, Arc<Version>)>>);
+
+impl Pins {
+    /// The rows of a view, those of the keys that `conditions` name if they do, and what `EXPLAIN` says of that.
+    fn read(
+        &self,
+        view: &Arc<View>,
+        projection: &[usize],
+        conditions: &[Expr],
+        parts: usize,
+    ) -> Result<(Arc<dyn Source>, Option<String>)> {
+        let version = self.version(view);
+        let Some(keys) = view_keys::keys(view, conditions)? else {
+            return Ok((Arc::new(Snapshot::new(version.batches(projection)?, parts)), None));
+        };
+        // If the view has moved on since it was pinned, the filter finds the keys among all rows.
+        let rows = match view.lookup_in(&version, &keys)? {
+            Some(rows) => vec![rows.project(projection)?],
+            None => version.batches(projection)?,
+        };
+        Ok((Arc::new(Snapshot::new(rows, parts)), Some(view_keys::shown(view, &keys))))
+    }
+
+    fn version(&self, view: &Arc<View>) -> Arc<Version> {
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, version)) = pins.iter().find(|(pinned, _)| Arc::ptr_eq(pinned, view)) {
+            return Arc::clone(version);
+        }
+        let version = view.shown();
+        pins.push((Arc::clone(view), Arc::clone(&version)));
+        version
+    }
 }
 
 #[async_trait]
@@ -160,15 +201,20 @@ impl ExtensionPlanner for Extensions {
         let projection =
             scan.projection.clone().unwrap_or_else(|| (0..table.definition.schema.fields().len()).collect());
         let schema = Arc::new(table.definition.schema.project(&projection)?);
-        if table.retracts {
+        if table.retracts && table.view.is_none() {
             let error = Error::new(format!("cannot read table {} in batch mode", scan.table_name))
                 .why("its records take rows back, which a batch query does not know")
                 .fix("SET 'execution.runtime-mode' = 'streaming', whose last results are the same");
             return Err(error.into());
         }
-        let source = table.open(&projection)?;
         let partitions = session.config().target_partitions();
         let name = scan.table_name.to_string();
+        if let Some(view) = &table.view {
+            let (source, details) = self.pins.read(view, &projection, &scan.filters, partitions)?;
+            let rows = SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?;
+            return Ok(Some(Arc::new(rows.with_details(details))));
+        }
+        let source = table.open(&projection)?;
         Ok(Some(Arc::new(SourceExec::new(name, source, schema, partitions, Arc::clone(&self.notes)).await?)))
     }
 }
@@ -187,9 +233,10 @@ fn windowed(node: &WindowNode, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
     })
 }
 
-/// Whether every table of the plan ends by itself. Without that it cannot run in batch.
+/// Whether every table of the plan ends by itself, or is a materialized view, which a batch query reads as of one moment. Without that it cannot
+/// run in batch.
 pub fn is_bounded(plan: &LogicalPlan) -> bool {
-    every_table(plan, |scan| scan.bounded)
+    every_table(plan, |scan| scan.bounded || scan.view.is_some())
 }
 
 /// Whether it may run in batch where nobody says how: what takes rows back, asks for late ones, or for versions of rows, is a stream although it
@@ -202,7 +249,8 @@ pub fn suits_batch(plan: &LogicalPlan) -> bool {
         },
         _ => Ok(false),
     };
-    every_table(plan, |scan| scan.bounded && !scan.retracts) && !plan.exists(is_temporal).unwrap_or(false)
+    every_table(plan, |scan| scan.view.is_some() || (scan.bounded && !scan.retracts))
+        && !plan.exists(is_temporal).unwrap_or(false)
 }
 
 /// Whether all tables of the plan are such. No row is late in batch, so late rows never are.

@@ -45,7 +45,9 @@ pub fn target(
 ) -> Result<Target> {
     let entry = catalog.get(&insert.table.parts).map_err(|error| error.at(insert.table.place))?;
     let Entry::Table(table) = entry else {
-        return Err(Error::new(format!("cannot INSERT INTO the view {}", insert.table)).at(insert.table.place));
+        return Err(
+            Error::new(format!("cannot INSERT INTO the {} {}", entry.kind(), insert.table)).at(insert.table.place)
+        );
     };
     if insert.overwrite {
         return Err(Error::new(format!("cannot INSERT OVERWRITE {} yet", insert.table))

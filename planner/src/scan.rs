@@ -6,10 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
-use tidemill_exec::connect::{Registry, Source, TableDefinition};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource};
+use tidemill_exec::connect::{Options, Registry, Source, TableDefinition};
 use tidemill_exec::lookup::LookupTable;
+use tidemill_exec::view::{Followed, View};
 use tidemill_exec::{Error, Result};
+
+use crate::view_keys;
 
 /// The columns a connector delivers. Everything the optimizer may scan is one of these.
 pub struct Scan {
@@ -21,6 +24,8 @@ pub struct Scan {
     pub retracts: bool,
     /// A lookup join can ask for its rows.
     pub offers_lookups: bool,
+    /// It is this materialized view.
+    pub view: Option<Arc<View>>,
 }
 
 /// How event time is read off scanned rows.
@@ -40,12 +45,29 @@ impl Scan {
     /// # Errors
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
-        let (bounded, retracts, offers_lookups) = (true, false, false);
-        let mut scan = Scan { definition, registry: registry.clone(), watermark, bounded, retracts, offers_lookups };
+        let (registry, bounded, retracts, offers_lookups) = (registry.clone(), true, false, false);
+        let mut scan = Scan { definition, registry, watermark, bounded, retracts, offers_lookups, view: None };
         let source = scan.open(&scan.all())?;
         (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
-        scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), registry)?;
+        scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), &scan.registry)?;
         Ok(scan)
+    }
+
+    /// A materialized view.
+    pub fn of_view(view: &Arc<View>) -> Result<Scan> {
+        let mut registry = Registry::default();
+        registry.add_connector(Arc::new(Followed(Arc::clone(view))));
+        let definition = TableDefinition {
+            name: view.name().to_string(),
+            schema: Arc::clone(view.schema()),
+            metadata: Vec::new(),
+            key: view.key().unwrap_or_default().to_vec(),
+            partitioned_by: Vec::new(),
+            options: Options::new([("connector".to_string(), "view".to_string())]),
+            time_zone: "UTC".to_string(),
+        };
+        let scan = Scan::new(definition, &registry, None)?;
+        Ok(Scan { view: Some(Arc::clone(view)), ..scan })
     }
 
     /// A source for the columns `projection`, in that order.
@@ -56,7 +78,16 @@ impl Scan {
     /// Whether the other reads the same table in the same way.
     pub fn is_same(&self, other: &Scan) -> bool {
         let watermark = |scan: &Scan| scan.watermark.as_ref().map(|of| (of.column.clone(), of.text.clone()));
-        self.definition == other.definition && watermark(self) == watermark(other)
+        let view = |scan: &Scan| scan.view.as_ref().map(Arc::as_ptr);
+        self.definition == other.definition && watermark(self) == watermark(other) && view(self) == view(other)
+    }
+
+    /// The columns that tell rows apart, if that is known; none at all where there is one row.
+    pub fn identity(&self) -> Option<&[usize]> {
+        match &self.view {
+            Some(view) => view.identity(),
+            None => Some(self.definition.key.as_slice()).filter(|key| !key.is_empty()),
+        }
     }
 
     fn all(&self) -> Vec<usize> {
@@ -74,6 +105,18 @@ impl Scan {
 impl TableSource for Scan {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.definition.schema)
+    }
+
+    /// Conditions on the key of a view say which rows to look up; the filter stays.
+    fn supports_filters_pushdown(
+        &self,
+        conditions: &[&Expr],
+    ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        let names_keys = |condition: &&Expr| match &self.view {
+            Some(view) if view_keys::names_keys(view, condition) => TableProviderFilterPushDown::Inexact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(conditions.iter().map(names_keys).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use tidemill_exec::Result;
 
-use crate::catalog::{CATALOG, Catalog, ColumnKind, Entry, Table, View};
+use crate::catalog::{CATALOG, Catalog, ColumnKind, Entry, MaterializedView, Table, View};
 use crate::types::{flink_type, flink_type_long};
 
 /// Rows of text under these column names.
@@ -28,6 +28,14 @@ pub fn names(column: &str, names: impl IntoIterator<Item = String>) -> Result<Re
 pub fn describe(entry: &Entry) -> Result<RecordBatch> {
     let columns = ["name", "type", "null", "key", "extras", "watermark"];
     let rows = match entry {
+        Entry::MaterializedView(kept) => {
+            let MaterializedView { definition, view, .. } = kept.as_ref();
+            let key = view.key().unwrap_or_default().iter().map(|&column| view.schema().field(column).name().as_str());
+            let names: Vec<&str> = key.collect();
+            let key = |name: &str| names.contains(&name).then(|| format!("PRI({})", names.join(", ")));
+            let fields = definition.schema.fields().iter();
+            fields.map(|field| row(field, plain_type(field), key(field.name()), None, None)).collect()
+        }
         Entry::View(view) => {
             view.schema.fields().iter().map(|field| row(field, plain_type(field), None, None, None)).collect()
         }
@@ -136,11 +144,11 @@ pub fn create_table(table: &Table, catalog: &Catalog) -> String {
     text.trim_end().to_string()
 }
 
-/// `SHOW CREATE VIEW v`
-pub fn create_view(view: &View, catalog: &Catalog) -> String {
+/// `SHOW CREATE VIEW v`, or with `kind` "MATERIALIZED VIEW"
+pub fn create_view(kind: &str, view: &View, catalog: &Catalog) -> String {
     let columns: Vec<String> = view.schema.fields().iter().map(|field| format!("  `{}`", field.name())).collect();
     let comment = view.comment.as_ref().map_or(String::new(), |comment| format!("COMMENT '{}'\n", escaped(comment)));
-    format!("CREATE VIEW {} (\n{}\n)\n{comment}AS {}", path(&view.name, catalog), columns.join(",\n"), view.text)
+    format!("CREATE {kind} {} (\n{}\n)\n{comment}AS {}", path(&view.name, catalog), columns.join(",\n"), view.text)
 }
 
 fn path(name: &str, catalog: &Catalog) -> String {

@@ -2,7 +2,9 @@
 //! account, joined, and summed in total give nothing, in every row that comes out. (A stream processor without consistent epochs shows totals that
 //! never were.)
 
-use tidemill_sql_tests::script::{Gave, Run};
+use tidemill::{Event, Outcome, Query, Session};
+use tidemill_planner::dialect;
+use tidemill_sql_tests::script::{Change, Gave, Run, push_changes};
 
 const TRANSFERS: &str = "
     CREATE TABLE transfers (id BIGINT, payer INT, payee INT, amount INT) WITH (
@@ -49,5 +51,63 @@ async fn no_money_is_ever_made_or_lost() {
         // A change at a time, as Flink does it, has totals that never were.
         let totals = changes(total, 500, parallelism, "each-row").await;
         assert!(totals.len() > 1 && totals.last() == Some(&(true, "0".to_string())), "{:?}", totals.last());
+    }
+}
+
+async fn execute(session: &mut Session, statement: &str) -> Outcome {
+    let parsed = dialect::statements(statement, &|_| None).next().expect("it is a statement").expect("it parses");
+    session.execute(&parsed).await.unwrap_or_else(|error| panic!("{statement}: {error}"))
+}
+
+async fn changes_of(query: &mut Query) -> Option<Vec<Change>> {
+    loop {
+        match query.next().await.expect("the query runs") {
+            None => return None,
+            Some(Event::Changes(batch)) => {
+                let mut changes = Vec::new();
+                push_changes(&batch, "UTC", &mut changes);
+                return Some(changes);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A view that goes on shows whole epochs: whoever reads it once, by key, as a stream, or through another view.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_money_is_ever_made_or_lost_in_a_materialized_view() {
+    let settings = [("execution.epoch.interval", "1 ms"), ("parallelism.default", "4")];
+    let mut session =
+        Session::new(settings.map(|(key, value)| (key.to_string(), value.to_string()))).expect("the settings exist");
+    let endless = TRANSFERS.replace("'number-of-rows' = '{rows}', ", "").replace("'100000'", "'20000'");
+    for statement in endless.split_inclusive(';').filter(|text| text.contains("CREATE")) {
+        execute(&mut session, statement).await;
+    }
+    execute(&mut session, "CREATE MATERIALIZED VIEW kept AS SELECT * FROM balances").await;
+    let over = "CREATE MATERIALIZED VIEW halves AS SELECT MOD(account, 2) AS half, SUM(balance) AS total FROM kept GROUP BY MOD(account, 2)";
+    execute(&mut session, over).await;
+    let mut squares = std::collections::BTreeSet::new();
+    while squares.len() < 20 {
+        for (name, column) in [("kept", "balance"), ("halves", "total")] {
+            let query = format!("SELECT COALESCE(SUM({column}), 0) AS s, SUM({column} * {column}) AS q FROM {name}");
+            let Outcome::Query(mut query) = execute(&mut session, &query).await else { panic!("it is a query") };
+            while let Some(changes) = changes_of(&mut query).await {
+                for change in changes {
+                    let (sum, square) = change.client.split_once('\t').expect("two columns");
+                    assert_eq!(sum, "0", "of {name}");
+                    squares.insert(square.to_string());
+                }
+            }
+        }
+    }
+    execute(&mut session, "SET 'execution.runtime-mode' = 'streaming'").await;
+    let followed = "SELECT COUNT(*) AS n, SUM(balance) AS s, SUM(balance * balance) AS q FROM kept";
+    let Outcome::Query(mut query) = execute(&mut session, followed).await else { panic!("it is a query") };
+    let mut seen = 0;
+    while seen < 40 {
+        for change in changes_of(&mut query).await.expect("the view goes on") {
+            assert_eq!(change.client.split('\t').nth(1), Some("0"), "{change:?}");
+            seen += 1;
+        }
     }
 }

@@ -58,14 +58,28 @@ impl KeyTable {
         groups.clear();
         groups.reserve(rows);
         self.added.clear();
-        let keys = match &mut self.encoder {
-            KeyEncoder::Nothing => Keys::Nothing(rows),
-            encoder => encoder.encode(columns)?,
-        };
+        let keys = self.keys(columns, rows)?;
         for row in 0..keys.len() {
             groups.push(self.intern_key(keys.key(row)));
         }
         Ok(())
+    }
+
+    /// The group of each row, `None` where no live group has its key. Adds nothing.
+    pub fn find(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Option<u32>>, ArrowError> {
+        let keys = self.keys(columns, rows)?;
+        let find = |row| {
+            let key = keys.key(row);
+            self.find_entry(&Entry::of(key), key)
+        };
+        Ok((0..keys.len()).map(find).collect())
+    }
+
+    fn keys(&self, columns: &[ArrayRef], rows: usize) -> Result<Keys, ArrowError> {
+        match &self.encoder {
+            KeyEncoder::Nothing => Ok(Keys::Nothing(rows)),
+            encoder => encoder.encode(columns),
+        }
     }
 
     /// The groups whose keys the last [`intern`](Self::intern) has added.
@@ -98,19 +112,10 @@ impl KeyTable {
     /// `wanted` is the entry of `key`, wherever that lies.
     #[inline]
     fn intern_entry(&mut self, mut wanted: Entry, key: Option<&[u8]>) -> u32 {
-        let long = key.filter(|key| key.len() > INLINE);
-        let (entries, arena) = (&self.entries, &self.arena);
-        let found = self.map.find(wanted.hash, |&group| {
-            let entry = &entries[group as usize];
-            match long {
-                None => entry.len == wanted.len && entry.bytes == wanted.bytes,
-                Some(key) => entry.hash == wanted.hash && entry.key(arena) == Some(key),
-            }
-        });
-        if let Some(&group) = found {
+        if let Some(group) = self.find_entry(&wanted, key) {
             return group;
         }
-        if let Some(key) = long {
+        if let Some(key) = key.filter(|key| key.len() > INLINE) {
             wanted.set_start(self.arena.len());
             self.arena.extend_from_slice(key);
         }
@@ -128,6 +133,19 @@ impl KeyTable {
         let entries = &self.entries;
         self.map.insert_unique(wanted.hash, group, |&group| entries[group as usize].hash);
         group
+    }
+
+    #[inline]
+    fn find_entry(&self, wanted: &Entry, key: Option<&[u8]>) -> Option<u32> {
+        let long = key.filter(|key| key.len() > INLINE);
+        let found = self.map.find(wanted.hash, |&group| {
+            let entry = &self.entries[group as usize];
+            match long {
+                None => entry.len == wanted.len && entry.bytes == wanted.bytes,
+                Some(key) => entry.hash == wanted.hash && entry.key(&self.arena) == Some(key),
+            }
+        });
+        found.copied()
     }
 
     /// Forgets the key of a live group; its number may be handed out again.
@@ -352,6 +370,17 @@ mod tests {
         }
         assert_eq!(table.columns(&groups).unwrap()[0].as_ref(), column.as_ref());
         assert_eq!(table.columns(&[0]).unwrap()[0].as_string::<i32>().value(0), "");
+    }
+
+    #[test]
+    fn keys_are_found_without_being_added() {
+        let mut table = KeyTable::new(&[DataType::Utf8]).unwrap();
+        let mut groups = vec![];
+        table.intern(&[text(&[Some("a"), None, Some("more than twelve bytes")])], 3, &mut groups).unwrap();
+        table.remove(0);
+        let wanted = text(&[Some("more than twelve bytes"), Some("a"), None, Some("more than thirteen bytes")]);
+        assert_eq!(table.find(&[wanted], 4).unwrap(), [Some(2), None, Some(1), None]);
+        assert_eq!(table.len(), 2);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use twox_hash::XxHash3_64;
 /// a key. `columns` is not empty, all of one length.
 pub fn hash_rows(columns: &[ArrayRef]) -> Result<Vec<u64>, ArrowError> {
     let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
-    let mut encoder = KeyEncoder::new(&types)?;
+    let encoder = KeyEncoder::new(&types)?;
     let keys = encoder.encode(columns)?;
     Ok((0..keys.len()).map(|row| hash(keys.key(row))).collect())
 }
@@ -59,7 +59,7 @@ impl KeyEncoder {
         })
     }
 
-    pub fn encode(&mut self, columns: &[ArrayRef]) -> Result<Keys, ArrowError> {
+    pub fn encode(&self, columns: &[ArrayRef]) -> Result<Keys, ArrowError> {
         Ok(match self {
             KeyEncoder::Nothing => unreachable!("keys without columns are counted by the caller"),
             KeyEncoder::Text => Keys::Text(columns[0].as_string::<i32>().clone()),

@@ -14,10 +14,14 @@ impl Session {
             entries.map(|entry| entry.name().to_string()).filter(|name| passes(name, filter)).collect()
         };
         let rows = match statement {
-            Show::Tables { filter, .. } => show::names("table name", named(&["table", "view"], filter)),
-            Show::Views { filter, .. } => show::names("view name", named(&["view"], filter)),
+            Show::Tables { filter, .. } => {
+                show::names("table name", named(&["table", "view", "materialized view"], filter))
+            }
+            Show::Views { filter, .. } => show::names("view name", named(&["view", "materialized view"], filter)),
             Show::Checkpoints(directory) => return super::checkpoints::show(directory).await,
-            Show::MaterializedViews { .. } => show::names("materialized table name", []),
+            Show::MaterializedViews { filter, .. } => {
+                show::names("materialized view name", named(&["materialized view"], filter))
+            }
             Show::Catalogs(filter) => {
                 show::names("catalog name", [CATALOG.to_string()].into_iter().filter(|name| passes(name, filter)))
             }
@@ -48,21 +52,24 @@ impl Session {
             }
             Show::CreateTable(name) => match self.entry(name)? {
                 Entry::Table(table) => return Ok(Outcome::Text(show::create_table(table, &self.catalog))),
-                Entry::View(_) => Err(Error::new(format!("{name} is a view"))
-                    .fix(format!("write SHOW CREATE VIEW {name}"))
-                    .at(name.place)),
+                other => Err(wrong_kind(other, name)),
             },
             Show::CreateView(name) => match self.entry(name)? {
-                Entry::View(view) => return Ok(Outcome::Text(show::create_view(view, &self.catalog))),
-                Entry::Table(_) => Err(Error::new(format!("{name} is a table"))
-                    .fix(format!("write SHOW CREATE TABLE {name}"))
-                    .at(name.place)),
+                Entry::View(view) => return Ok(Outcome::Text(show::create_view("VIEW", view, &self.catalog))),
+                other => Err(wrong_kind(other, name)),
+            },
+            Show::CreateMaterializedView(name) => match self.entry(name)? {
+                Entry::MaterializedView(view) => {
+                    let text = show::create_view("MATERIALIZED VIEW", &view.definition, &self.catalog);
+                    return Ok(Outcome::Text(text));
+                }
+                other => Err(wrong_kind(other, name)),
             },
             Show::Modules => show::names("module name", ["core".to_string()]),
             Show::Procedures => show::names("procedure name", []),
             Show::Jars => show::names("jars", []),
             Show::Jobs => self.show_jobs(),
-            Show::Partitions(name) | Show::CreateMaterializedView(name) | Show::CreateCatalog(name) => {
+            Show::Partitions(name) | Show::CreateCatalog(name) => {
                 Err(Error::new(format!("cannot show this of {name} yet")))
             }
         };
@@ -130,6 +137,13 @@ impl Session {
             .chain(state.window_functions().keys());
         engine::public_names(names)
     }
+}
+
+/// SHOW CREATE asks for another kind.
+fn wrong_kind(entry: &Entry, name: &Name) -> Error {
+    Error::new(format!("{name} is a {}", entry.kind()))
+        .fix(format!("write SHOW CREATE {} {name}", entry.kind().to_uppercase()))
+        .at(name.place)
 }
 
 fn passes(name: &str, filter: &Option<Filter>) -> bool {

@@ -10,7 +10,7 @@ use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::dialect::{Explain, Insert, Statement};
 use tidemill_planner::settings::RuntimeMode;
 use tidemill_planner::stream::StreamPlan;
-use tidemill_planner::{compile, engine, insert, stream};
+use tidemill_planner::{compile, engine, insert, materialize, stream};
 
 use super::{Session, collect};
 
@@ -24,6 +24,11 @@ impl Session {
                 Some(query) => self.explain_query(&query.query).await,
                 None => Ok(String::new()),
             },
+            Statement::CreateView(create) if create.materialized => {
+                let (_, materialized) = self.materialized(create)?;
+                self.print(&[materialized.logical.display_indent().to_string()], vec![materialized.plan])
+            }
+            Statement::CreateView(create) => self.explain_query(&create.query.query).await,
             _ => Err(Error::new("this statement has no plan").fix("EXPLAIN a query or an INSERT")),
         }
     }
@@ -42,8 +47,12 @@ impl Session {
         if !streaming {
             let optimized = analyzer.optimize_for_batch(&logical)?;
             let physical = engine::physical(&state, &optimized).await?;
+            let tables = match materialize::views(&optimized)?.is_empty() {
+                true => "all tables are bounded",
+                false => "all tables are bounded, or materialized views",
+            };
             return Ok(format!(
-                "== Logical Plan ==\n{}\n\n== Physical Plan (batch: all tables are bounded) ==\n{}",
+                "== Logical Plan ==\n{}\n\n== Physical Plan (batch: {tables}) ==\n{}",
                 optimized.display_indent(),
                 displayable(physical.as_ref()).indent(false)
             ));

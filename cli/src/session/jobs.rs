@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use tidemill_exec::view::View;
 use tidemill_exec::{Error, Job, JobEvent, Metrics, Result, Stop, catch_panic};
 use tidemill_state::checkpoint::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
+use super::Purpose;
 use crate::connection::{News, Report};
 
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ struct Entry {
     stop: Option<Stop>,
     /// Where it keeps them.
     store: Option<Store>,
+    purpose: Purpose,
 }
 
 /// The task that drives a job: when it ends, so does the job.
@@ -68,11 +71,19 @@ struct Driver {
     status: Arc<Mutex<watch::Sender<JobStatus>>>,
     /// The job has been told to end.
     is_stopping: Arc<AtomicBool>,
+    /// As if its sources had.
+    is_draining: Arc<AtomicBool>,
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl Entry {
+    fn is_running(&self) -> bool {
+        matches!(*self.status.borrow(), JobStatus::Running)
     }
 }
 
@@ -85,14 +96,16 @@ impl Default for Jobs {
 
 impl Jobs {
     /// Looks after a job that runs.
-    pub fn start(&mut self, name: String, mut job: Job, store: Option<Store>) -> String {
+    pub fn start(&mut self, name: String, mut job: Job, store: Option<Store>, purpose: Purpose) -> String {
         let metrics = Arc::clone(&job.metrics);
         let written = Arc::clone(&job.metrics);
         let stop = job.stop();
-        let id = self.supervise(name, metrics, stop, async move |note| {
+        let view = purpose.keeps.clone();
+        let id = self.supervise(name, metrics, stop, purpose, async move |note| {
             loop {
                 match job.event().await {
                     Some(JobEvent::Note(text)) => note(text),
+                    Some(JobEvent::CaughtUp) => view.iter().for_each(|view| view.caught_up()),
                     Some(JobEvent::Epoch(_) | JobEvent::Checkpoint(_)) => {}
                     Some(JobEvent::Failed(error)) => return Err(error),
                     Some(JobEvent::Finished) | None => return Ok(written.rows_written.load(Ordering::Relaxed)),
@@ -112,7 +125,7 @@ impl Jobs {
     ) -> String {
         let metrics = Arc::new(Metrics::default());
         let written = Arc::clone(&metrics);
-        self.supervise(name, metrics, None, async move |note| {
+        self.supervise(name, metrics, None, Purpose::default(), async move |note| {
             let outcome = work.await;
             while let Ok(text) = notes.try_recv() {
                 note(text);
@@ -123,7 +136,14 @@ impl Jobs {
         })
     }
 
-    fn supervise<F, W>(&mut self, name: String, metrics: Arc<Metrics>, stop: Option<Stop>, work: W) -> String
+    fn supervise<F, W>(
+        &mut self,
+        name: String,
+        metrics: Arc<Metrics>,
+        stop: Option<Stop>,
+        purpose: Purpose,
+        work: W,
+    ) -> String
     where
         W: FnOnce(Box<dyn Fn(String) + Send>) -> F,
         F: Future<Output = Result<u64>> + Send + 'static,
@@ -139,8 +159,21 @@ impl Jobs {
         let ended = Arc::clone(&sender);
         let is_stopping = Arc::new(AtomicBool::new(false));
         let was_stopped = Arc::clone(&is_stopping);
+        let is_draining = Arc::new(AtomicBool::new(false));
+        let was_drained = Arc::clone(&is_draining);
+        let view = purpose.keeps.clone();
         let task = tokio::spawn(async move {
-            let (status, news) = match catch_panic(work).await.and_then(|outcome| outcome) {
+            let outcome = catch_panic(work).await.and_then(|outcome| outcome);
+            if let Some(view) = view {
+                match &outcome {
+                    Ok(_) if was_stopped.load(Ordering::Relaxed) && !was_drained.load(Ordering::Relaxed) => {
+                        view.stopped()
+                    }
+                    Ok(_) => view.ended(),
+                    Err(error) => view.has_failed(error.clone()),
+                }
+            }
+            let (status, news) = match outcome {
                 Ok(rows) if was_stopped.load(Ordering::Relaxed) => {
                     (JobStatus::Stopped, News::Stopped(format!("{} written", super::query::rows(rows))))
                 }
@@ -150,7 +183,7 @@ impl Jobs {
             let _ = reports.send(Report { job, news });
             locked(&ended).send_replace(status);
         });
-        let driver = Driver { task: task.abort_handle(), status: sender, is_stopping };
+        let driver = Driver { task: task.abort_handle(), status: sender, is_stopping, is_draining };
         self.jobs.push(Entry {
             id: id.clone(),
             name,
@@ -160,6 +193,7 @@ impl Jobs {
             driver,
             stop,
             store: None,
+            purpose,
         });
         id
     }
@@ -197,6 +231,7 @@ impl Jobs {
             return Err(Error::new(format!("job {id} does not run")).why(format!("it is {}", status.label())));
         }
         if let Some(stop) = &entry.stop {
+            entry.driver.is_draining.store(drain, Ordering::Relaxed);
             entry.driver.is_stopping.store(true, Ordering::Relaxed);
             if drain {
                 stop.drain()
@@ -213,8 +248,37 @@ impl Jobs {
                 .fix("SET 'execution.checkpointing.interval' before it is started"));
         }
         entry.driver.task.abort();
+        entry.purpose.keeps.iter().for_each(|view| view.stopped());
         locked(&entry.driver.status).send_replace(JobStatus::Stopped);
         Ok(None)
+    }
+
+    /// Ends a job if it runs, and removes its checkpoints.
+    pub async fn discard(&mut self, id: &str) -> Result<()> {
+        if self.is_running(id) {
+            // However it ends, nothing of it stays.
+            let _ = self.stop(id, false).await;
+        }
+        match self.store(id) {
+            Some(store) => Ok(store.clear().await?),
+            None => Ok(()),
+        }
+    }
+
+    pub fn is_running(&self, id: &str) -> bool {
+        self.jobs.iter().any(|entry| entry.id == id && entry.is_running())
+    }
+
+    /// The view that a job keeps.
+    pub fn keeps(&self, id: &str) -> Option<Arc<View>> {
+        self.jobs.iter().find(|entry| entry.id == id)?.purpose.keeps.clone()
+    }
+
+    /// Id and name of the running jobs that read a view.
+    pub fn readers(&self, view: &Arc<View>) -> Vec<(String, String)> {
+        let reads = |entry: &&Entry| entry.purpose.reads.iter().any(|read| Arc::ptr_eq(read, view));
+        let running = self.jobs.iter().filter(reads).filter(|entry| entry.is_running());
+        running.map(|entry| (entry.id.clone(), entry.name.clone())).collect()
     }
 
     /// Ends all jobs that take checkpoints. How each ended is reported.

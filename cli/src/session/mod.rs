@@ -6,6 +6,7 @@ mod collect;
 mod explain;
 mod jobs;
 mod keeping;
+mod materialized;
 mod query;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use tidemill_exec::checkpoint::{self, place};
 use tidemill_exec::connect::Registry;
+use tidemill_exec::view::View;
 use tidemill_exec::{Error, Result, batch, catch_panic, launch};
 use tidemill_planner::analyze::Analyzer;
 use tidemill_planner::catalog::{Catalog, Entry};
@@ -21,7 +23,8 @@ use tidemill_planner::dialect::{
     self, CreateTable, Insert, ObjectKind, ParsedStatement, Statement, TableChange, Use, ViewChange,
 };
 use tidemill_planner::settings::{RuntimeMode, Settings};
-use tidemill_planner::{compile, ddl, engine, insert, stream};
+use tidemill_planner::stream::StreamPlan;
+use tidemill_planner::{compile, ddl, engine, insert, materialize, stream};
 
 pub use jobs::{JobStatus, JobSummary};
 pub use query::{Event, Query};
@@ -147,6 +150,9 @@ impl Session {
             Statement::Insert(insert) => self.insert(std::slice::from_ref(insert.as_ref()), &statement.text).await,
             Statement::StatementSet(inserts) => self.insert(inserts, &statement.text).await,
             Statement::CreateTable(create) => self.create_table(create, &statement.text).await,
+            Statement::CreateView(create) if create.materialized => {
+                self.create_materialized_view(create, &statement.text).await
+            }
             Statement::CreateView(create) => {
                 let view = self.analyzed(false, |analyzer| ddl::view(create, analyzer))?;
                 let entry = Entry::View(Arc::new(view));
@@ -160,6 +166,9 @@ impl Session {
             Statement::CreateCatalog(create) => Err(Error::new(format!("cannot create the catalog {}", create.name))
                 .why("there is one catalog, in memory")
                 .fix("create a DATABASE in it")),
+            Statement::Drop(drop) if drop.kind == ObjectKind::MaterializedView => {
+                self.drop_materialized_view(drop).await
+            }
             Statement::Drop(drop) => self.drop(drop),
             Statement::AlterTable(alter) => self.alter_table(alter),
             Statement::AlterView(alter) => self.alter_view(alter),
@@ -194,6 +203,7 @@ impl Session {
                     None if stop.savepoint => return Err(no_savepoint_dir()),
                     None => None,
                 };
+                self.refuse_to_starve(&stop.id)?;
                 let store = self.jobs.stop(&stop.id, stop.drain).await?;
                 let Some(place) = place else { return Ok(Outcome::Done(format!("job {} stopped", stop.id))) };
                 let store = store.ok_or_else(|| {
@@ -230,6 +240,7 @@ impl Session {
             }
             if mode == RuntimeMode::Batch || engine::suits_batch(&plan) {
                 let plan = analyzer.optimize_for_batch(&plan)?;
+                materialized::shown(&materialize::views(&plan)?).await?;
                 let rows = engine::execute(&state, &plan).await?;
                 return Ok(query::of_batch(rows, heard));
             }
@@ -264,6 +275,7 @@ impl Session {
             let mut writes = Vec::new();
             for target in targets {
                 require_bounded(engine::is_bounded(&target.plan))?;
+                materialized::shown(&materialize::views(&target.plan)?).await?;
                 let plan = analyzer.optimize_for_batch(&target.plan)?;
                 let physical = insert::batch(&target, engine::physical(&state, &plan).await?, &self.settings)?;
                 writes.push((engine::start(&state, physical)?, target.sink, target.definition.name));
@@ -278,29 +290,54 @@ impl Session {
             };
             self.jobs.start_batch(name.clone(), work, heard)
         } else {
+            let mut reads = Vec::new();
             let plans = targets
                 .iter()
                 .map(|target| {
+                    reads.extend(materialize::views(&target.plan)?);
                     let plan = analyzer.optimize_for_stream(target.plan.clone())?;
                     let plan = stream::stream(&plan, &self.settings, state.execution_props())?;
                     insert::sink(target, plan, &self.settings)
                 })
                 .collect::<Result<Vec<_>>>()?;
-            let graph = compile::compile(plans, self.settings.parallelism())?;
-            let durability =
-                self.keeping.durability(&self.settings, &graph, &name, self.jobs.places_taken(&name), text)?;
-            if self.keeping.checks {
-                return checkpoints::check(&name, durability.as_ref(), &graph).await;
+            match self.start(&name, plans, Purpose { reads, keeps: None }, text).await? {
+                Outcome::Job { id, .. } => id,
+                checked => return Ok(checked),
             }
-            let store = durability.as_ref().map(|durability| durability.store.clone());
-            let job = launch(graph, self.settings.job_options(), durability).await?;
-            self.jobs.start(name.clone(), job, store)
         };
         if self.settings.is_dml_sync() {
             let rows = self.jobs.wait(&id).await?;
             return Ok(Outcome::Done(format!("{} written", query::rows(rows))));
         }
         Ok(Outcome::Job { id, name })
+    }
+
+    /// Starts a job of these plans in the background; or, if that is all that is wanted, says what would become of its state.
+    async fn start(&mut self, name: &str, plans: Vec<StreamPlan>, purpose: Purpose, text: &str) -> Result<Outcome> {
+        let graph = compile::compile(plans, self.settings.parallelism())?;
+        // There is one view of a name, and its place is its own.
+        let before = if purpose.keeps.is_some() { 0 } else { self.jobs.places_taken(name) };
+        let durability = self.keeping.durability(&self.settings, &graph, name, before, text)?;
+        if self.keeping.checks {
+            return checkpoints::check(name, durability.as_ref(), &graph).await;
+        }
+        let store = durability.as_ref().map(|durability| durability.store.clone());
+        let job = launch(graph, self.settings.job_options(), durability).await?;
+        let id = self.jobs.start(name.to_string(), job, store, purpose);
+        Ok(Outcome::Job { id, name: name.to_string() })
+    }
+
+    /// # Errors
+    /// The job keeps a view that running jobs read: they would get nothing any more, and not know it.
+    fn refuse_to_starve(&self, id: &str) -> Result<()> {
+        let Some(view) = self.jobs.keeps(id) else { return Ok(()) };
+        let readers = self.running_readers(&view);
+        if readers.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(format!("cannot stop job {id}"))
+            .why(format!("it keeps the materialized view {}, which is read by {}", view.name(), readers.join(", ")))
+            .fix("stop those first"))
     }
 
     async fn create_table(&mut self, create: &CreateTable, text: &str) -> Result<Outcome> {
@@ -339,7 +376,7 @@ impl Session {
         let kind = match drop.kind {
             ObjectKind::Table => "table",
             ObjectKind::View => "view",
-            ObjectKind::MaterializedView => return Err(Error::new("there are no materialized views yet")),
+            ObjectKind::MaterializedView => unreachable!("it is dropped with its job"),
             ObjectKind::Catalog => return Err(Error::new(format!("cannot drop the catalog {}", drop.name))),
             ObjectKind::Database => {
                 self.catalog.drop_database(drop.name.last(), drop.if_exists, drop.cascade)?;
@@ -357,7 +394,7 @@ impl Session {
             Ok(entry) => entry.clone(),
         };
         let Entry::Table(table) = entry else {
-            return Err(Error::new(format!("{} is a view", alter.name)).fix("write ALTER VIEW").at(alter.name.place));
+            return Err(not_altered(&entry, &alter.name));
         };
         if let TableChange::RenameTo(name) = &alter.change {
             self.catalog.rename(&alter.name.parts, name.last())?;
@@ -370,11 +407,8 @@ impl Session {
     }
 
     fn alter_view(&mut self, alter: &dialect::AlterView) -> Result<Outcome> {
-        let Entry::View(view) =
-            self.catalog.get(&alter.name.parts).map_err(|error| error.at(alter.name.place))?.clone()
-        else {
-            return Err(Error::new(format!("{} is a table", alter.name)).fix("write ALTER TABLE").at(alter.name.place));
-        };
+        let entry = self.catalog.get(&alter.name.parts).map_err(|error| error.at(alter.name.place))?.clone();
+        let Entry::View(view) = entry else { return Err(not_altered(&entry, &alter.name)) };
         match &alter.change {
             ViewChange::RenameTo(name) => {
                 self.catalog.rename(&alter.name.parts, name.last())?;
@@ -394,6 +428,24 @@ impl Session {
         let rows = all.into_iter().map(|(key, value)| vec![Some(key.to_string()), Some(value.to_string())]).collect();
         Ok(Outcome::Rows(tidemill_planner::show::texts(&["key", "value"], rows)?))
     }
+}
+
+/// What a job has to do with materialized views.
+#[derive(Default)]
+struct Purpose {
+    reads: Vec<Arc<View>>,
+    /// The one whose rows it keeps.
+    keeps: Option<Arc<View>>,
+}
+
+/// The name is of something else than the statement says.
+fn not_altered(entry: &Entry, name: &dialect::Name) -> Error {
+    let fix = match entry {
+        Entry::Table(_) => "write ALTER TABLE".to_string(),
+        Entry::View(_) => "write ALTER VIEW".to_string(),
+        Entry::MaterializedView(_) => format!("write CREATE OR REPLACE MATERIALIZED VIEW {name} AS ..."),
+    };
+    Error::new(format!("{name} is a {}", entry.kind())).fix(fix).at(name.place)
 }
 
 fn no_savepoint_dir() -> Error {

@@ -101,7 +101,7 @@ pub(super) fn of_stream(
             };
             let sent = match event {
                 Some(JobEvent::Note(note)) => events.send(Ok(Event::Note(note))).await,
-                Some(JobEvent::Epoch(_) | JobEvent::Checkpoint(_)) => Ok(()),
+                Some(JobEvent::Epoch(_) | JobEvent::CaughtUp | JobEvent::Checkpoint(_)) => Ok(()),
                 Some(JobEvent::Failed(error)) => events.send(Err(error)).await,
                 Some(JobEvent::Finished) | None => return,
             };

@@ -6,6 +6,7 @@ mod bad_input;
 mod command_line;
 mod files;
 mod interrupts;
+mod materialized_views;
 mod outputs;
 mod panics;
 mod process;

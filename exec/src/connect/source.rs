@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::error::Result;
 use crate::message::Batch;
@@ -17,6 +18,11 @@ pub trait Source: Debug + Send + Sync {
 
     /// Whether it can be read again from an offset. If not, rows read since the last checkpoint are lost when the job fails.
     fn can_be_replayed(&self) -> bool {
+        true
+    }
+
+    /// Whether there are rows before they are read. If not, it makes them then, and may always have some.
+    fn has_backlog(&self) -> bool {
         true
     }
 
@@ -49,6 +55,12 @@ pub trait Reader: Send {
     /// Gives what is there: it does not wait for a batch to fill, so that a slow source is seen at once.
     /// Cancel-safe: dropping the future loses nothing, because barriers interrupt it.
     async fn next(&mut self) -> Result<Option<SplitBatch>>;
+
+    /// Turns true once all that was there when reading began is there for `next` to give. `None`: all that is there is given at once, so it
+    /// has been read when there is nothing to give.
+    fn backlog(&self) -> Option<watch::Receiver<bool>> {
+        None
+    }
 }
 
 /// Names a split within its source: a path, a partition number. Stable across restarts.

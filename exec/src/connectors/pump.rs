@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::connect::{Reader, SplitBatch};
@@ -23,6 +23,8 @@ pub(super) struct Pump {
     batches: mpsc::Receiver<Result<Option<SplitBatch>>>,
     task: Option<AbortHandle>,
     ended: bool,
+    /// See [`Reader::backlog`].
+    backlog: watch::Receiver<bool>,
 }
 
 impl Pump {
@@ -32,24 +34,30 @@ impl Pump {
         F: Future<Output = Result<(), Halt>> + Send + 'static,
     {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let producer = produce(Feed(sender.clone()));
+        let (is_read, backlog) = watch::channel(true);
+        let producer = produce(Feed { batches: sender.clone(), backlog: is_read });
         let task = tokio::spawn(async move {
             // A closed channel means that nobody wants to know.
             let _ = sender.send(last_word(producer.await)).await;
         });
-        Pump { batches, task: Some(task.abort_handle()), ended: false }
+        Pump { batches, task: Some(task.abort_handle()), ended: false, backlog }
     }
 
     /// Runs a blocking producer on a thread of its own, which neither waits for a free worker nor holds up a runtime that
-    /// shuts down while it blocks in a read.
-    pub fn thread(name: &str, produce: impl FnOnce(&Feed) -> Result<(), Halt> + Send + 'static) -> Result<Pump> {
+    /// shuts down while it blocks in a read. `has_backlog`: it says when it has read what was there ([`Feed::backlog_is_read`]).
+    pub fn thread(
+        name: &str,
+        has_backlog: bool,
+        produce: impl FnOnce(&Feed) -> Result<(), Halt> + Send + 'static,
+    ) -> Result<Pump> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let (is_read, backlog) = watch::channel(!has_backlog);
         std::thread::Builder::new().name(name.to_string()).spawn(move || {
-            let feed = Feed(sender);
+            let feed = Feed { batches: sender, backlog: is_read };
             let ended = produce(&feed);
-            let _ = feed.0.blocking_send(last_word(ended));
+            let _ = feed.batches.blocking_send(last_word(ended));
         })?;
-        Ok(Pump { batches, task: None, ended: false })
+        Ok(Pump { batches, task: None, ended: false, backlog })
     }
 }
 
@@ -73,6 +81,10 @@ impl Reader for Pump {
         self.ended = !matches!(next, Ok(Some(_)));
         next
     }
+
+    fn backlog(&self) -> Option<watch::Receiver<bool>> {
+        Some(self.backlog.clone())
+    }
 }
 
 impl Drop for Pump {
@@ -85,7 +97,10 @@ impl Drop for Pump {
 
 /// The producer's end.
 #[derive(Clone)]
-pub(super) struct Feed(mpsc::Sender<Result<Option<SplitBatch>>>);
+pub(super) struct Feed {
+    batches: mpsc::Sender<Result<Option<SplitBatch>>>,
+    backlog: watch::Sender<bool>,
+}
 
 /// Why a producer stopped early.
 #[derive(Debug)]
@@ -104,19 +119,24 @@ impl From<Error> for Halt {
 impl Feed {
     /// Waits while the consumer is behind.
     pub async fn send(&self, batch: SplitBatch) -> Result<(), Halt> {
-        self.0.send(Ok(Some(batch))).await.map_err(|_| Halt::Unwanted)
+        self.batches.send(Ok(Some(batch))).await.map_err(|_| Halt::Unwanted)
     }
 
     /// As `send`, from a thread that may block.
     pub fn send_blocking(&self, batch: SplitBatch) -> Result<(), Halt> {
-        self.0.blocking_send(Ok(Some(batch))).map_err(|_| Halt::Unwanted)
+        self.batches.blocking_send(Ok(Some(batch))).map_err(|_| Halt::Unwanted)
+    }
+
+    /// All has been sent that was there when reading began.
+    pub fn backlog_is_read(&self) {
+        self.backlog.send_replace(true);
     }
 
     /// Lets time pass on a thread that may block, in steps short enough to notice that the reader was dropped.
     pub fn wait_blocking(&self, duration: Duration) -> Result<(), Halt> {
         let until = Instant::now() + duration;
         loop {
-            if self.0.is_closed() {
+            if self.batches.is_closed() {
                 return Err(Halt::Unwanted);
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -169,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn dropping_the_reader_ends_a_thread_that_waits() {
         let (ended, has_ended) = tokio::sync::oneshot::channel();
-        let pump = Pump::thread("test", move |feed| {
+        let pump = Pump::thread("test", false, move |feed| {
             let result = feed.wait_blocking(Duration::from_secs(3600));
             let _ = ended.send(matches!(result, Err(Halt::Unwanted)));
             result

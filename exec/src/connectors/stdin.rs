@@ -107,7 +107,7 @@ impl Source for StdinSource {
             }
         };
         let input = Arc::clone(&self.input);
-        Ok(Box::new(Pump::thread("stdin", move |feed| {
+        Ok(Box::new(Pump::thread("stdin", false, move |feed| {
             let Some(mut records) = records else { return Ok(()) };
             let mut input = input();
             let mut chunk = vec![0; 256 << 10];

@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// Numbers are of groups, or of whatever else there is a row of state for.
 #[derive(Default)]
-pub(super) struct Dirty {
+pub(crate) struct Dirty {
     /// A bit per group.
     bits: Vec<u64>,
     /// Those whose bit is set.
@@ -72,7 +72,7 @@ pub(super) fn due(dirty: &mut Option<Dirty>, table: &KeyTable) -> (Vec<u32>, Vec
 
 /// State columns of what has changed, with a column `deleted`: that which went, of which the first columns are given, comes first. What has
 /// come back is among the changed.
-pub(super) fn with_deleted(mut columns: Vec<ArrayRef>, gone: Vec<Vec<ArrayRef>>) -> Result<Vec<ArrayRef>> {
+pub(crate) fn with_deleted(mut columns: Vec<ArrayRef>, gone: Vec<Vec<ArrayRef>>) -> Result<Vec<ArrayRef>> {
     let changed = columns.first().map_or(0, |column| column.len());
     let gone_rows = gone.iter().map(|keys| keys[0].len()).sum();
     if gone_rows > 0 {
@@ -92,7 +92,7 @@ pub(super) fn with_deleted(mut columns: Vec<ArrayRef>, gone: Vec<Vec<ArrayRef>>)
 
 /// State that consists of rows of `schema`, and what is known of each: columns of these names and, of changes, `deleted`. All columns have
 /// different names.
-pub(super) fn state_table(schema: &Schema, beside: &[&str], columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+pub(crate) fn state_table(schema: &Schema, beside: &[&str], columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     let names = schema.fields().iter().map(|field| field.name().as_str()).chain(beside.iter().copied());
     let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
     for (n, (column, name)) in columns.iter().zip(names.chain(["deleted"])).enumerate() {

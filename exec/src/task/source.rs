@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use tidemill_state::checkpoint::{SplitState, hex};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::watermarks::{Observed, TimeNews, Watermarks};
@@ -29,6 +29,8 @@ pub struct SourceTask {
     pub watermarks: Option<Watermarks>,
     /// The source ends by itself. Then no watermark depends on when a barrier came: the same input gives the same output.
     pub bounded: bool,
+    /// There was something before it is read.
+    pub has_backlog: bool,
     pub alignment: Option<Member>,
 }
 
@@ -115,6 +117,8 @@ impl SourceTask {
         let mut skips = Skips::new(&table, |note| reports.note(note));
         self.tell_time(shard, reports);
         let mut active = false;
+        // If it is bounded, that is its end.
+        let mut backlog = Backlog { is_read: self.bounded, given: self.reader.backlog() };
         loop {
             // Barriers first: under load the reader always has something.
             let event = match barriers.try_recv() {
@@ -122,7 +126,7 @@ impl SourceTask {
                 Err(TryRecvError::Disconnected) => Event::End,
                 Err(TryRecvError::Empty) => {
                     let watermarks = self.watermarks.as_ref();
-                    let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks };
+                    let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks, backlog: &mut backlog };
                     match next_event(self.reader.as_mut(), self.alignment.as_mut(), waits, &mut active, reports).await {
                         Ok(event) => event,
                         Err(error) => {
@@ -160,6 +164,9 @@ impl SourceTask {
                         continue;
                     }
                     begin(&mut active, reports).await;
+                    if !self.has_backlog {
+                        backlog.is_read(reports).await;
+                    }
                     reports.metrics.rows_read.fetch_add(observed.rows.len() as u64, Ordering::Relaxed);
                     if !observed.rows.is_empty() {
                         shard.feed(Aligned::Batch(Input(0), observed.rows))?;
@@ -211,6 +218,29 @@ async fn begin(active: &mut bool, reports: &Reports) {
     }
 }
 
+/// What was there when the job began.
+struct Backlog {
+    /// It has been read, and the coordinator knows.
+    is_read: bool,
+    /// As [`Reader::backlog`].
+    given: Option<watch::Receiver<bool>>,
+}
+
+impl Backlog {
+    /// Waits until all of it is there for the reader to give.
+    async fn given(&mut self) {
+        if let Some(given) = &mut self.given {
+            let _ = given.wait_for(|given| *given).await; // Who gives nothing any more has given all.
+        }
+    }
+
+    async fn is_read(&mut self, reports: &Reports) {
+        if !std::mem::replace(&mut self.is_read, true) {
+            reports.signal(Signal::ReadBacklog(reports.task)).await;
+        }
+    }
+}
+
 enum Event {
     Rows(SplitBatch),
     Barrier(Barrier),
@@ -233,6 +263,7 @@ struct Waits<'a, F: Fn(String)> {
     barriers: &'a mut mpsc::UnboundedReceiver<Barrier>,
     skips: &'a mut Skips<F>,
     watermarks: Option<&'a Watermarks>,
+    backlog: &'a mut Backlog,
 }
 
 /// The next rows or barrier; says so when the reader has nothing for now.
@@ -243,7 +274,7 @@ async fn next_event(
     active: &mut bool,
     reports: &Reports,
 ) -> Result<Event> {
-    let Waits { barriers, skips, watermarks } = waits;
+    let Waits { barriers, skips, watermarks, backlog } = waits;
     let read = |read: Result<Option<SplitBatch>>| Ok(read?.map_or(Event::End, Event::Rows));
     let mut next = pin!(catch_panic(async {
         if let Some(member) = alignment {
@@ -268,6 +299,7 @@ async fn next_event(
                 *active = false;
                 return ready.and_then(read);
             }
+            () = backlog.given(), if !backlog.is_read => backlog.is_read(reports).await,
             () = tokio::time::sleep_until(clock.unwrap_or_else(Instant::now)), if clock.is_some() => return Ok(Event::Clock),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => skips.tell(),
         }

@@ -336,6 +336,8 @@ fn key(kind: JoinKind, left: &Side, right: &Side) -> Option<Vec<usize>> {
     };
     match kind {
         JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => unique(left),
+        // A row of either side whose key is null looks like one that is padded, and both may be there.
+        JoinKind::Full => None,
         JoinKind::Inner | JoinKind::Left if is_single(right) && unique(left).is_some() => unique(left),
         JoinKind::Inner | JoinKind::Right if is_single(left) && unique(right).is_some() => of_right(),
         _ => Some([unique(left)?, of_right()?].concat()),

@@ -16,7 +16,8 @@ use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
-use tidemill_exec::operators::{Emit, Filter, Limit, Normalize, Project, TimeKind, Ttl, Unnest, UpdatingLimit};
+use tidemill_exec::operators::{Emit, Filter, Limit, Normalize, Project, Resync, TimeKind, Ttl, Unnest, UpdatingLimit};
+use tidemill_exec::view::Shape;
 use tidemill_exec::{Changes, Error, Result};
 
 use super::plan::{Distribution, PlanOp, Props, StreamPlan, Times};
@@ -124,7 +125,7 @@ impl Lowering<'_> {
             schema: Arc::clone(&schema),
             changes: match source.retracts() {
                 false => Changes::Append,
-                true => Changes::Retract { key: key_among(&read, &scan.definition.key) },
+                true => Changes::Retract { key: key_among(&read, scan.identity()) },
             },
             distribution: Distribution::Any,
             times: Times { event: event.collect(), ..Times::default() },
@@ -132,7 +133,11 @@ impl Lowering<'_> {
         };
         let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
         let mut plan = StreamPlan { op, inputs: vec![], required: vec![], props };
-        if !plan.props.changes.is_append() && self.settings.cdc_events_duplicate() {
+        if scan.view.is_some() {
+            let (changes, appends) = (plan.props.changes.clone(), plan.props.changes.is_append());
+            let shape = Arc::new(Shape::new(&plan.props.schema, changes.key()));
+            plan = StreamPlan::operator(Resync { shape, appends }, plan, changes, Distribution::Any);
+        } else if !plan.props.changes.is_append() && self.settings.cdc_events_duplicate() {
             plan = self.normalized(plan, scan)?;
         }
         if read != wanted {
@@ -140,10 +145,7 @@ impl Lowering<'_> {
                 |column: &usize| read.iter().position(|read| read == column).expect("all that is wanted is read");
             plan = kept(plan, &wanted.iter().map(place).collect::<Vec<_>>())?;
         }
-        if !node.filters.is_empty() {
-            let condition = logical_expr_and(&node.filters);
-            plan = self.filtered(plan, &condition, &node.projected_schema)?;
-        }
+        // Filters of a scan only say what to look up: they stand above it too.
         Ok(plan)
     }
 
@@ -479,10 +481,6 @@ fn unqualified(expr: &Expr) -> Result<Expr> {
     Ok(stripped.data)
 }
 
-fn logical_expr_and(filters: &[Expr]) -> Expr {
-    filters.iter().cloned().reduce(Expr::and).expect("called with at least one filter")
-}
-
 fn subquery_in(expr: &Expr) -> Option<&'static str> {
     let mut found = None;
     let _ = expr.apply(|expr| {
@@ -503,7 +501,6 @@ pub(super) fn unsupported(what: &str) -> Error {
 }
 
 /// Where the columns of a table's key are among those that are read; `None` if it has no key, or not all of it is.
-fn key_among(read: &[usize], key: &[usize]) -> Option<Vec<usize>> {
-    let places = key.iter().map(|column| read.iter().position(|read| read == column));
-    if key.is_empty() { None } else { places.collect() }
+fn key_among(read: &[usize], key: Option<&[usize]>) -> Option<Vec<usize>> {
+    key?.iter().map(|column| read.iter().position(|read| read == column)).collect()
 }

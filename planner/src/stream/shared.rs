@@ -72,6 +72,10 @@ fn read(node: &TableScan, with_key: bool) -> Result<Vec<usize>> {
     let scan = Scan::of(&node.source)?;
     let stored = &scan.definition.schema;
     let mut read = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
+    // Its rows are told apart by their columns, so there must be some.
+    if scan.view.is_some() && read.is_empty() {
+        read.push(0);
+    }
     if with_key {
         read.extend(scan.definition.key.iter().filter(|key| !read.contains(key)).copied().collect::<Vec<_>>());
     }

@@ -10,17 +10,19 @@ pub struct Job {
     query: &'static str,
     /// Rows of the result change.
     pub changes: bool,
+    /// Statements before the table `out`.
+    views: &'static str,
     /// Further settings, and options of the table `out` behind its format.
     settings: &'static str,
     options: &'static str,
 }
 
 const fn append(name: &'static str, columns: &'static str, query: &'static str) -> Job {
-    Job { name, columns, query, changes: false, settings: "", options: "" }
+    Job { name, columns, query, changes: false, views: "", settings: "", options: "" }
 }
 
 const fn changing(name: &'static str, columns: &'static str, query: &'static str) -> Job {
-    Job { name, columns, query, changes: true, settings: "", options: "" }
+    Job { name, columns, query, changes: true, views: "", settings: "", options: "" }
 }
 
 /// There is room for a part of 20 000 keys.
@@ -247,6 +249,22 @@ pub const JOBS: &[Job] = &[
          (SELECT *, ROW_NUMBER() OVER (PARTITION BY k, v ORDER BY ts) AS n FROM events) WHERE n = 1",
     ),
     append("sort", "id BIGINT", "SELECT id FROM events ORDER BY ts"),
+    Job {
+        views: "CREATE MATERIALIZED VIEW sums AS \
+                  SELECT MOD(id * 7919, 5000) AS id, k, COUNT(*) AS n, SUM(CAST(v AS BIGINT)) AS s FROM many \
+                  GROUP BY MOD(id * 7919, 5000), k;
+                CREATE MATERIALIZED VIEW by_n AS SELECT n, MIN(s) AS least, COUNT(*) AS times FROM sums GROUP BY n;",
+        ..changing(
+            "materialized_views",
+            "n BIGINT, least BIGINT, times BIGINT, k INT, s BIGINT",
+            "SELECT b.n, b.least, b.times, s.k, s.s FROM by_n b JOIN sums s ON b.n = s.n AND b.least = s.s",
+        )
+    },
+    Job {
+        views: "CREATE MATERIALIZED VIEW pairs AS SELECT MOD(id, 50) AS m, v FROM many;",
+        settings: ON_DISK,
+        ..append("materialized_view_of_equal_rows", "m BIGINT, v INT", "SELECT m, v FROM pairs WHERE v > 0")
+    },
     changing(
         "balance",
         "total BIGINT",
@@ -261,7 +279,7 @@ pub fn named(name: &str) -> &'static Job {
 
 impl Job {
     pub fn script(&self, directory: &Path) -> String {
-        let Job { columns, query, settings, options, .. } = self;
+        let Job { columns, query, views, settings, options, .. } = self;
         let format = if self.changes { "debezium-json" } else { "csv" };
         let out = directory.join("out");
         let out = out.display();
@@ -311,6 +329,7 @@ impl Job {
              CREATE VIEW links AS
                SELECT MOD(id * 7919, 20000) AS a, MOD(id * 7919, 20000) + 1 AS b FROM many
                WHERE id < 20000 AND MOD(MOD(id * 7919, 20000), 10) <> 9;
+             {views}
              CREATE TABLE `out` ({columns}) {options} WITH (
                'connector' = 'filesystem', 'path' = '{out}', 'format' = '{format}'
              );

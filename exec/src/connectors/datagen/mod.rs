@@ -136,6 +136,10 @@ impl Source for DatagenSource {
         self.rows_max.is_some()
     }
 
+    fn has_backlog(&self) -> bool {
+        false
+    }
+
     /// Split k of n makes the rows k, k + n, k + 2n ...; its offset is how many of them.
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok((0..self.splits).map(|split| SplitId::new(split.to_string())).collect())

@@ -91,7 +91,7 @@ impl Source for FilesystemSource {
     async fn open(&self, splits: Vec<(SplitId, Option<Offset>)>) -> Result<Box<dyn Reader>> {
         let files = Arc::clone(&self.0);
         files.know(splits.iter().map(|(split, _)| split.0.as_ref()));
-        Ok(Box::new(Pump::thread("files", move |feed| files.read(splits, feed))?))
+        Ok(Box::new(Pump::thread("files", true, move |feed| files.read(splits, feed))?))
     }
 }
 
@@ -122,6 +122,7 @@ impl Files {
                 _ => followed.extend(self.read_file(split, offset.as_ref(), feed)?),
             }
         }
+        feed.backlog_is_read();
         while (looks_for_files && self.interval.is_some()) || !followed.is_empty() {
             feed.wait_blocking(self.interval.unwrap_or(FOLLOW_INTERVAL))?;
             if looks_for_files {

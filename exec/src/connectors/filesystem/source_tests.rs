@@ -275,3 +275,19 @@ async fn every_format_gives_rows_without_a_column_of_the_record() {
         assert_eq!(read(&table, &[1, 0]).await.unwrap(), ["f,a", "f,b"], "{format}");
     }
 }
+
+#[tokio::test]
+async fn of_a_watched_directory_it_is_known_when_the_files_that_were_there_have_been_read() {
+    // More than the reader has ahead.
+    let text: String = (0..100).map(|n| format!("{n}\n")).collect();
+    let files = Files::new(&[("a", &text), ("b", &text)]);
+    let source = source(&files.lines("", &[("source.monitor-interval", "1 ms")]), &[0]);
+    let mut reader = open(source.as_ref()).await;
+    let mut backlog = reader.backlog().expect("it works ahead");
+    assert!(!*backlog.borrow(), "it has read files of more batches than it has ahead");
+    assert_eq!(next_rows(reader.as_mut(), 200).await.len(), 200);
+    // What says that the last file is done.
+    let end = reader.next().await.unwrap().unwrap();
+    assert!(end.ended && end.rows.is_empty());
+    backlog.wait_for(|is_read| *is_read).await.unwrap();
+}

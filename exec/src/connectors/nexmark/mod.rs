@@ -85,6 +85,10 @@ impl Source for NexmarkSource {
         self.course.events_max.is_some() && !self.course.keep_alive
     }
 
+    fn has_backlog(&self) -> bool {
+        false
+    }
+
     async fn splits(&self) -> Result<Vec<SplitId>> {
         Ok((0..SPLITS).map(|split| SplitId::new(split.to_string())).collect())
     }
