@@ -20,7 +20,7 @@ pub struct Nexmark {
     runs: Runs,
 }
 
-const TABLES: &str = include_str!("../../examples/nexmark/ddl.sql");
+const TABLES: &str = include_str!("../../sql-tests/nexmark/ddl.sql");
 
 /// The halves of q5, and what q7 joins bids with: streams have no joins yet.
 const Q5_COUNTS: &str =
@@ -49,19 +49,19 @@ GROUP BY window_start, window_end;
 
 /// Those that run today, but for q10, which measures a disk.
 const QUERIES: [(&str, &str); 13] = [
-    ("q0", include_str!("../../examples/nexmark/q0.sql")),
-    ("q1", include_str!("../../examples/nexmark/q1.sql")),
-    ("q2", include_str!("../../examples/nexmark/q2.sql")),
+    ("q0", include_str!("../../sql-tests/nexmark/q0.sql")),
+    ("q1", include_str!("../../sql-tests/nexmark/q1.sql")),
+    ("q2", include_str!("../../sql-tests/nexmark/q2.sql")),
     ("q5-counts", Q5_COUNTS),
     ("q5-most", Q5_MOST),
     ("q7-highest", Q7_HIGHEST),
-    ("q11", include_str!("../../examples/nexmark/q11.sql")),
-    ("q14", include_str!("../../examples/nexmark/q14.sql")),
-    ("q15", include_str!("../../examples/nexmark/q15.sql")),
-    ("q16", include_str!("../../examples/nexmark/q16.sql")),
-    ("q17", include_str!("../../examples/nexmark/q17.sql")),
-    ("q21", include_str!("../../examples/nexmark/q21.sql")),
-    ("q22", include_str!("../../examples/nexmark/q22.sql")),
+    ("q11", include_str!("../../sql-tests/nexmark/q11.sql")),
+    ("q14", include_str!("../../sql-tests/nexmark/q14.sql")),
+    ("q15", include_str!("../../sql-tests/nexmark/q15.sql")),
+    ("q16", include_str!("../../sql-tests/nexmark/q16.sql")),
+    ("q17", include_str!("../../sql-tests/nexmark/q17.sql")),
+    ("q21", include_str!("../../sql-tests/nexmark/q21.sql")),
+    ("q22", include_str!("../../sql-tests/nexmark/q22.sql")),
 ];
 
 /// Of the default proportions: 1 person, 3 auctions, 46 bids; and of their default sizes.

@@ -62,7 +62,7 @@ const CONNECTORS: &[Prose] = &[
                 fast as they are taken, whether the table ends or not, unless `max-emit-speed` is false. Event time does \
                 not follow the clock: event n happens n / `first-event.rate` seconds after `base-time`. There are 16 \
                 splits, which advance together. A table of all columns, the views and the benchmark's queries are in \
-                [examples/nexmark](../examples/nexmark).",
+                [sql-tests/nexmark](../sql-tests/nexmark).",
         example: "CREATE TABLE bids (event_type INT, bid ROW<auction BIGINT, bidder BIGINT, price BIGINT>)\n\
                   WITH ('connector' = 'nexmark', 'events.num' = '100000');",
     },

@@ -59,7 +59,7 @@ pub struct Change {
 }
 
 /// A query that is neither endless nor told to be gives all its rows within this time, or does not make progress.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Run {
     /// # Errors
