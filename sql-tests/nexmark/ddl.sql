@@ -1,6 +1,6 @@
 -- The auction house of the Nexmark benchmark: persons, auctions, and the bids on them.
 --
---   cat examples/nexmark/ddl.sql examples/nexmark/q17.sql | tidemill run - -D EVENTS_NUM=1000000
+--   cat sql-tests/nexmark/ddl.sql sql-tests/nexmark/q17.sql | tidemill run - -D EVENTS_NUM=1000000
 --
 -- Tables, columns and variables are those of the benchmark's Flink scripts (github.com/nexmark/nexmark, nexmark-flink), so
 -- that its queries run over them. The queries beside this file ask what those ask, of the same views.

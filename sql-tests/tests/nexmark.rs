@@ -1,7 +1,8 @@
 //! The queries of `sql-tests/nexmark`: a stream at parallelism 1, 2 and 4 ends in the rows that batch mode answers, and what those are
 //! does not change from version to version.
 //!
-//! `TIDEMILL_NEXMARK_EVENTS=100000 cargo test -p tidemill-sql-tests --test nexmark` takes more events than usual. `UPDATE_EXPECT=1` blesses the number of rows and their hash in this file.
+//! `TIDEMILL_NEXMARK_EVENTS=100000 cargo test -p tidemill-sql-tests --test nexmark` takes more events than usual. `UPDATE_EXPECT=1` blesses
+//! the number of rows and their hash in this file.
 
 use std::path::{Path, PathBuf};
 
