@@ -56,6 +56,22 @@ impl<'a> Asked<'a> {
         })
     }
 
+    /// The key of a view, as columns of its definition: it cannot be asked by others.
+    pub fn only_key(&self) -> Option<&'a [usize]> {
+        match self.of {
+            Of::Table(_, scan) => scan.view.as_ref().map(|_| scan.definition.key.as_slice()),
+            Of::Rows(_) => None,
+        }
+    }
+
+    /// Which column of the definition a column of the rows is.
+    pub fn stored(&self, column: usize) -> usize {
+        match self.of {
+            Of::Table(node, _) => node.projection.as_ref().map_or(column, |read| read[column]),
+            Of::Rows(_) => column,
+        }
+    }
+
     fn all(of: Of<'a>, schema: &'a DFSchema) -> Asked<'a> {
         let columns = schema.columns().into_iter().map(Expr::Column).collect();
         Asked { of, schema, filters: Vec::new(), columns }

@@ -8,3 +8,7 @@ CREATE MATERIALIZED VIEW totals AS SELECT who, SUM(quantity) AS total FROM order
 EXPLAIN SELECT a.total, COUNT(*) AS n FROM totals a JOIN totals b ON a.who = b.who WHERE a.who = 'ann' GROUP BY a.total;
 SET 'execution.runtime-mode' = 'automatic';
 EXPLAIN SELECT total FROM totals WHERE who = 'ann' AND total > 3;
+SET 'execution.runtime-mode' = 'streaming';
+CREATE TABLE words (k STRING, p AS PROCTIME()) WITH ('connector' = 'datagen');
+EXPLAIN SELECT w.k, t.total FROM words w LEFT JOIN totals FOR SYSTEM_TIME AS OF w.p AS t ON w.k = t.who AND t.total > 1;
+EXPLAIN SELECT w.k, t.who FROM words w JOIN totals FOR SYSTEM_TIME AS OF w.p AS t ON CHAR_LENGTH(w.k) = t.total;

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Version, View};
-use crate::connect::{Connector, Offset, OptionSpec, Reader, Registry, Source, SplitBatch, SplitId, TableDefinition};
+use super::{Asked, Version, View};
+use crate::connect::{
+    Connector, Lookups, Offset, OptionSpec, Reader, Registry, Source, SplitBatch, SplitId, TableDefinition,
+};
 use crate::error::Result;
 use crate::message::Batch;
 
@@ -43,6 +45,11 @@ impl Connector for Followed {
 
     fn source(&self, _: &TableDefinition, projection: &[usize], _: &Registry) -> Result<Arc<dyn Source>> {
         Ok(Arc::new(Followed::source(self, projection)))
+    }
+
+    fn lookups(&self, _: &TableDefinition, _: &Registry) -> Result<Option<Lookups>> {
+        let asked = || Lookups::ByKey(Arc::new(Asked(Arc::clone(&self.0))));
+        Ok(self.0.key().filter(|key| !key.is_empty()).map(|_| asked()))
     }
 }
 

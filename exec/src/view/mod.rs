@@ -8,6 +8,7 @@
 //! A view shows one [`Version`] at a time: all shards as of the same epoch. Each shard applies an epoch to its own rows when the barrier
 //! comes, beside the others; when the last of them has, the version is replaced, which is a pointer.
 
+mod asked;
 mod follow;
 mod kept;
 mod net;
@@ -25,6 +26,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use tidemill_state::Epoch;
 use tokio::sync::watch;
 
+pub use asked::Asked;
 pub(crate) use follow::only_appearing;
 pub use follow::{Follow, Followed};
 pub use kept::Kept;

@@ -18,14 +18,15 @@ use crate::lookup::{Asked, Of};
 use crate::temporal::TemporalNode;
 
 /// By column of the table, its value, over the left; and what else must be true of a pair.
-struct Key {
+pub(super) struct Key {
     columns: Vec<usize>,
     values: Vec<Expr>,
     others: Vec<Expr>,
 }
 
 impl Key {
-    fn of(node: &TemporalNode, asked: &Asked<'_>) -> Result<Key> {
+    /// `None` if the table is a view, of which only whole keys can be asked for, and some of its key is left open.
+    pub fn of(node: &TemporalNode, asked: &Asked<'_>) -> Result<Option<Key>> {
         let mut key = Key { columns: Vec::new(), values: Vec::new(), others: Vec::new() };
         for condition in split_conjunction(&node.condition) {
             let equal = match condition {
@@ -38,7 +39,8 @@ impl Key {
                 key.others.push(condition.clone());
             }
         }
-        Ok(key)
+        let is_whole = asked.only_key().is_none_or(|of_view| key.columns.len() == of_view.len());
+        Ok(is_whole.then_some(key))
     }
 
     /// Takes `column = value` in, if the one is a column of the table as it is stored, and the other is known by the left.
@@ -52,7 +54,8 @@ impl Key {
         let Expr::Column(stored) = asked.over_table(column, right)? else { return Ok(false) };
         let stored = asked.schema.index_of_column(&stored)?;
         let is_of_type = value.get_type(left)? == *asked.schema.field(stored).data_type();
-        if !is_of_type || self.columns.contains(&stored) {
+        let may_be_asked = asked.only_key().is_none_or(|of_view| of_view.contains(&asked.stored(stored)));
+        if !is_of_type || !may_be_asked || self.columns.contains(&stored) {
             return Ok(false);
         }
         self.columns.push(stored);
@@ -62,8 +65,13 @@ impl Key {
 }
 
 impl Lowering<'_> {
-    pub(super) fn lookup_join(&self, node: &TemporalNode, left: StreamPlan, asked: &Asked<'_>) -> Result<StreamPlan> {
-        let key = Key::of(node, asked)?;
+    pub(super) fn lookup_join(
+        &self,
+        node: &TemporalNode,
+        left: StreamPlan,
+        asked: &Asked<'_>,
+        key: Key,
+    ) -> Result<StreamPlan> {
         let table = self.asked_table(asked, &key.columns)?;
         if key.columns.is_empty() {
             return Err(Error::new(format!("the lookup join with table {} has no key", table.name))
@@ -119,7 +127,7 @@ impl Lowering<'_> {
             Of::Table(node, scan) => {
                 let all = || (0..scan.definition.schema.fields().len()).collect();
                 let read = node.projection.clone().unwrap_or_else(all);
-                let key: Vec<usize> = key.iter().map(|&column| read[column]).collect();
+                let key: Vec<usize> = key.iter().map(|&column| asked.stored(column)).collect();
                 let table = LookupTable::new(&scan.definition, &key, &read, &scan.registry)?;
                 Ok(table)
             }

@@ -12,6 +12,7 @@ use tidemill_exec::operators::{Emit, Given, LatestJoin, TemporalJoin, TimeKind};
 use tidemill_exec::{Changes, Error, Result};
 
 use super::join::{Side, check_keys};
+use super::lookup::Key;
 use super::lower::{Lowering, attribute_of, kept, nullable, unsupported};
 use super::plan::{Distribution, StreamPlan, Times};
 use super::window::keyed;
@@ -66,10 +67,13 @@ impl Lowering<'_> {
         let left = self.plan(&node.left)?;
         match time_of(node, &left) {
             Some((Some(column), TimeKind::Event)) => self.event_time_join(node, left, column),
-            Some((_, TimeKind::Processing)) => match Asked::of(&node.right)? {
-                Some(asked) => self.lookup_join(node, left, &asked),
-                None => self.latest_join(node, left),
-            },
+            Some((_, TimeKind::Processing)) => {
+                let Some(asked) = Asked::of(&node.right)? else { return self.latest_join(node, left) };
+                match Key::of(node, &asked)? {
+                    Some(key) => self.lookup_join(node, left, &asked, key),
+                    None => self.latest_join(node, left),
+                }
+            }
             _ => Err(Error::new(format!("{} is no time attribute", node.time))
                 .why("FOR SYSTEM_TIME AS OF takes the event time or the processing time of the other table")
                 .fix("declare WATERMARK FOR it, or give the table a column AS PROCTIME()")),

@@ -231,7 +231,7 @@ pub const JOBS: &[Job] = &[
     ),
     changing(
         "over_changes",
-        "k INT, n BIGINT, s BIGINT, next BIGINT",
+        "k INT, n BIGINT, s BIGINT, after_it BIGINT",
         "SELECT k, n, SUM(n) OVER (PARTITION BY k / 4 ORDER BY n, k ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), \
          LEAD(n) OVER (PARTITION BY k / 4 ORDER BY n, k) FROM (SELECT k, COUNT(*) AS n FROM many GROUP BY k)",
     ),
