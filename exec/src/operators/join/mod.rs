@@ -139,7 +139,7 @@ impl OperatorSpec for Join {
             line.field("emit", "each-row");
         }
         if self.ttl != [None; 2] {
-            line.list("ttl", self.ttl.map(|ttl| ttl.map_or("none".to_string(), |ttl| ttl.to_string())).into_iter());
+            line.list("ttl", self.ttl.map(|ttl| ttl.map_or("none".to_string(), |ttl| ttl.to_string())));
         }
     }
 
