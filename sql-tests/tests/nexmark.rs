@@ -167,7 +167,9 @@ async fn q12_counts_every_bid_in_processing_time() {
     let query = query_of("q12.sql");
     let query =
         format!("{view}; SELECT SUM(bid_count) AS bids FROM ({}) AS counts", query.trim_end().trim_end_matches(';'));
-    assert_eq!(answer("q12", &query, "streaming", "2").await, ["9200"]);
+    // Of 50 events, 46 are bids.
+    let bids = events().map_or(9200, |events| events.parse::<u64>().expect("a number") * 46 / 50);
+    assert_eq!(answer("q12", &query, "streaming", "2").await, [bids.to_string()]);
 }
 
 #[tokio::test]
@@ -232,7 +234,9 @@ async fn q18_finds_last_bids() {
 
 #[tokio::test]
 async fn q19_finds_the_ten_highest_bids() {
-    check("q19.sql", expect!["4218 rows, hash 725bd809d0bdf204"]).await;
+    // Of equal bids, the first to come is the higher here, and any in batch.
+    let query = query_of("q19.sql").replace("price DESC", "price DESC, `dateTime`, bidder, extra");
+    check_query("q19", &query, expect!["4218 rows, hash 725bd809d0bdf204"]).await;
 }
 
 #[tokio::test]
