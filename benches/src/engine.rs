@@ -100,7 +100,7 @@ impl Runs {
 }
 
 /// Waits for the end of a child, as [`Child::wait`] does, but is told what it used.
-fn wait(child: Child) -> Result<(ExitStatus, Duration, u64), Failure> {
+pub fn wait(child: Child) -> Result<(ExitStatus, Duration, u64), Failure> {
     let id = libc::pid_t::try_from(child.id())?;
     let mut status = 0;
     // SAFETY: all zeros is a valid rusage; both pointers are valid for the call; the child was not waited for before, so its

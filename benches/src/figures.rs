@@ -23,6 +23,51 @@ pub fn print(question: &str, costs: &[Cost], volume: Option<&Volume>) {
     println!("  median: {}", line(&median(costs), volume));
 }
 
+/// What the runs of one query cost, and what it answered.
+pub struct Report {
+    pub name: String,
+    pub items: u64,
+    pub costs: Vec<Cost>,
+    pub result: Option<String>,
+}
+
+impl Report {
+    /// Items per second of CPU, over all cores.
+    pub fn rate(&self) -> f64 {
+        self.items as f64 / median(&self.costs).cpu.as_secs_f64()
+    }
+}
+
+/// A line: medians of all runs. As an object, if `json`.
+pub fn print_report(report: &Report, json: bool) {
+    let Cost { wall, cpu, peak_bytes } = median(&report.costs);
+    let (wall, cpu, items) = (wall.as_secs_f64(), cpu.as_secs_f64(), report.items as f64);
+    let result = report.result.as_deref().unwrap_or("not the same in every run");
+    if json {
+        println!(
+            "{{\"name\":\"{}\",\"items\":{items},\"wall_s\":{wall:.3},\"cpu_s\":{cpu:.3},\"per_s\":{:.0},\"per_cpu_s\":{:.0},\
+             \"peak_bytes\":{peak_bytes},\"result\":\"{result}\"}}",
+            report.name,
+            items / wall,
+            items / cpu,
+        );
+        return;
+    }
+    println!(
+        "{:<20} wall {wall:6.2} s  CPU {cpu:6.2} s  {:6.2} M/s  {:6.2} M per CPU second  peak {:5.0} MB  result: {result}",
+        report.name,
+        items / wall / 1e6,
+        items / cpu / 1e6,
+        peak_bytes as f64 / 1e6,
+    );
+}
+
+/// The geometric mean of what reports have per second of CPU.
+pub fn mean_rate(reports: &[Report]) -> f64 {
+    let logarithms = reports.iter().map(|report| report.rate().ln());
+    (logarithms.sum::<f64>() / reports.len() as f64).exp()
+}
+
 /// The median of each figure by itself.
 pub fn median(costs: &[Cost]) -> Cost {
     fn middle<T: Ord + Copy>(values: impl Iterator<Item = T>) -> T {

@@ -1,7 +1,7 @@
 //! Benches: each answers one question about the whole program, over data it generates, and checks the answer.
 //!
 //! ```text
-//! main ──> wordcount, passthrough, nexmark, keys, startup ──> engine   runs tidemill as a child process, measures it
+//! main ──> wordcount, nexmark, keys, latency, startup ... ──> engine   runs tidemill as a child process, measures it
 //!               └──> text, events, number    make data        └──> figures   what is printed
 //! ```
 
@@ -10,6 +10,7 @@ pub mod engine;
 pub mod events;
 pub mod figures;
 pub mod keys;
+pub mod latency;
 pub mod nexmark;
 pub mod number;
 pub mod passthrough;

@@ -3,7 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tidemill_benches::{Failure, checkpoints, engine, keys, nexmark, passthrough, startup, windows, wordcount};
+use tidemill_benches::{
+    Failure, checkpoints, engine, keys, latency, nexmark, passthrough, startup, windows, wordcount,
+};
+
+/// The allocator of `tidemill`, which this program also is.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Benches of the whole program; each makes its data, runs tidemill as a child process, and checks what it answers.
 #[derive(Parser)]
@@ -25,6 +31,8 @@ enum Bench {
     Windows(windows::Windows),
     /// How many rows/s does a GROUP BY with many keys take?
     Keys(keys::Keys),
+    /// How long from a line on a socket to its count?
+    Latency(latency::Latency),
     /// What do checkpoints cost a GROUP BY with many keys?
     Checkpoints(checkpoints::Checkpoints),
     /// How long does the smallest query take, and how much memory?
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         Bench::Nexmark(bench) => bench.run(),
         Bench::Windows(bench) => bench.run(),
         Bench::Keys(bench) => bench.run(),
+        Bench::Latency(bench) => bench.run(),
         Bench::Checkpoints(bench) => bench.run(),
         Bench::Startup(bench) => bench.run(),
     };

@@ -33,16 +33,25 @@ fn events_pass_through_whole() {
 }
 
 #[test]
-fn the_queries_of_nexmark_give_as_many_rows_at_any_parallelism() {
-    let results = |parallelism| {
-        let printed = bench(&["nexmark", "--events", "5000", "--parallelism", parallelism]);
-        printed.lines().filter(|line| line.contains("result: ")).map(str::to_string).collect::<Vec<_>>()
+fn the_queries_of_nexmark_give_the_same_rows_from_everywhere() {
+    let results = |arguments: &[&str]| {
+        let printed = bench(&[&["nexmark", "--events", "3000"], arguments].concat());
+        let line = |line: &str| Some((line.split_once(' ')?.0.to_string(), line.split_once("result: ")?.1.to_string()));
+        printed.lines().filter_map(line).collect::<Vec<_>>()
     };
-    let found = results("1");
-    assert_eq!(found, results("3"));
-    assert_eq!(found.len(), 13);
-    let one = bench(&["nexmark", "--events", "1000", "--query", "q22"]);
-    assert!(one.contains("q22") && !one.contains("q0"), "{one}");
+    let found = results(&["--parallelism", "1"]);
+    assert_eq!(found.len(), 23);
+    assert_eq!(
+        found.iter().filter(|(_, result)| !result.contains("hash")).count(),
+        1,
+        "only q12 asks the clock: {found:?}"
+    );
+    assert_eq!(found, results(&["--parallelism", "3", "--checkpoints"]));
+    for from in ["json", "csv", "parquet"] {
+        assert_eq!(found, results(&["--from", from]), "from {from}");
+    }
+    let one = bench(&["nexmark", "--events", "1000", "--query", "q22", "--json"]);
+    assert!(one.starts_with("{\"name\":\"q22 from generator\"") && one.lines().count() == 1, "{one}");
 }
 
 #[test]
@@ -59,6 +68,11 @@ fn windows_give_the_same_rows_as_a_stream_and_in_batch() {
 #[test]
 fn totals_per_key_are_as_by_hand() {
     bench(&["keys", "--rows", "20000", "--keys", "5000"]);
+}
+
+#[test]
+fn every_line_is_counted() {
+    assert!(bench(&["latency", "--rate", "2000", "--seconds", "1"]).contains("p99"));
 }
 
 #[test]

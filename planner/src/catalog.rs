@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
-use tidemill_exec::connect::{Options, TableDefinition};
+use tidemill_exec::connect::{Options, TableDefinition, Unread};
 use tidemill_exec::view;
 use tidemill_exec::{Error, Result};
 
@@ -150,6 +150,7 @@ impl Table {
             partitioned_by: self.partitioned_by.iter().filter_map(index).collect(),
             options: self.options.clone(),
             time_zone: time_zone.to_string(),
+            unread: Unread::default(),
         }
     }
 

@@ -26,5 +26,6 @@ pub mod stream;
 pub mod temporal;
 pub mod types;
 pub mod unnest;
+mod unread;
 mod view_keys;
 pub mod window;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource};
-use tidemill_exec::connect::{Options, Registry, Source, TableDefinition};
+use tidemill_exec::connect::{Options, Registry, Source, TableDefinition, Unread};
 use tidemill_exec::lookup::LookupTable;
 use tidemill_exec::view::{Followed, View};
 use tidemill_exec::{Error, Result};
@@ -15,6 +15,7 @@ use tidemill_exec::{Error, Result};
 use crate::view_keys;
 
 /// The columns a connector delivers. Everything the optimizer may scan is one of these.
+#[derive(Clone)]
 pub struct Scan {
     pub definition: TableDefinition,
     pub registry: Registry,
@@ -26,6 +27,8 @@ pub struct Scan {
     pub offers_lookups: bool,
     /// It is this materialized view.
     pub view: Option<Arc<View>>,
+    /// What the query does not look at; see [`crate::unread`].
+    pub unread: Unread,
 }
 
 /// How event time is read off scanned rows.
@@ -46,7 +49,8 @@ impl Scan {
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
         let (registry, bounded, retracts, offers_lookups) = (registry.clone(), true, false, false);
-        let mut scan = Scan { definition, registry, watermark, bounded, retracts, offers_lookups, view: None };
+        let (view, unread) = (None, Unread::default());
+        let mut scan = Scan { definition, registry, watermark, bounded, retracts, offers_lookups, view, unread };
         let source = scan.open(&scan.all())?;
         (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
         scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), &scan.registry)?;
@@ -65,6 +69,7 @@ impl Scan {
             partitioned_by: Vec::new(),
             options: Options::new([("connector".to_string(), "view".to_string())]),
             time_zone: "UTC".to_string(),
+            unread: Default::default(),
         };
         let scan = Scan::new(definition, &registry, None)?;
         Ok(Scan { view: Some(Arc::clone(view)), ..scan })
@@ -72,7 +77,8 @@ impl Scan {
 
     /// A source for the columns `projection`, in that order.
     pub fn open(&self, projection: &[usize]) -> Result<Arc<dyn Source>> {
-        self.registry.connector(&self.definition)?.source(&self.definition, projection, &self.registry)
+        let definition = TableDefinition { unread: self.unread.clone(), ..self.definition.clone() };
+        self.registry.connector(&definition)?.source(&definition, projection, &self.registry)
     }
 
     /// Whether the other reads the same table in the same way.

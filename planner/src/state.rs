@@ -78,6 +78,7 @@ impl RelationPlanner for StatePlanner {
             partitioned_by: Vec::new(),
             options: Options::new([("connector".to_string(), "rows".to_string())]),
             time_zone: "UTC".to_string(),
+            unread: Default::default(),
         };
         let scan = Scan::new(definition, &registry, None)?;
         let plan = LogicalPlanBuilder::scan("state", Arc::new(scan), None)?.build()?;

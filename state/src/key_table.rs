@@ -194,9 +194,7 @@ impl KeyTable {
 
     /// The key columns of these live groups, in that order.
     pub fn columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
-        let keys: Vec<Option<&[u8]>> =
-            groups.iter().map(|&group| self.entries[group as usize].key(&self.arena)).collect();
-        self.encoder.decode(&keys)
+        self.encoder.decode(groups.iter().map(|&group| self.entries[group as usize].key(&self.arena)))
     }
 
     /// Every live group, in ascending order.

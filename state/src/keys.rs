@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, StringBuilder};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, PrimitiveArray, StringArray, make_array};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use twox_hash::XxHash3_64;
@@ -37,6 +38,8 @@ pub(crate) enum KeyEncoder {
     Text,
     /// One binary column: its bytes as they are.
     Binary,
+    /// One column of 64-bit integers, or of times kept as such: the bytes that Arrow's row format has for it.
+    Number(DataType),
     /// Anything else, in Arrow's row format, where null is bytes too.
     Rows(RowConverter),
 }
@@ -44,9 +47,36 @@ pub(crate) enum KeyEncoder {
 /// Encoded keys of one batch.
 pub(crate) enum Keys {
     Nothing(usize),
-    Text(arrow::array::StringArray),
+    Text(StringArray),
     Binary(BinaryArray),
+    Numbers(Vec<Number>),
     Rows(Rows),
+}
+
+/// Whether it is not null, and the number with its sign flipped, so that bytes are in order.
+type Number = [u8; 9];
+
+#[inline]
+fn number(value: i64) -> Number {
+    let [a, b, c, d, e, f, g, h] = (value ^ i64::MIN).to_be_bytes();
+    [1, a, b, c, d, e, f, g, h]
+}
+
+fn value_of(key: &[u8]) -> Option<i64> {
+    match key {
+        [1, value @ ..] => value.try_into().ok().map(|value| i64::from_be_bytes(value) ^ i64::MIN),
+        _ => None,
+    }
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int64 | DataType::Timestamp(..))
+}
+
+/// The values of a column of [numbers](is_number).
+fn numbers(column: &ArrayRef) -> Result<PrimitiveArray<Int64Type>, ArrowError> {
+    let data = column.to_data().into_builder().data_type(DataType::Int64).build()?;
+    Ok(PrimitiveArray::from(data))
 }
 
 impl KeyEncoder {
@@ -55,6 +85,7 @@ impl KeyEncoder {
             [] => KeyEncoder::Nothing,
             [DataType::Utf8] => KeyEncoder::Text,
             [DataType::Binary] => KeyEncoder::Binary,
+            [number] if is_number(number) => KeyEncoder::Number(number.clone()),
             types => KeyEncoder::Rows(RowConverter::new(types.iter().cloned().map(SortField::new).collect())?),
         })
     }
@@ -64,37 +95,65 @@ impl KeyEncoder {
             KeyEncoder::Nothing => unreachable!("keys without columns are counted by the caller"),
             KeyEncoder::Text => Keys::Text(columns[0].as_string::<i32>().clone()),
             KeyEncoder::Binary => Keys::Binary(columns[0].as_binary::<i32>().clone()),
+            KeyEncoder::Number(_) => {
+                let values = numbers(&columns[0])?;
+                Keys::Numbers(match values.null_count() {
+                    0 => values.values().iter().map(|&value| number(value)).collect(),
+                    _ => values.iter().map(|value| value.map_or([0; 9], number)).collect(),
+                })
+            }
             KeyEncoder::Rows(converter) => Keys::Rows(converter.convert_columns(columns)?),
         })
     }
 
     /// The inverse of `encode`.
-    pub fn decode(&self, keys: &[Option<&[u8]>]) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub fn decode<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = Option<&'a [u8]>> + Clone,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
         Ok(match self {
             KeyEncoder::Nothing => vec![],
+            // Whether they are UTF-8 is checked for all at once.
             KeyEncoder::Text => {
-                let mut builder =
-                    StringBuilder::with_capacity(keys.len(), keys.iter().flatten().map(|key| key.len()).sum());
-                for key in keys {
-                    builder.append_option(key.map(|bytes| {
-                        std::str::from_utf8(bytes).expect("a text key is stored as the text it came from")
-                    }));
-                }
-                vec![Arc::new(builder.finish())]
+                let (offsets, bytes, nulls) = end_to_end(keys);
+                vec![Arc::new(StringArray::try_new(offsets, bytes, nulls)?)]
             }
             KeyEncoder::Binary => {
-                let mut builder =
-                    BinaryBuilder::with_capacity(keys.len(), keys.iter().flatten().map(|key| key.len()).sum());
-                keys.iter().for_each(|key| builder.append_option(*key));
-                vec![Arc::new(builder.finish())]
+                let (offsets, bytes, nulls) = end_to_end(keys);
+                vec![Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)]
+            }
+            KeyEncoder::Number(data_type) => {
+                let values = keys.clone().map(|key| key.and_then(value_of).unwrap_or_default()).collect();
+                let is_null = |key: Option<&[u8]>| key.and_then(value_of).is_none();
+                let nulls = keys.clone().any(is_null).then(|| keys.map(|key| !is_null(key)).collect());
+                let numbers = PrimitiveArray::<Int64Type>::try_new(values, nulls)?;
+                vec![make_array(numbers.into_data().into_builder().data_type(data_type.clone()).build()?)]
             }
             KeyEncoder::Rows(converter) => {
                 let parser = converter.parser();
-                converter
-                    .convert_rows(keys.iter().map(|key| parser.parse(key.expect("row format encodes null as bytes"))))?
+                converter.convert_rows(keys.map(|key| parser.parse(key.expect("row format encodes null as bytes"))))?
             }
         })
     }
+}
+
+/// Values of any length, as an array keeps them.
+fn end_to_end<'a>(
+    keys: impl ExactSizeIterator<Item = Option<&'a [u8]>> + Clone,
+) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
+    let mut offsets: Vec<i32> = Vec::with_capacity(keys.len() + 1);
+    let mut bytes: Vec<u8> = Vec::with_capacity(keys.clone().flatten().map(<[u8]>::len).sum());
+    let mut has_null = false;
+    offsets.push(0);
+    for key in keys.clone() {
+        match key {
+            Some(key) => bytes.extend_from_slice(key),
+            None => has_null = true,
+        }
+        offsets.push(i32::try_from(bytes.len()).expect("Arrow's arrays of keys hold less than 2 GiB"));
+    }
+    let nulls = has_null.then(|| keys.map(|key| key.is_some()).collect());
+    (OffsetBuffer::new(offsets.into()), bytes.into(), nulls)
 }
 
 impl Keys {
@@ -103,6 +162,7 @@ impl Keys {
             Keys::Nothing(rows) => *rows,
             Keys::Text(array) => array.len(),
             Keys::Binary(array) => array.len(),
+            Keys::Numbers(numbers) => numbers.len(),
             Keys::Rows(rows) => rows.num_rows(),
         }
     }
@@ -113,6 +173,7 @@ impl Keys {
             Keys::Nothing(_) => Some(&[]),
             Keys::Text(array) => array.is_valid(row).then(|| array.value(row).as_bytes()),
             Keys::Binary(array) => array.is_valid(row).then(|| array.value(row)),
+            Keys::Numbers(numbers) => Some(&numbers[row]),
             Keys::Rows(rows) => Some(rows.row(row).data()),
         }
     }
@@ -121,7 +182,8 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::StringArray;
+    use arrow::array::{Int64Array, TimestampMillisecondArray};
+    use arrow::datatypes::TimeUnit;
 
     #[test]
     fn hashes_do_not_change_between_versions() {
@@ -129,5 +191,23 @@ mod tests {
             hash_rows(&[Arc::new(StringArray::from(vec![Some("tidemill"), None]))]).unwrap(),
             [13_737_932_734_112_943_510, 0x9e37_79b9_7f4a_7c15]
         );
+    }
+
+    /// So that checkpoints and shards do not depend on which way a key was encoded.
+    #[test]
+    fn numbers_are_encoded_as_in_row_format() {
+        let values = [Some(0), Some(1), Some(-1), None, Some(i64::MIN), Some(i64::MAX), Some(1_700_000_000_000)];
+        let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let times = TimestampMillisecondArray::from(values.to_vec()).with_data_type(time.clone());
+        for column in [Arc::new(Int64Array::from(values.to_vec())) as ArrayRef, Arc::new(times)] {
+            let encoder = KeyEncoder::new(&[column.data_type().clone()]).unwrap();
+            assert!(matches!(encoder, KeyEncoder::Number(_)));
+            let keys = encoder.encode(&[Arc::clone(&column)]).unwrap();
+            let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())]).unwrap();
+            let rows = converter.convert_columns(&[Arc::clone(&column)]).unwrap();
+            let encoded: Vec<Option<&[u8]>> = (0..values.len()).map(|row| keys.key(row)).collect();
+            assert_eq!(encoded, rows.iter().map(|row| Some(row.data())).collect::<Vec<_>>());
+            assert_eq!(encoder.decode(encoded.iter().copied()).unwrap(), [column]);
+        }
     }
 }

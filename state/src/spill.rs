@@ -323,7 +323,7 @@ impl Codec {
         rows: &[(fjall::Slice, fjall::Slice)],
     ) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
         let keys: Vec<Option<&[u8]>> = rows.iter().map(|(key, _)| (key[0] == 1).then(|| &key[1..])).collect();
-        let mut columns = self.keys.decode(&keys)?;
+        let mut columns = self.keys.decode(keys.iter().copied())?;
         columns.extend(self.columns(&rows.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>())?);
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }

@@ -29,6 +29,7 @@ impl Json {
             // 1.50 rather than 1.5E0: what reads the output next may not know the other.
             options: Options::new([("json.encode.decimal-as-plain-number".to_string(), "true".to_string())]),
             time_zone: "UTC".to_string(),
+            unread: Default::default(),
         };
         Ok(Json { encoder: JsonFormat.encoder(&table)?, lines: Vec::new() })
     }

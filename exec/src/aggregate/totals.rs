@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, i256,
 };
@@ -110,7 +110,8 @@ impl<V: ArrowPrimitiveType, T: Adds<V>> Accumulator for Totals<V, T> {
 
     fn state(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let slots = gather(&self.slots, groups);
-        let totals = primitive::<T>(&self.total_type, slots.iter().map(|slot| Some(slot.total)));
+        let totals = PrimitiveArray::<T>::from_iter_values(slots.iter().map(|slot| slot.total));
+        let totals = Arc::new(totals.with_data_type(self.total_type.clone()));
         Ok(vec![totals, Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| slot.count)))])
     }
 

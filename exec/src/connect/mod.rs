@@ -14,4 +14,4 @@ pub use lookup::{Finder, Found, LOOKUP_OPTIONS, Lookup, Lookups};
 pub use options::{OptionKind, OptionSpec, Options, parse_duration};
 pub use sink::{Guarantee, Sink, Writer};
 pub use source::{Offset, Reader, Skipped, Source, SplitBatch, SplitId};
-pub use table::TableDefinition;
+pub use table::{TableDefinition, Unread};

@@ -1,6 +1,8 @@
 //! A table as connectors and formats see it.
 
-use arrow::datatypes::SchemaRef;
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use super::options::Options;
 
@@ -23,6 +25,61 @@ pub struct TableDefinition {
     pub options: Options,
     /// `table.local-time-zone`: how texts without a zone become `TIMESTAMP_LTZ` and back.
     pub time_zone: String,
+    /// A source need not read these.
+    pub unread: Unread,
+}
+
+/// Fields inside of columns that nobody looks at, so that a source may give NULL for them: by the name of the column, and then of each
+/// row inside. A name with nothing inside stands for the field as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread(BTreeMap<String, Unread>);
+
+impl Unread {
+    /// Of the fields inside this one.
+    pub fn inside(&self, field: &str) -> Unread {
+        self.0.get(field).cloned().unwrap_or_default()
+    }
+
+    /// Whether all of this field is unread.
+    pub fn is_whole(&self, field: &str) -> bool {
+        self.0.get(field).is_some_and(Unread::is_empty)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a field with what is unread inside it; with nothing, all of it is.
+    pub fn add(&mut self, field: &str, inside: Unread) {
+        self.0.insert(field.to_string(), inside);
+    }
+
+    /// `bid(auction, price)`: a column, and which fields of it are read if not all are.
+    pub fn shown(&self, column: &Field) -> String {
+        let inside = self.inside(column.name());
+        match column.data_type() {
+            DataType::Struct(fields) if !inside.is_empty() => {
+                let read = fields.iter().filter(|field| !inside.is_whole(field.name()));
+                let read: Vec<String> = read.map(|field| inside.shown(field)).collect();
+                format!("{}({})", column.name(), read.join(", "))
+            }
+            _ => column.name().clone(),
+        }
+    }
+
+    /// What is unread here and there.
+    pub fn and(&self, other: &Unread) -> Unread {
+        let both = self.0.iter().filter_map(|(field, here)| {
+            let there = other.0.get(field)?;
+            let both = match (here.is_empty(), there.is_empty()) {
+                (true, _) => there.clone(),
+                (_, true) => here.clone(),
+                _ => Some(here.and(there)).filter(|both| !both.is_empty())?,
+            };
+            Some((field.clone(), both))
+        });
+        Unread(both.collect())
+    }
 }
 
 impl TableDefinition {

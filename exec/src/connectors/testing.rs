@@ -123,6 +123,7 @@ pub fn table(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> TableDef
         partitioned_by: vec![],
         options: Options::new(options.iter().map(|(k, v)| (k.to_string(), v.to_string()))),
         time_zone: "UTC".to_string(),
+        unread: Default::default(),
     }
 }
 

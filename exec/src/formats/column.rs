@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayData, ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray, ListArray,
-    MapArray, NullArray, StringArray, StructArray, make_array,
+    MapArray, NullArray, StringArray, StructArray, make_array, new_null_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute;
@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::wrong::Wrong;
+use crate::connect::Unread;
 use crate::error::{Error, Result};
 use crate::text::Zone;
 use crate::text::parse::{self, DecimalError, RecentDate, TimestampStandard};
@@ -80,6 +81,8 @@ pub enum Kind {
     Row(Vec<Column>),
     /// See [`given`].
     Given(Box<Column>),
+    /// Nobody looks at its values.
+    Unread,
 }
 
 /// Values of any length, end to end.
@@ -103,12 +106,16 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl Column {
-    /// An empty column for `field`.
+    /// An empty column for `field`, without what is unread inside it.
     ///
     /// # Errors
     /// The formats have no text for values of this type; `of` names the table.
-    pub fn new(field: &FieldRef, reading: Reading, of: &str) -> Result<Column> {
-        let child = |field: &FieldRef| Column::new(field, reading, of);
+    pub fn new(field: &FieldRef, unread: &Unread, reading: Reading, of: &str) -> Result<Column> {
+        let child = |field: &FieldRef| Column::new(field, &Unread::default(), reading, of);
+        let part = |field: &FieldRef| match unread.is_whole(field.name()) {
+            true => Ok(Column { field: Arc::clone(field), len: 0, validity: None, kind: Kind::Unread }),
+            false => Column::new(field, &unread.inside(field.name()), reading, of),
+        };
         let kind = match field.data_type() {
             DataType::Null => Kind::Null,
             DataType::Boolean => Kind::Boolean(BooleanBufferBuilder::new(0)),
@@ -147,7 +154,7 @@ impl Column {
                 let [value] = fields.as_ref() else { return Err(unsupported(field, of)) };
                 Kind::Given(Box::new(child(value)?))
             }
-            DataType::Struct(fields) => Kind::Row(fields.iter().map(child).collect::<Result<_>>()?),
+            DataType::Struct(fields) => Kind::Row(fields.iter().map(part).collect::<Result<_>>()?),
             _ => return Err(unsupported(field, of)),
         };
         Ok(Column { field: Arc::clone(field), len: 0, validity: None, kind })
@@ -199,6 +206,10 @@ impl Column {
             Kind::Map(map) => map.offsets.push(last(&map.offsets)),
             Kind::Row(fields) => fields.iter_mut().for_each(Column::push_null),
             Kind::Given(value) => value.push_null(),
+            Kind::Unread => {
+                self.len += 1;
+                return;
+            }
         }
         let len = self.len;
         self.validity.get_or_insert_with(|| all_valid(len)).append(false);
@@ -292,7 +303,13 @@ impl Column {
                 }
                 bytes.extend_from_slice(&value);
             }
-            Kind::Null | Kind::Text(_) | Kind::List(..) | Kind::Map(_) | Kind::Row(_) | Kind::Given(_) => {
+            Kind::Null
+            | Kind::Text(_)
+            | Kind::List(..)
+            | Kind::Map(_)
+            | Kind::Row(_)
+            | Kind::Given(_)
+            | Kind::Unread => {
                 return Err(Wrong::Kind);
             }
         }
@@ -303,7 +320,7 @@ impl Column {
     /// Takes back everything from row `len` on, also what was only begun.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.kind {
-            Kind::Null => {}
+            Kind::Null | Kind::Unread => {}
             Kind::Boolean(bits) => bits.truncate(len),
             Kind::Int8(values) => values.truncate(len),
             Kind::Int16(values) => values.truncate(len),
@@ -346,6 +363,7 @@ impl Column {
         let data_type = self.field.data_type();
         let array: ArrayRef = match &mut self.kind {
             Kind::Null => Arc::new(NullArray::new(len)),
+            Kind::Unread => new_null_array(data_type, len),
             Kind::Boolean(bits) => Arc::new(BooleanArray::new(bits.finish(), nulls)),
             Kind::Int8(values) => primitive(data_type, values, nulls)?,
             Kind::Int16(values) => primitive(data_type, values, nulls)?,

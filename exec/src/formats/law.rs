@@ -97,6 +97,7 @@ pub fn table(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> TableDef
         partitioned_by: Vec::new(),
         options: Options::new(options.iter().map(|(name, value)| (name.to_string(), value.to_string()))),
         time_zone: "UTC".to_string(),
+        unread: Default::default(),
     }
 }
 

@@ -334,6 +334,7 @@ mod tests {
             partitioned_by: vec![],
             options: Options::new(options.iter().map(|(k, v)| (k.to_string(), v.to_string()))),
             time_zone: "UTC".to_string(),
+            unread: Default::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 
 use super::column::{Column, Reading};
 use crate::connect::TableDefinition;
@@ -35,8 +35,8 @@ impl Rows {
         let schema = Arc::new(Schema::new(
             projection.iter().map(|&column| Arc::clone(&table.schema.fields()[column])).collect::<Vec<_>>(),
         ));
-        let columns =
-            schema.fields().iter().map(|field| Column::new(field, reading, &table.name)).collect::<Result<_>>()?;
+        let column = |field: &FieldRef| Column::new(field, &table.unread.inside(field.name()), reading, &table.name);
+        let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
         Ok(Rows { schema, columns, count: 0, changes: 0, bytes: 0, rows_max: ROWS_MAX })
     }
 

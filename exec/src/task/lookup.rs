@@ -203,6 +203,7 @@ mod tests {
             partitioned_by: Vec::new(),
             options: Options::default(),
             time_zone: "UTC".to_string(),
+            unread: Default::default(),
         };
         let rows = RecordBatch::new_empty(Shelf::schema());
         let left = words(&[]).schema();

@@ -17,10 +17,13 @@ use super::lists::{as_list, cast_to, item_of, keys, range};
 use super::zone::Zone;
 use crate::types::{SqlType, map_types};
 
+/// `row.field`
+pub const FIELD: &str = "__field";
+
 pub fn all() -> Vec<Function> {
     vec![
         Function::new("__element_at", 2, 2, element_type, element_at),
-        Function::new("__field", 2, 2, field_type, field),
+        Function::new(FIELD, 2, 2, field_type, field),
     ]
 }
 
@@ -35,7 +38,7 @@ impl Default for FieldAccess {
     fn default() -> FieldAccess {
         FieldAccess {
             element_at: Function::new("__element_at", 2, 2, element_type, element_at).into_udf(&Zone::utc()),
-            field: Function::new("__field", 2, 2, field_type, field).into_udf(&Zone::utc()),
+            field: Function::new(FIELD, 2, 2, field_type, field).into_udf(&Zone::utc()),
         }
     }
 }

@@ -142,6 +142,7 @@ impl Lowering<'_> {
                     partitioned_by: Vec::new(),
                     options: Options::default(),
                     time_zone: self.settings.time_zone().to_string(),
+                    unread: Default::default(),
                 };
                 Ok(LookupTable::inline(&table, source, definition, key))
             }

@@ -14,6 +14,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{self as logical, Expr, LogicalPlan, TableScan};
 use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use tidemill_exec::connect::Unread;
 use tidemill_exec::connectors::inline::Inline;
 use tidemill_exec::graph::WatermarkStrategy;
 use tidemill_exec::operators::{Emit, Filter, Limit, Normalize, Project, Resync, TimeKind, Ttl, Unnest, UpdatingLimit};
@@ -108,7 +109,7 @@ impl Lowering<'_> {
         let stored = &scan.definition.schema;
         let wanted = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
         // The watermark and other scans of the table may need columns that this one does not.
-        let (source, read) = self.tables.source(node)?;
+        let (source, read, unread) = self.tables.source(node)?;
         let schema: SchemaRef = Arc::new(stored.project(&read)?);
         let watermark = match &scan.watermark {
             Some(watermark) => {
@@ -131,7 +132,8 @@ impl Lowering<'_> {
             times: Times { event: event.collect(), ..Times::default() },
             bounded: scan.bounded,
         };
-        let op = PlanOp::Source { table: node.table_name.to_string(), source, watermark };
+        let (table, unread) = (node.table_name.to_string(), unread.clone());
+        let op = PlanOp::Source { table, source, watermark, unread };
         let mut plan = StreamPlan { op, inputs: vec![], required: vec![], props };
         if scan.view.is_some() {
             let (changes, appends) = (plan.props.changes.clone(), plan.props.changes.is_append());
@@ -362,7 +364,8 @@ fn inline(name: &str, rows: RecordBatch) -> StreamPlan {
         times: Times::default(),
         bounded: true,
     };
-    let op = PlanOp::Source { table: name.to_string(), source: Arc::new(Inline::new(rows)), watermark: None };
+    let source = Arc::new(Inline::new(rows));
+    let op = PlanOp::Source { table: name.to_string(), source, watermark: None, unread: Unread::default() };
     StreamPlan { op, inputs: vec![], required: vec![], props }
 }
 
@@ -471,7 +474,7 @@ pub(super) fn attribute_of(expr: &Expr) -> Option<TimeKind> {
 }
 
 /// Watermark expressions name columns of the table itself.
-fn unqualified(expr: &Expr) -> Result<Expr> {
+pub(crate) fn unqualified(expr: &Expr) -> Result<Expr> {
     let stripped = expr.clone().transform(|expr| {
         Ok(match expr {
             Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),

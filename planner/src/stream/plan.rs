@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use tidemill_exec::connect::{Sink, Source};
+use tidemill_exec::connect::{Sink, Source, Unread};
 use tidemill_exec::exchange::Limits;
 use tidemill_exec::graph::WatermarkStrategy;
 use tidemill_exec::lookup::LookupJoin;
@@ -27,6 +27,8 @@ pub enum PlanOp {
         table: String,
         source: Arc<dyn Source>,
         watermark: Option<WatermarkStrategy>,
+        /// What it may leave out of its columns.
+        unread: Unread,
     },
     Operator(Arc<dyn OperatorSpec>),
     /// Rows of its input with what is looked up for them.
@@ -240,8 +242,9 @@ impl StreamPlan {
         let columns =
             || self.props.schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
         match &self.op {
-            PlanOp::Source { table, watermark, .. } => {
-                write!(f, "source(table={table}, columns=[{}]", columns())?;
+            PlanOp::Source { table, watermark, unread, .. } => {
+                let columns: Vec<String> = self.props.schema.fields().iter().map(|field| unread.shown(field)).collect();
+                write!(f, "source(table={table}, columns=[{}]", columns.join(", "))?;
                 if let Some(watermark) = watermark {
                     write!(f, ", watermark={watermark}")?;
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use tidemill_exec::Result;
-use tidemill_exec::connect::Source;
+use tidemill_exec::connect::{Source, Unread};
 
 use crate::scan::Scan;
 
@@ -19,6 +19,8 @@ struct Table {
     scan: TableScan,
     /// What they read, each with the columns of the watermark last.
     reads: Vec<Vec<usize>>,
+    /// What none of them looks at.
+    unread: Unread,
     source: OnceCell<Arc<dyn Source>>,
 }
 
@@ -33,8 +35,14 @@ impl Tables {
             let read = read(node, with_keys)?;
             let is_it = |table: &&mut Table| Scan::of(&table.scan.source).is_ok_and(|known| known.is_same(scan));
             match tables.iter_mut().find(is_it) {
-                Some(table) => table.reads.push(read),
-                None => tables.push(Table { scan: node.clone(), reads: vec![read], source: OnceCell::new() }),
+                Some(table) => {
+                    table.reads.push(read);
+                    table.unread = table.unread.and(&scan.unread);
+                }
+                None => {
+                    let (reads, unread) = (vec![read], scan.unread.clone());
+                    tables.push(Table { scan: node.clone(), reads, unread, source: OnceCell::new() });
+                }
             }
             Ok(())
         };
@@ -47,8 +55,8 @@ impl Tables {
         wrong.map_or(Ok(Tables(tables)), Err)
     }
 
-    /// The source that a scan reads, the same for all scans of its table, and the columns that this gives.
-    pub fn source(&self, node: &TableScan) -> Result<(Arc<dyn Source>, Vec<usize>)> {
+    /// The source that a scan reads, the same for all scans of its table, the columns that this gives, and what it leaves unread of them.
+    pub fn source(&self, node: &TableScan) -> Result<(Arc<dyn Source>, Vec<usize>, &Unread)> {
         let scan = Scan::of(&node.source)?;
         let is_it = |table: &&Table| Scan::of(&table.scan.source).is_ok_and(|known| known.is_same(scan));
         let table = self.0.iter().find(is_it).expect("all tables of the plan are known");
@@ -59,11 +67,11 @@ impl Tables {
         let source = match table.source.get() {
             Some(source) => Arc::clone(source),
             None => Arc::clone(table.source.get_or_init({
-                let source = scan.open(&columns)?;
+                let source = Scan { unread: table.unread.clone(), ..scan.clone() }.open(&columns)?;
                 || source
             })),
         };
-        Ok((source, columns))
+        Ok((source, columns, &table.unread))
     }
 }
 

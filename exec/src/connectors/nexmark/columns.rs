@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, StructArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, StringArray, StructArray, TimestampMillisecondArray, new_null_array,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use super::event::{Event, Kind};
 use super::rules::Rules;
 use super::values::{Make, fields};
+use crate::connect::TableDefinition;
 use crate::error::{Error, Result};
 use crate::formats::type_name;
 
@@ -18,14 +21,16 @@ const COLUMNS: [&str; 4] = ["event_type", "person", "auction", "bid"];
 #[derive(Clone)]
 pub(super) enum Column {
     EventType,
-    /// The events of one kind, with these of its fields; NULL for all others.
-    Rows(Kind, Fields, Vec<Make>),
+    /// The events of one kind, with these of its fields, some unread; NULL for all others.
+    Rows(Kind, Fields, Vec<Option<Make>>),
 }
 
 impl Column {
     /// # Errors
     /// There is no such column or field, or not of this type.
-    pub fn of(table: &str, field: &Field) -> Result<Column> {
+    pub fn of(table: &TableDefinition, field: &Field) -> Result<Column> {
+        let unread = table.unread.inside(field.name());
+        let table = table.name.as_str();
         let kind = match field.name().as_str() {
             "event_type" => {
                 check_type(table, field.name(), field, &DataType::Int32)?;
@@ -48,7 +53,10 @@ impl Column {
                 .why("it is NULL for events of other kinds")
                 .fix(format!("leave NOT NULL out, and ask for event_type = {}", kind as i32)));
         }
-        let makes = declared.iter().map(|inner| make(table, field.name(), kind, inner));
+        let makes = declared.iter().map(|inner| {
+            let made = make(table, field.name(), kind, inner)?;
+            Ok(Some(made).filter(|_| !unread.is_whole(inner.name())))
+        });
         Ok(Column::Rows(kind, declared.clone(), makes.collect::<Result<_>>()?))
     }
 
@@ -58,7 +66,11 @@ impl Column {
                 Ok(Arc::new(Int32Array::from_iter_values(events.iter().map(|event| event.kind as i32))))
             }
             Column::Rows(kind, fields, makes) => {
-                let columns = makes.iter().map(|make| make.values(*kind, rules, events)).collect::<Result<_>>()?;
+                let columns = makes.iter().zip(fields).map(|(make, field)| match make {
+                    Some(make) => make.values(*kind, rules, events),
+                    None => Ok(new_null_array(field.data_type(), events.len())),
+                });
+                let columns = columns.collect::<Result<_>>()?;
                 let is_it: NullBuffer = events.iter().map(|event| event.kind == *kind).collect();
                 let rows = StructArray::try_new_with_length(fields.clone(), columns, Some(is_it), events.len())?;
                 Ok(Arc::new(rows))

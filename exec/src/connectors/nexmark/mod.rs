@@ -46,7 +46,7 @@ impl Connector for Nexmark {
 
     fn source(&self, table: &TableDefinition, projection: &[usize], _formats: &Registry) -> Result<Arc<dyn Source>> {
         // All columns, so that mistakes in those not asked for are found too.
-        let columns = table.schema.fields().iter().map(|field| Column::of(&table.name, field));
+        let columns = table.schema.fields().iter().map(|field| Column::of(table, field));
         let columns: Vec<Column> = columns.collect::<Result<_>>()?;
         let rules = Rules::of(table)?;
         Ok(Arc::new(NexmarkSource {

@@ -240,6 +240,10 @@ fn push(column: &mut Column, text: &[u8], ascii: bool, dialect: &Dialect, lenien
             let row = column.len();
             push_nested(column, text, dialect, lenient).inspect_err(|_| column.truncate(row))
         }
+        Kind::Unread => {
+            column.push_null();
+            Ok(())
+        }
         _ => column.push_parsed(text),
     };
     match result {

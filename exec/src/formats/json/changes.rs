@@ -15,7 +15,7 @@ use super::DecodeSettings;
 use super::decode::JsonDecoder;
 use super::envelope::{Change, Envelope, MetadataKind};
 use super::filter::Filter;
-use crate::connect::{Decoder, Skipped, TableDefinition};
+use crate::connect::{Decoder, Skipped, TableDefinition, Unread};
 use crate::error::Result;
 use crate::message::Batch;
 
@@ -81,7 +81,8 @@ impl ChangeDecoder {
             fields = vec![Field::new("payload", DataType::Struct(fields.into()), false)];
         }
         let all: Vec<usize> = (0..fields.len()).collect();
-        let around = TableDefinition { schema: Arc::new(Schema::new(fields)), ..table.clone() };
+        let schema_around = Arc::new(Schema::new(fields));
+        let around = TableDefinition { schema: schema_around, unread: Unread::default(), ..table.clone() };
         // An update is two changes, and begins where there is room for one. Records of many rows are not cut: offsets lie between
         // records.
         let envelopes = JsonDecoder::new(&around, &all, settings)?

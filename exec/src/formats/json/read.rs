@@ -91,8 +91,9 @@ impl Shape {
 
 impl Keys {
     pub fn of(columns: &[Column]) -> Keys {
+        let read = columns.iter().enumerate().filter(|(_, column)| !matches!(column.kind, Kind::Unread));
         Keys {
-            by_name: columns.iter().enumerate().map(|(i, column)| (column.name().as_bytes().to_vec(), i)).collect(),
+            by_name: read.map(|(i, column)| (column.name().as_bytes().to_vec(), i)).collect(),
             shapes: columns.iter().map(Shape::of).collect(),
             expected: Vec::new(),
         }
@@ -190,7 +191,8 @@ impl RecordReader<'_> {
     fn fill_missing(&mut self, columns: &mut [Column], row: usize) -> Scan<()> {
         for column in columns {
             if column.len() == row {
-                if self.settings.fail_on_missing_field || !column.nullable() {
+                let is_read = !matches!(column.kind, Kind::Unread);
+                if is_read && (self.settings.fail_on_missing_field || !column.nullable()) {
                     let why = Wrong::Missing.explain(b"", column.data_type());
                     return Err(Trouble::Value(Box::new(BadValue { path: column.name().to_string(), why })));
                 }

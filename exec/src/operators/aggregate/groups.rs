@@ -221,7 +221,7 @@ impl Groups {
 
     /// What [`merge`](Self::merge) takes of `groups`.
     pub(in crate::operators) fn partials_of(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let counts = groups.iter().map(|&group| self.rows[group as usize]).collect::<Int64Array>();
+        let counts = Int64Array::from_iter_values(groups.iter().map(|&group| self.rows[group as usize]));
         let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
         for (_, accumulator) in &self.accumulators {
             partials.extend(accumulator.state(groups)?);
