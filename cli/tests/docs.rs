@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use expect_test::expect_file;
-use tidemill_exec::connect::{LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
+use tidemill_exec::connect::{DELIVERY_OPTIONS, LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
 use tidemill_planner::functions::{self, Function, Zone};
 use tidemill_planner::settings::{SETTINGS, Settings};
 use tidemill_planner::{engine, functions as f};
@@ -247,6 +247,20 @@ as a whole too. While rows are read again, the former ones answer.
 
 ";
 
+const DELIVERY: &str = "\
+## Delivery
+
+Every table that is written can have these besides. What is seen of a job that fails and goes on depends on its sinks (`EXPLAIN` says it, `delivery=`).
+`filesystem` shows each row once anyway. `print`, `stdout`, `socket` and a connector of your own that writes at once show rows since the last
+checkpoint again; with `exactly-once` they get a write-ahead log, as with Flink's GenericWriteAheadSink: rows wait in the job's checkpoint directory, and are
+written, in order, when the checkpoint that has them is there. How far that has come is recorded after each part (8 MB, or what is there at the
+checkpoint), so after a crash at most one part is written again: the one that was being written, or was not recorded yet. The same if
+a part cannot be written, and the connector does not tell what of it was. A job without checkpoints is refused, and so is batch mode. Rows are seen
+when a checkpoint is taken (`execution.checkpointing.interval`), not before. A table whose reader keeps the last row of each primary key does not need
+it: to it, a row that comes twice is one.
+
+";
+
 fn connectors() -> String {
     let registry = Registry::default();
     let mut page = CONNECTORS_HEAD.to_string();
@@ -263,6 +277,8 @@ fn connectors() -> String {
     options(&mut page, WATERMARK_OPTIONS);
     page.push_str(LOOKUPS);
     options(&mut page, LOOKUP_OPTIONS);
+    page.push_str(DELIVERY);
+    options(&mut page, DELIVERY_OPTIONS);
     page.push_str("## Formats\n\n");
     for format in registry.formats() {
         section(&mut page, FORMATS, format.name());

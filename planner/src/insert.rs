@@ -11,6 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidemill_exec::batch::OperatorExec;
 use tidemill_exec::connect::{Registry, Sink, TableDefinition};
 use tidemill_exec::operators::NotNull;
+use tidemill_exec::write_ahead::WriteAhead;
 use tidemill_exec::{Error, Result};
 
 use crate::analyze::Analyzer;
@@ -60,6 +61,7 @@ pub fn target(
     }
     let definition = table.sink_definition(settings.time_zone());
     let sink = registry.connector(&definition)?.sink(&definition, registry)?;
+    let sink = WriteAhead::if_wanted(&definition, sink);
     let query = analyzer.query(&insert.query.query)?;
     let plan = fitted(insert, query, &definition, analyzer, state)?;
     Ok(Target { table, definition, sink, plan, on_conflict: insert.on_conflict })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source, TableDefinition};
+use super::{DELIVERY_OPTIONS, Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source, TableDefinition};
 use crate::error::{Error, Result};
 
 /// One `'connector' = '…'` of `CREATE TABLE`: turns typed options into a source or a sink.
@@ -139,6 +139,7 @@ impl Registry {
         specs.extend(connector.options());
         specs.extend(WATERMARK_OPTIONS);
         specs.extend(LOOKUP_OPTIONS);
+        specs.extend(DELIVERY_OPTIONS);
         let mut metadata: Vec<&str> = connector.metadata().iter().map(|(key, ..)| *key).collect();
         if let Some(name) = table.options.get("format") {
             let format = self.format(name, table)?;

@@ -12,6 +12,6 @@ pub use connector::{Connector, Registry, WATERMARK_OPTIONS};
 pub use format::{Decoder, Encoder, FORMAT_METADATA, FileBytes, FileFormat, FileReader, FileWriter, Format};
 pub use lookup::{Finder, Found, LOOKUP_OPTIONS, Lookup, Lookups};
 pub use options::{OptionKind, OptionSpec, Options, parse_duration};
-pub use sink::{Guarantee, Sink, Writer};
+pub use sink::{DELIVERY_OPTIONS, Guarantee, Sink, Writer};
 pub use source::{Offset, Reader, Skipped, Source, SplitBatch, SplitId};
 pub use table::TableDefinition;

@@ -6,6 +6,7 @@
 
 mod jobs;
 mod output;
+mod printed;
 mod process;
 
 use std::collections::BTreeSet;
@@ -71,6 +72,20 @@ fn a_commit_before_the_manifest_is_found() {
 #[test]
 fn a_checkpoint_without_the_rows_under_way_in_a_loop_is_found() {
     is_found("in-flight", jobs::named("sequences"));
+}
+
+#[test]
+fn rows_written_ahead_are_printed_again_only_if_nobody_could_know_that_they_were() {
+    let rounds = number("TIDEMILL_CRASH_ROUNDS").unwrap_or(1);
+    let first = number("TIDEMILL_CRASH_SEED").unwrap_or(1);
+    for seed in first..first + rounds {
+        printed::disturbed(seed, KILLS, None).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+#[test]
+fn rows_that_are_printed_before_the_manifest_are_found() {
+    assert!((1..=10).any(|seed| printed::disturbed(seed, KILLS, Some("commit")).is_err()));
 }
 
 /// Some seed shows the defect.
