@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use expect_test::expect_file;
-use tidemill_exec::connect::{DELIVERY_OPTIONS, LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
+use tidemill_exec::connect::{
+    CHANGELOG_OPTIONS, DELIVERY_OPTIONS, LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS,
+};
 use tidemill_planner::functions::{self, Function, Zone};
 use tidemill_planner::settings::{SETTINGS, Settings};
 use tidemill_planner::{engine, functions as f};
@@ -118,7 +120,8 @@ const FORMATS: &[Prose] = &[
         goes: "read and written",
         about: "Changes as Debezium writes them: `{\"before\": {..}, \"after\": {..}, \"op\": \"u\"}`, where `op` is c (or r, for what was there \
                 before), u or d. A row that changes is taken back as `before` and comes again as `after`. Written, each change is a \
-                c or a d, as in Flink. Only streams can read them.",
+                c or a d, as in Flink. Only streams can read them. Of an [upsert table](#changes-of-a-table), a record need not have the row \
+                as it was.",
         example: "",
     },
     Prose {
@@ -228,6 +231,25 @@ This page is written from the lists the program checks against (`cli/tests/docs.
 
 ";
 
+const CHANGELOG: &str = "\
+## Changes of a table
+
+Every table can have this besides; name and values are those of Confluent's Flink. What it means to queries: [Changes](sql.md#changes).
+
+| mode | read | written |
+|---|---|---|
+| `append` | each record is a row more: all formats but those of changes, and what these do if nothing is said | takes no query that changes its rows |
+| `upsert` | each record replaces the row of its primary key; one of a format of changes may also remove it, and need not say what was before | gets for each key the row that is there, or that it goes: formats of changes write an update without `before` (or `old`), others take only rows that come |
+| `retract` | a row is taken back as it came, all of it: formats of changes, and what these do if nothing is said | the same: an update is what was before, taken back, and what is now |
+
+```sql
+CREATE TABLE stock (item STRING, pieces INT, PRIMARY KEY (item) NOT ENFORCED) WITH (
+  'connector' = 'filesystem', 'path' = 'stock.json', 'format' = 'json', 'source.follow' = 'true',
+  'changelog.mode' = 'upsert');
+```
+
+";
+
 const WATERMARKS: &str = "\
 ## Watermarks
 
@@ -273,6 +295,8 @@ fn connectors() -> String {
         options(&mut page, connector.options());
         metadata(&mut page, connector.metadata());
     }
+    page.push_str(CHANGELOG);
+    options(&mut page, CHANGELOG_OPTIONS);
     page.push_str(WATERMARKS);
     options(&mut page, WATERMARK_OPTIONS);
     page.push_str(LOOKUPS);

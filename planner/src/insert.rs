@@ -9,10 +9,10 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use tidemill_exec::batch::OperatorExec;
-use tidemill_exec::connect::{Registry, Sink, TableDefinition};
-use tidemill_exec::operators::NotNull;
+use tidemill_exec::connect::{ChangelogMode, Registry, Sink, TableDefinition};
+use tidemill_exec::operators::{NotNull, Upserts};
 use tidemill_exec::write_ahead::WriteAhead;
-use tidemill_exec::{Error, Result};
+use tidemill_exec::{Changes, Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Entry, Table};
@@ -197,11 +197,23 @@ fn fits(from: &DataType, to: &DataType) -> bool {
 /// The query updates its rows and the sink cannot take them back, or its rows may not be unique by the sink's primary key, and nothing says
 /// what happens then.
 pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<StreamPlan> {
-    let name = &target.definition.name;
-    if !input.props.changes.is_append() && !target.sink.accepts_updates() {
-        return Err(Error::new(format!("table {name} cannot take this query's rows"))
-            .why("the query changes rows it has given before, and the table only appends")
-            .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"));
+    let TableDefinition { name, key, .. } = &target.definition;
+    target.definition.check_changelog_mode(target.sink.accepts_updates())?;
+    let (mode, is_append) = (target.definition.changelog_mode(), input.props.changes.is_append());
+    let takes_updates = target.sink.accepts_updates() && mode != Some(ChangelogMode::Append);
+    if !is_append && !takes_updates {
+        let wrong = Error::new(format!("table {name} cannot take this query's rows"));
+        return Err(match mode {
+            Some(ChangelogMode::Append) if target.sink.accepts_updates() => wrong
+                .why("the query changes rows it has given before, and the table has 'changelog.mode' = 'append'")
+                .fix("leave that out, or write 'retract', or 'upsert' with a primary key"),
+            Some(ChangelogMode::Upsert) => wrong
+                .why("the query changes rows it has given before, and a record of its format cannot say that a row goes")
+                .fix("write to a table whose format can, such as debezium-json or canal-json; or make the query append-only"),
+            _ => wrong
+                .why("the query changes rows it has given before, and the table only appends")
+                .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"),
+        });
     }
     let input = by_primary_key(target, input, settings)?;
     let checked = match not_null(target, Arc::clone(&input.props.schema), settings) {
@@ -211,7 +223,20 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
             StreamPlan::operator(check, input, changes, distribution)
         }
     };
+    let checked = if mode == Some(ChangelogMode::Upsert) && !is_append { upserts(checked, key) } else { checked };
     Ok(with_sink(name, Arc::clone(&target.sink), checked))
+}
+
+/// Of each key what is there at the end of an epoch. All changes of a key are in one shard then.
+fn upserts(input: StreamPlan, key: &[usize]) -> StreamPlan {
+    let distribution = match &input.props.distribution {
+        Distribution::Single => Distribution::Single,
+        Distribution::Hash(by) if by.iter().all(|column| key.contains(column)) => Distribution::Hash(by.clone()),
+        _ => Distribution::Hash(key.to_vec()),
+    };
+    let upserts = Upserts { key: key.to_vec(), schema: Arc::clone(&input.props.schema) };
+    let changes = Changes::Retract { key: Some(key.to_vec()) };
+    StreamPlan::operator(upserts, input, changes, distribution.clone()).requires(distribution)
 }
 
 /// A batch plan whose rows fit the sink's NOT NULL columns.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource};
-use tidemill_exec::connect::{Options, Registry, Source, TableDefinition};
+use tidemill_exec::connect::{ChangelogMode, Options, Registry, Source, TableDefinition};
 use tidemill_exec::lookup::LookupTable;
 use tidemill_exec::view::{Followed, View};
 use tidemill_exec::{Error, Result};
@@ -20,7 +20,7 @@ pub struct Scan {
     pub registry: Registry,
     pub watermark: Option<ScanWatermark>,
     pub bounded: bool,
-    /// Its rows may be taken back.
+    /// Its rows may be taken back, or replaced.
     pub retracts: bool,
     /// A lookup join can ask for its rows.
     pub offers_lookups: bool,
@@ -48,7 +48,13 @@ impl Scan {
         let (registry, bounded, retracts, offers_lookups) = (registry.clone(), true, false, false);
         let mut scan = Scan { definition, registry, watermark, bounded, retracts, offers_lookups, view: None };
         let source = scan.open(&scan.all())?;
-        (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
+        scan.definition.check_changelog_mode(source.retracts())?;
+        if source.retracts() && scan.definition.changelog_mode() == Some(ChangelogMode::Append) {
+            return Err(Error::new(format!("table {} cannot have 'changelog.mode' = 'append'", scan.definition.name))
+                .why("its records take rows back")
+                .fix("leave it out, or write 'retract', or 'upsert' with a primary key"));
+        }
+        (scan.bounded, scan.retracts) = (source.bounded(), source.retracts() || scan.definition.is_upsert());
         scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), &scan.registry)?;
         Ok(scan)
     }
@@ -72,7 +78,16 @@ impl Scan {
 
     /// A source for the columns `projection`, in that order.
     pub fn open(&self, projection: &[usize]) -> Result<Arc<dyn Source>> {
-        self.registry.connector(&self.definition)?.source(&self.definition, projection, &self.registry)
+        let definition = self.read();
+        self.registry.connector(&definition)?.source(&definition, projection, &self.registry)
+    }
+
+    /// The table as its source gives it.
+    pub fn read(&self) -> Cow<'_, TableDefinition> {
+        match self.definition.is_upsert() {
+            true => Cow::Owned(self.definition.with_keys_alone()),
+            false => Cow::Borrowed(&self.definition),
+        }
     }
 
     /// Whether the other reads the same table in the same way.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{DELIVERY_OPTIONS, Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source, TableDefinition};
+use super::{
+    CHANGELOG_OPTIONS, DELIVERY_OPTIONS, Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source,
+    TableDefinition,
+};
 use crate::error::{Error, Result};
 
 /// One `'connector' = '…'` of `CREATE TABLE`: turns typed options into a source or a sink.
@@ -137,6 +140,7 @@ impl Registry {
         };
         let mut specs = vec![OptionSpec::required("connector", OptionKind::Text, "where rows come from or go to")];
         specs.extend(connector.options());
+        specs.extend(CHANGELOG_OPTIONS);
         specs.extend(WATERMARK_OPTIONS);
         specs.extend(LOOKUP_OPTIONS);
         specs.extend(DELIVERY_OPTIONS);

@@ -14,6 +14,7 @@ mod part;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -141,9 +142,8 @@ impl Sink for WriteAhead {
         // Now, so that a job does not start whose rows nobody takes.
         let mut writers = writers.lock().await;
         writers.retain(|(parallelism, _), _| *parallelism == context.parallelism);
-        let place = (context.parallelism, context.shard);
-        if !writers.contains_key(&place) {
-            writers.insert(place, self.writer(context.shard, context.parallelism).await?);
+        if let Entry::Vacant(place) = writers.entry((context.parallelism, context.shard)) {
+            place.insert(self.writer(context.shard, context.parallelism).await?);
         }
         Ok(Box::new(Logging::new(store.clone(), token, context.shard, context.parallelism)))
     }

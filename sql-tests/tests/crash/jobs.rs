@@ -279,6 +279,20 @@ pub const PRINTED: Job = Job {
     ..append("printed", "id BIGINT, k INT", "SELECT id, k FROM events WHERE v > 0")
 };
 
+/// The same of rows that replace each other, into a table of which each key is told what is there now.
+pub const UPSERTED: Job = Job {
+    settings: "SET 'execution.checkpointing.interval' = '30 ms';",
+    views: "CREATE TABLE replaced (id BIGINT, k INT, v INT, PRIMARY KEY (v) NOT ENFORCED) WITH (
+              'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '40000', 'seed' = '10',
+              'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '39999', 'fields.k.min' = '0',
+              'fields.k.max' = '50', 'fields.v.min' = '-100', 'fields.v.max' = '100', 'changelog.mode' = 'upsert');",
+    ..changing(
+        "upserted",
+        "k INT, n BIGINT, most BIGINT, PRIMARY KEY (k) NOT ENFORCED",
+        "SELECT k, COUNT(*), MAX(id) FROM replaced GROUP BY k HAVING COUNT(*) > 3",
+    )
+};
+
 pub fn named(name: &str) -> &'static Job {
     JOBS.iter().find(|job| job.name == name).expect("a job of this name")
 }
