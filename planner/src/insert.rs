@@ -199,21 +199,16 @@ fn fits(from: &DataType, to: &DataType) -> bool {
 pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<StreamPlan> {
     let TableDefinition { name, key, .. } = &target.definition;
     target.definition.check_changelog_mode(target.sink.accepts_updates())?;
-    let (mode, is_append) = (target.definition.changelog_mode(), input.props.changes.is_append());
+    let mode = target.definition.changelog_mode();
     let takes_updates = target.sink.accepts_updates() && mode != Some(ChangelogMode::Append);
-    if !is_append && !takes_updates {
-        let wrong = Error::new(format!("table {name} cannot take this query's rows"));
-        return Err(match mode {
-            Some(ChangelogMode::Append) if target.sink.accepts_updates() => wrong
-                .why("the query changes rows it has given before, and the table has 'changelog.mode' = 'append'")
-                .fix("leave that out, or write 'retract', or 'upsert' with a primary key"),
-            Some(ChangelogMode::Upsert) => wrong
-                .why("the query changes rows it has given before, and a record of its format cannot say that a row goes")
-                .fix("write to a table whose format can, such as debezium-json or canal-json; or make the query append-only"),
-            _ => wrong
-                .why("the query changes rows it has given before, and the table only appends")
-                .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"),
-        });
+    if !input.props.changes.is_append() && !takes_updates {
+        return Err(only_appends(target, "the query changes rows it has given before"));
+    }
+    if target.on_conflict == Some(OnConflict::Deduplicate) && !takes_updates {
+        return Err(only_appends(
+            target,
+            "of rows with one key the last is to be there, so those before it are taken back",
+        ));
     }
     let input = by_primary_key(target, input, settings)?;
     let checked = match not_null(target, Arc::clone(&input.props.schema), settings) {
@@ -223,8 +218,25 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
             StreamPlan::operator(check, input, changes, distribution)
         }
     };
-    let checked = if mode == Some(ChangelogMode::Upsert) && !is_append { upserts(checked, key) } else { checked };
+    let is_told = mode == Some(ChangelogMode::Upsert) && !checked.props.changes.is_append();
+    let checked = if is_told { upserts(checked, key) } else { checked };
     Ok(with_sink(name, Arc::clone(&target.sink), checked))
+}
+
+/// What is wrong with a query for a table that only appends; `why`: what the query would have it do.
+fn only_appends(target: &Target, why: &str) -> Error {
+    let wrong = Error::new(format!("table {} cannot take this query's rows", target.definition.name));
+    match target.definition.changelog_mode() {
+        Some(ChangelogMode::Append) if target.sink.accepts_updates() => wrong
+            .why(format!("{why}, and the table has 'changelog.mode' = 'append'"))
+            .fix("leave that out, or write 'retract', or 'upsert' with a primary key"),
+        Some(ChangelogMode::Upsert) => wrong
+            .why(format!("{why}, and a record of its format cannot say that a row goes"))
+            .fix("write to a table whose format can, such as debezium-json or canal-json; or make the query append-only"),
+        _ => wrong
+            .why(format!("{why}, and the table only appends"))
+            .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"),
+    }
 }
 
 /// Of each key what is there at the end of an epoch. All changes of a key are in one shard then.

@@ -22,6 +22,8 @@ pub struct Scan {
     pub bounded: bool,
     /// Its rows may be taken back, or replaced.
     pub retracts: bool,
+    /// A record may remove a row of which it tells only the key.
+    pub removes_by_key: bool,
     /// A lookup join can ask for its rows.
     pub offers_lookups: bool,
     /// It is this materialized view.
@@ -45,8 +47,10 @@ impl Scan {
     /// # Errors
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
-        let (registry, bounded, retracts, offers_lookups) = (registry.clone(), true, false, false);
-        let mut scan = Scan { definition, registry, watermark, bounded, retracts, offers_lookups, view: None };
+        let (registry, bounded, retracts) = (registry.clone(), true, false);
+        let (removes_by_key, offers_lookups, view) = (false, false, None);
+        let mut scan =
+            Scan { definition, registry, watermark, bounded, retracts, removes_by_key, offers_lookups, view };
         let source = scan.open(&scan.all())?;
         scan.definition.check_changelog_mode(source.retracts())?;
         if source.retracts() && scan.definition.changelog_mode() == Some(ChangelogMode::Append) {
@@ -54,7 +58,9 @@ impl Scan {
                 .why("its records take rows back")
                 .fix("leave it out, or write 'retract', or 'upsert' with a primary key"));
         }
-        (scan.bounded, scan.retracts) = (source.bounded(), source.retracts() || scan.definition.is_upsert());
+        let (retracts, is_upsert) = (source.retracts(), scan.definition.is_upsert());
+        scan.bounded = source.bounded();
+        (scan.retracts, scan.removes_by_key) = (retracts || is_upsert, retracts && is_upsert);
         scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), &scan.registry)?;
         Ok(scan)
     }
@@ -84,7 +90,7 @@ impl Scan {
 
     /// The table as its source gives it.
     pub fn read(&self) -> Cow<'_, TableDefinition> {
-        match self.definition.is_upsert() {
+        match self.removes_by_key {
             true => Cow::Owned(self.definition.with_keys_alone()),
             false => Cow::Borrowed(&self.definition),
         }
