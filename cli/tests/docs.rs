@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 use expect_test::expect_file;
-use tidemill_exec::connect::{LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS};
+use tidemill_exec::connect::{
+    CHANGELOG_OPTIONS, DELIVERY_OPTIONS, LOOKUP_OPTIONS, OptionKind, OptionSpec, Registry, WATERMARK_OPTIONS,
+};
 use tidemill_planner::functions::{self, Function, Zone};
 use tidemill_planner::settings::{SETTINGS, Settings};
 use tidemill_planner::{engine, functions as f};
@@ -118,7 +120,8 @@ const FORMATS: &[Prose] = &[
         goes: "read and written",
         about: "Changes as Debezium writes them: `{\"before\": {..}, \"after\": {..}, \"op\": \"u\"}`, where `op` is c (or r, for what was there \
                 before), u or d. A row that changes is taken back as `before` and comes again as `after`. Written, each change is a \
-                c or a d, as in Flink. Only streams can read them.",
+                c or a d, as in Flink. Only streams can read them. Of an [upsert table](#changes-of-a-table), a record need not have the row \
+                as it was.",
         example: "",
     },
     Prose {
@@ -228,6 +231,25 @@ This page is written from the lists the program checks against (`cli/tests/docs.
 
 ";
 
+const CHANGELOG: &str = "\
+## Changes of a table
+
+Every table can have this besides; name and values are those of Confluent's Flink. What it means to queries: [Changes](sql.md#changes).
+
+| mode | read | written |
+|---|---|---|
+| `append` | each record is a row more: all formats but those of changes, and what these do if nothing is said | takes no query that changes its rows |
+| `upsert` | each record replaces the row of its primary key; one of a format of changes may also remove it, and need not say what was before | gets for each key the row that is there, or that it goes: formats of changes write an update without `before` (or `old`), others take only rows that come |
+| `retract` | a row is taken back as it came, all of it: formats of changes, and what these do if nothing is said | the same: an update is what was before, taken back, and what is now |
+
+```sql
+CREATE TABLE stock (item STRING, pieces INT, PRIMARY KEY (item) NOT ENFORCED) WITH (
+  'connector' = 'filesystem', 'path' = 'stock.json', 'format' = 'json', 'source.follow' = 'true',
+  'changelog.mode' = 'upsert');
+```
+
+";
+
 const WATERMARKS: &str = "\
 ## Watermarks
 
@@ -247,6 +269,20 @@ as a whole too. While rows are read again, the former ones answer.
 
 ";
 
+const DELIVERY: &str = "\
+## Delivery
+
+Every table that is written can have these besides. What is seen of a job that fails and goes on depends on its sinks (`EXPLAIN` says it, `delivery=`).
+`filesystem` shows each row once anyway. `print`, `stdout`, `socket` and a connector of your own that writes at once show rows since the last
+checkpoint again; with `exactly-once` they get a write-ahead log, as with Flink's GenericWriteAheadSink: rows wait in the job's checkpoint directory, and are
+written, in order, when the checkpoint that has them is there. How far that has come is recorded after each part (8 MB, or what is there at the
+checkpoint), so after a crash at most one part is written again: the one that was being written, or was not recorded yet. The same if
+a part cannot be written, and the connector does not tell what of it was. A job without checkpoints is refused, and so is batch mode. Rows are seen
+when a checkpoint is taken (`execution.checkpointing.interval`), not before. A table whose reader keeps the last row of each primary key does not need
+it: to it, a row that comes twice is one.
+
+";
+
 fn connectors() -> String {
     let registry = Registry::default();
     let mut page = CONNECTORS_HEAD.to_string();
@@ -259,10 +295,14 @@ fn connectors() -> String {
         options(&mut page, connector.options());
         metadata(&mut page, connector.metadata());
     }
+    page.push_str(CHANGELOG);
+    options(&mut page, CHANGELOG_OPTIONS);
     page.push_str(WATERMARKS);
     options(&mut page, WATERMARK_OPTIONS);
     page.push_str(LOOKUPS);
     options(&mut page, LOOKUP_OPTIONS);
+    page.push_str(DELIVERY);
+    options(&mut page, DELIVERY_OPTIONS);
     page.push_str("## Formats\n\n");
     for format in registry.formats() {
         section(&mut page, FORMATS, format.name());

@@ -28,6 +28,7 @@ pub mod testing;
 pub mod text;
 pub mod view;
 pub mod window;
+pub mod write_ahead;
 
 pub use changelog::{ChangeBatch, RowKind};
 pub use error::{Error, Place, Result};

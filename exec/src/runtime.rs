@@ -262,6 +262,7 @@ impl Plan {
                 let tail = match &stage.tail {
                     GraphTail::Exchange => wiring.tail(StageId(id), shard),
                     GraphTail::Sink { table, sink } => {
+                        let sink = recovery.as_ref().and_then(|recovery| recovery.sink(id)).unwrap_or(sink);
                         let writer =
                             sink.open(&context).await.map_err(|error| error.in_operator(format!("sink {table}")))?;
                         let (table, metrics, next) =

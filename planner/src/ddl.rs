@@ -63,6 +63,12 @@ fn check(mut table: Table, analyzer: &Analyzer<'_>) -> Result<Table> {
         if !names.contains(name) {
             return Err(unknown(name, "PRIMARY KEY"));
         }
+        let is_it = |column: &&Column| column.field.name() == name && matches!(column.kind, ColumnKind::Computed(_));
+        if table.columns.iter().any(|column| is_it(&column)) {
+            return Err(Error::new(format!("PRIMARY KEY of table {} names the computed column {name}", table.name))
+                .why("a key tells rows apart where they come from, and this column is not there")
+                .fix("name columns that are stored"));
+        }
     }
     for name in &table.partitioned_by {
         if !names.contains(name) {

@@ -202,8 +202,12 @@ impl ExtensionPlanner for Extensions {
             scan.projection.clone().unwrap_or_else(|| (0..table.definition.schema.fields().len()).collect());
         let schema = Arc::new(table.definition.schema.project(&projection)?);
         if table.retracts && table.view.is_none() {
+            let why = match table.definition.is_upsert() {
+                true => "its records replace and remove rows by their key, which a batch query does not know",
+                false => "its records take rows back, which a batch query does not know",
+            };
             let error = Error::new(format!("cannot read table {} in batch mode", scan.table_name))
-                .why("its records take rows back, which a batch query does not know")
+                .why(why)
                 .fix("SET 'execution.runtime-mode' = 'streaming', whose last results are the same");
             return Err(error.into());
         }

@@ -9,9 +9,10 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use tidemill_exec::batch::OperatorExec;
-use tidemill_exec::connect::{Registry, Sink, TableDefinition};
-use tidemill_exec::operators::NotNull;
-use tidemill_exec::{Error, Result};
+use tidemill_exec::connect::{ChangelogMode, Registry, Sink, TableDefinition};
+use tidemill_exec::operators::{NotNull, Upserts};
+use tidemill_exec::write_ahead::WriteAhead;
+use tidemill_exec::{Changes, Error, Result};
 
 use crate::analyze::Analyzer;
 use crate::catalog::{Catalog, Entry, Table};
@@ -60,6 +61,7 @@ pub fn target(
     }
     let definition = table.sink_definition(settings.time_zone());
     let sink = registry.connector(&definition)?.sink(&definition, registry)?;
+    let sink = WriteAhead::if_wanted(&definition, sink);
     let query = analyzer.query(&insert.query.query)?;
     let plan = fitted(insert, query, &definition, analyzer, state)?;
     Ok(Target { table, definition, sink, plan, on_conflict: insert.on_conflict })
@@ -195,11 +197,18 @@ fn fits(from: &DataType, to: &DataType) -> bool {
 /// The query updates its rows and the sink cannot take them back, or its rows may not be unique by the sink's primary key, and nothing says
 /// what happens then.
 pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<StreamPlan> {
-    let name = &target.definition.name;
-    if !input.props.changes.is_append() && !target.sink.accepts_updates() {
-        return Err(Error::new(format!("table {name} cannot take this query's rows"))
-            .why("the query changes rows it has given before, and the table only appends")
-            .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"));
+    let TableDefinition { name, key, .. } = &target.definition;
+    target.definition.check_changelog_mode(target.sink.accepts_updates())?;
+    let mode = target.definition.changelog_mode();
+    let takes_updates = target.sink.accepts_updates() && mode != Some(ChangelogMode::Append);
+    if !input.props.changes.is_append() && !takes_updates {
+        return Err(only_appends(target, "the query changes rows it has given before"));
+    }
+    if target.on_conflict == Some(OnConflict::Deduplicate) && !takes_updates {
+        return Err(only_appends(
+            target,
+            "of rows with one key the last is to be there, so those before it are taken back",
+        ));
     }
     let input = by_primary_key(target, input, settings)?;
     let checked = match not_null(target, Arc::clone(&input.props.schema), settings) {
@@ -209,7 +218,37 @@ pub fn sink(target: &Target, input: StreamPlan, settings: &Settings) -> Result<S
             StreamPlan::operator(check, input, changes, distribution)
         }
     };
+    let is_told = mode == Some(ChangelogMode::Upsert) && !checked.props.changes.is_append();
+    let checked = if is_told { upserts(checked, key) } else { checked };
     Ok(with_sink(name, Arc::clone(&target.sink), checked))
+}
+
+/// What is wrong with a query for a table that only appends; `why`: what the query would have it do.
+fn only_appends(target: &Target, why: &str) -> Error {
+    let wrong = Error::new(format!("table {} cannot take this query's rows", target.definition.name));
+    match target.definition.changelog_mode() {
+        Some(ChangelogMode::Append) if target.sink.accepts_updates() => wrong
+            .why(format!("{why}, and the table has 'changelog.mode' = 'append'"))
+            .fix("leave that out, or write 'retract', or 'upsert' with a primary key"),
+        Some(ChangelogMode::Upsert) => wrong
+            .why(format!("{why}, and a record of its format cannot say that a row goes"))
+            .fix("write to a table whose format can, such as debezium-json or canal-json; or make the query append-only"),
+        _ => wrong
+            .why(format!("{why}, and the table only appends"))
+            .fix("write to a table that takes updates, such as connector 'print' or a format like debezium-json; or make the query append-only"),
+    }
+}
+
+/// Of each key what is there at the end of an epoch. All changes of a key are in one shard then.
+fn upserts(input: StreamPlan, key: &[usize]) -> StreamPlan {
+    let distribution = match &input.props.distribution {
+        Distribution::Single => Distribution::Single,
+        Distribution::Hash(by) if by.iter().all(|column| key.contains(column)) => Distribution::Hash(by.clone()),
+        _ => Distribution::Hash(key.to_vec()),
+    };
+    let upserts = Upserts { key: key.to_vec(), schema: Arc::clone(&input.props.schema) };
+    let changes = Changes::Retract { key: Some(key.to_vec()) };
+    StreamPlan::operator(upserts, input, changes, distribution.clone()).requires(distribution)
 }
 
 /// A batch plan whose rows fit the sink's NOT NULL columns.

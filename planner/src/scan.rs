@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource};
-use tidemill_exec::connect::{Options, Registry, Source, TableDefinition, Unread};
+use tidemill_exec::connect::{ChangelogMode, Options, Registry, Source, TableDefinition, Unread};
 use tidemill_exec::lookup::LookupTable;
 use tidemill_exec::view::{Followed, View};
 use tidemill_exec::{Error, Result};
@@ -21,8 +21,10 @@ pub struct Scan {
     pub registry: Registry,
     pub watermark: Option<ScanWatermark>,
     pub bounded: bool,
-    /// Its rows may be taken back.
+    /// Its rows may be taken back, or replaced.
     pub retracts: bool,
+    /// A record may remove a row of which it tells only the key.
+    pub removes_by_key: bool,
     /// A lookup join can ask for its rows.
     pub offers_lookups: bool,
     /// It is this materialized view.
@@ -48,11 +50,20 @@ impl Scan {
     /// # Errors
     /// The connector only writes, or its options do not fit.
     pub fn new(definition: TableDefinition, registry: &Registry, watermark: Option<ScanWatermark>) -> Result<Scan> {
-        let (registry, bounded, retracts, offers_lookups) = (registry.clone(), true, false, false);
-        let (view, unread) = (None, Unread::default());
-        let mut scan = Scan { definition, registry, watermark, bounded, retracts, offers_lookups, view, unread };
+        let (registry, bounded, retracts, removes_by_key) = (registry.clone(), true, false, false);
+        let (offers_lookups, view, unread) = (false, None, Unread::default());
+        let mut scan =
+            Scan { definition, registry, watermark, bounded, retracts, removes_by_key, offers_lookups, view, unread };
         let source = scan.open(&scan.all())?;
-        (scan.bounded, scan.retracts) = (source.bounded(), source.retracts());
+        scan.definition.check_changelog_mode(source.retracts())?;
+        if source.retracts() && scan.definition.changelog_mode() == Some(ChangelogMode::Append) {
+            return Err(Error::new(format!("table {} cannot have 'changelog.mode' = 'append'", scan.definition.name))
+                .why("its records take rows back")
+                .fix("leave it out, or write 'retract', or 'upsert' with a primary key"));
+        }
+        let (retracts, is_upsert) = (source.retracts(), scan.definition.is_upsert());
+        scan.bounded = source.bounded();
+        (scan.retracts, scan.removes_by_key) = (retracts || is_upsert, retracts && is_upsert);
         scan.offers_lookups = LookupTable::is_offered(&scan.definition, source.as_ref(), &scan.registry)?;
         Ok(scan)
     }
@@ -77,8 +88,16 @@ impl Scan {
 
     /// A source for the columns `projection`, in that order.
     pub fn open(&self, projection: &[usize]) -> Result<Arc<dyn Source>> {
-        let definition = TableDefinition { unread: self.unread.clone(), ..self.definition.clone() };
+        let definition = TableDefinition { unread: self.unread.clone(), ..self.read().into_owned() };
         self.registry.connector(&definition)?.source(&definition, projection, &self.registry)
+    }
+
+    /// The table as its source gives it.
+    pub fn read(&self) -> Cow<'_, TableDefinition> {
+        match self.removes_by_key {
+            true => Cow::Owned(self.definition.with_keys_alone()),
+            false => Cow::Borrowed(&self.definition),
+        }
     }
 
     /// Whether the other reads the same table in the same way.

@@ -97,6 +97,16 @@ impl Process {
         }
     }
 
+    /// Whether standard error has said this by now.
+    pub fn has_said(&mut self, part: &str) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            if let Line::Err(line) = line {
+                self.errors += &(line + "\n");
+            }
+        }
+        self.errors.contains(part)
+    }
+
     /// Writes to a standard input that was piped.
     pub fn input(&mut self, text: &str) {
         let input = self.input.as_mut().expect("it is piped, and not closed");

@@ -1,11 +1,11 @@
 //! Jobs that are killed, stopped, altered or run twice, and what becomes of their state.
 
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::{Process, tidemill};
+use super::process::{Process, run, tidemill};
 
 /// A directory with a script and the file it reads.
 struct Place(tempfile::TempDir);
@@ -349,4 +349,89 @@ fn two_statements_that_write_into_one_table_keep_their_files_apart() {
     let mut rows: Vec<i64> = rows.lines().map(|row| row.parse().expect("a number")).collect();
     rows.sort_unstable();
     assert_eq!(rows, [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]);
+}
+
+/// What is recorded as written, in the checkpoints that there are.
+fn records(state: &Path) -> BTreeSet<PathBuf> {
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let of = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("committed-"));
+    entries(state).flat_map(|checkpoint| entries(&checkpoint).filter(of).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn a_socket_with_a_write_ahead_log_gets_each_row_once() {
+    let place = Place::new(COUNT);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let sql = format!(
+        "SET 'execution.checkpointing.interval' = '10 ms';
+         CREATE TABLE lines (line STRING) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'raw',
+           'source.follow' = 'true');
+         CREATE TABLE counts (line STRING) WITH ('connector' = 'socket', 'hostname' = '127.0.0.1', 'port' = '{}',
+           'sink.delivery-guarantee' = 'exactly-once');
+         INSERT INTO counts SELECT line FROM lines;",
+        place.path("words.txt").display(),
+        listener.local_addr().expect("it is bound").port()
+    );
+    std::fs::write(place.path("count.sql"), sql).expect("the script is written");
+    for (n, end) in ["KILL", "KILL", "INT", "KILL"].into_iter().enumerate() {
+        let before = records(&place.state());
+        let process = place.run(&[]);
+        let (peer, _) = listener.accept().expect("the table connects");
+        place.append(&format!("line {n}\n"));
+        let mut line = String::new();
+        BufReader::new(peer).read_line(&mut line).expect("it sends");
+        assert_eq!(line, format!("line {n}\n"));
+        while records(&place.state()).is_subset(&before) {
+            std::thread::yield_now();
+        }
+        process.signal(end);
+        process.end();
+    }
+}
+
+#[test]
+fn rows_written_ahead_come_with_the_last_checkpoint_and_not_without_any() {
+    let sql = "CREATE TABLE o (n INT) WITH ('connector' = 'print', 'sink.delivery-guarantee' = 'exactly-once');
+               INSERT INTO o VALUES (1), (2);";
+    run(sql).failed_saying(&[
+        "cannot write to table o exactly once",
+        "this job takes none",
+        "SET 'execution.checkpointing.interval' = '10 s'",
+    ]);
+    run(&format!("SET 'execution.runtime-mode' = 'batch'; {sql}")).failed_saying(&["in streaming mode"]);
+    let rows = run(&format!("SET 'execution.checkpointing.interval' = '1 h'; {sql}")).succeeded();
+    assert_eq!(rows, "+I[1]\n+I[2]\n");
+}
+
+#[test]
+fn rows_that_wait_to_be_written_need_the_log_that_has_them() {
+    let place = Place::new(COUNT);
+    let script = |guarantee: &str, port: u16| {
+        let sql = format!(
+            "SET 'execution.checkpointing.interval' = '10 ms';
+             CREATE TABLE lines (line STRING) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'raw',
+               'source.follow' = 'true');
+             CREATE TABLE counts (line STRING) WITH ('connector' = 'socket', 'hostname' = '127.0.0.1', 'port' = '{port}',
+               'connect.max-retries' = '0', 'sink.delivery-guarantee' = '{guarantee}');
+             INSERT INTO counts SELECT line FROM lines;",
+            place.path("words.txt").display(),
+        );
+        std::fs::write(place.path("count.sql"), sql).expect("the script is written");
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    script("exactly-once", port);
+    let mut process = place.run(&[]);
+    let peer = listener.accept().expect("the table connects").0;
+    // Whoever listens is gone: rows cannot be written any more.
+    drop((peer, listener));
+    while process.is_running() {
+        place.append("tide\n");
+        if process.has_said("checkpoint") && process.has_said("failed") {
+            process.signal("KILL");
+        }
+    }
+    process.end();
+    script("at-least-once", port);
+    place.run(&[]).end().failed_saying(&["table counts has rows that wait to be written", "'sink.delivery-guarantee'"]);
 }

@@ -9,14 +9,15 @@ use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tidemill_state::checkpoint::{
-    CheckpointError, Cost, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SinkState, SourceState,
-    SplitState, Store, TableState, hex, merge,
+    CheckpointError, Cost, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SourceState, SplitState,
+    Store, TableState, merge,
 };
 use tidemill_state::{CheckpointId, SpilledRows};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
-use super::meaning::Meaning;
+use super::commit::{commit, sink_state};
+use super::meaning::{Identity, Meaning};
 use super::{Durability, TaskSnapshot};
 use crate::connect::Sink;
 use crate::coordinator::TaskId;
@@ -219,9 +220,9 @@ impl Checkpointer {
                 files.pending.remove(0);
             }
         }
-        let manifest = self.describe(checkpoint, kind);
+        let manifest = self.describe(checkpoint, kind)?;
         if planted::has(Defect::EarlyCommit) {
-            self.commit().await?;
+            self.commit(checkpoint, &mut Vec::new()).await?;
             // Long enough for a test to kill the process here.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -234,7 +235,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn describe(&self, checkpoint: CheckpointId, kind: Kind) -> Manifest {
+    fn describe(&self, checkpoint: CheckpointId, kind: Kind) -> Result<Manifest> {
         let mut sources: BTreeMap<usize, SourceState> = BTreeMap::new();
         for (task, splits) in &self.splits {
             let (stage, _) = self.tasks[task.0];
@@ -269,12 +270,12 @@ impl Checkpointer {
                 table.shards.push(files.entries.clone());
             }
         }
-        let sinks = self.meaning.sinks.iter().map(|(stage, identity)| SinkState {
-            uid: identity.uid.clone(),
-            table: identity.text.clone(),
-            prepared: self.prepared.get(stage).into_iter().flatten().map(|prepared| hex(prepared)).collect(),
-        });
-        Manifest {
+        let of_sink = |(stage, identity): (&usize, &Identity)| {
+            let prepared = self.prepared.get(stage).map(Vec::as_slice).unwrap_or_default();
+            sink_state(identity, self.sinks[stage].as_ref(), prepared)
+        };
+        let sinks = self.meaning.sinks.iter().map(of_sink).collect::<Result<Vec<_>>>()?;
+        Ok(Manifest {
             version: env!("CARGO_PKG_VERSION").to_string(),
             checkpoint: checkpoint.0,
             kind,
@@ -283,26 +284,19 @@ impl Checkpointer {
             statement: self.durability.statement.clone(),
             sources: sources.into_values().collect(),
             operators: operators.into_values().collect(),
-            sinks: sinks.collect(),
+            sinks,
             ..self.manifest.clone()
-        }
+        })
     }
 
-    async fn commit(&mut self) -> Result<()> {
-        for (stage, sink) in &self.sinks {
-            let Some(prepared) = self.prepared.get_mut(stage).filter(|prepared| !prepared.is_empty()) else { continue };
-            sink.commit(prepared).await.map_err(|error| {
-                let table = self.meaning.sinks.get(stage).map_or("", |identity| identity.text.as_str());
-                error.in_operator(format!("sink {table}"))
-            })?;
-            prepared.clear();
-        }
-        Ok(())
+    async fn commit(&mut self, checkpoint: CheckpointId, notes: &mut Vec<String>) -> Result<()> {
+        let Checkpointer { durability, meaning, sinks, prepared, .. } = self;
+        commit(&durability.store, checkpoint, meaning, sinks, prepared, notes).await
     }
 
     /// What follows from there being a new checkpoint.
     async fn settle(&mut self, notes: &mut Vec<String>) -> Result<()> {
-        self.commit().await?;
+        self.commit(CheckpointId(self.manifest.checkpoint), notes).await?;
         let kept = self.published.len().saturating_sub(self.durability.retained.max(1));
         self.published.drain(..kept);
         if let Err(error) = self.durability.store.keep(&self.published).await {
@@ -384,13 +378,23 @@ async fn write_pending(store: Store, path: String, pending: Pending) -> Result<V
     }
 }
 
-/// Encoding takes long, and so may a disk: not on a thread that tasks share.
 async fn write(store: Store, path: String, rows: RecordBatch) -> Result<FileEntry> {
+    apart(async move { Ok(store.write(path, rows).await?) }).await
+}
+
+/// Writes a file into a job's directory.
+pub(crate) async fn put(store: &Store, path: String, bytes: Bytes, rows: u64) -> Result<FileEntry> {
+    let store = store.clone();
+    apart(async move { Ok(store.put(path, bytes, rows).await?) }).await
+}
+
+/// Encoding takes long, and so may a disk: not on a thread that tasks share.
+async fn apart<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let runtime = Handle::current();
     if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return Ok(store.write(path, rows).await?); // All share the one thread there is.
+        return work.await; // All share the one thread there is.
     }
-    blocking(move || Ok(runtime.block_on(store.write(path, rows))?)).await
+    blocking(move || runtime.block_on(work)).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -6,6 +6,7 @@
 
 mod checkpointer;
 mod collect;
+mod commit;
 mod meaning;
 mod place;
 mod recovery;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidemill_state::checkpoint::{CheckpointError, SplitState, Store};
 
+pub(crate) use checkpointer::put;
 pub use checkpointer::{Checkpointer, Published};
 pub use collect::Checkpoints;
 pub use meaning::{Identity, Meaning, meaning};

@@ -13,12 +13,13 @@ use tidemill_state::checkpoint::{
 use tidemill_state::{CheckpointId, Spill, SpilledRows};
 
 use super::checkpointer::{Checkpointer, Files, Key};
+use super::commit::{commit, prepared_for, sink_state};
 use super::meaning::{Meaning, meaning};
 use super::rescale::rescale;
 use super::{Durability, Identity};
 use crate::connect::{Offset, Sink, SplitId};
 use crate::error::{Error, Result};
-use crate::graph::{JobGraph, Tail};
+use crate::graph::{JobGraph, Stage, Tail};
 use crate::operator::{JobToken, TableSnapshot};
 
 /// A job that is about to begin.
@@ -104,6 +105,15 @@ impl Recovery {
             },
         };
         refuse_lost(&manifest, &meaning, &durability)?;
+        let sinks = sinks(graph, &durability.store);
+        let (mut prepared, mut states) = (BTreeMap::new(), Vec::new());
+        for (stage, sink) in &sinks {
+            let identity = &meaning.sinks[stage];
+            let of_sink = prepared_for(identity, sink.as_ref(), &manifest)?;
+            states.push(sink_state(identity, sink.as_ref(), &of_sink)?);
+            prepared.insert(*stage, of_sink);
+        }
+        let manifest = Manifest { sinks: states, ..manifest };
         durability.store.publish(&manifest).await?;
         notes.push(match from {
             Some(from) => format!("goes on from checkpoint {from} in {}", durability.store.name()),
@@ -111,19 +121,7 @@ impl Recovery {
         });
         let job = u64::from_str_radix(&manifest.token, 16).unwrap_or_else(|_| fingerprint(&manifest.token));
         let token = JobToken { job, first: CheckpointId(checkpoint.0 + 1), part: 0 };
-        let sinks = graph.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.tail {
-            Tail::Sink { sink, .. } => Some((id, Arc::clone(sink))),
-            Tail::Exchange => None,
-        });
-        let sinks: BTreeMap<usize, Arc<dyn Sink>> = sinks.collect();
-        for (stage, sink) in &sinks {
-            let identity = &meaning.sinks[stage];
-            let in_sink = |error: Error| error.in_operator(format!("sink {}", identity.text));
-            let prepared = manifest.sinks.iter().filter(|state| state.uid == identity.uid);
-            let prepared =
-                prepared.flat_map(|state| &state.prepared).map(|text| bytes(text)).collect::<Result<Vec<_>>>()?;
-            sink.commit(&prepared).await.map_err(in_sink)?;
-        }
+        commit(&durability.store, checkpoint, &meaning, &sinks, &mut prepared, &mut notes).await?;
         // Only now: several sinks may write into one place.
         for (stage, sink) in &sinks {
             let identity = &meaning.sinks[stage];
@@ -139,6 +137,11 @@ impl Recovery {
         self.token
     }
 
+    /// The sink of a stage, as it is in this run.
+    pub fn sink(&self, stage: usize) -> Option<&Arc<dyn Sink>> {
+        self.sinks.get(&stage)
+    }
+
     /// The positions of the source of a stage, if it has read anything.
     pub fn splits(&self, stage: usize) -> Result<Option<Vec<Begin>>> {
         let Some(identity) = self.meaning.sources.get(&stage) else { return Ok(None) };
@@ -146,7 +149,7 @@ impl Recovery {
             return Ok(None);
         };
         let begin = |state: &SplitState| {
-            let offset = state.offset.as_ref().map(|offset| Ok::<_, Error>(Offset(bytes(offset)?))).transpose()?;
+            let offset = state.offset.as_ref().map(|offset| Ok::<_, Error>(Offset(unhexed(offset)?))).transpose()?;
             Ok(Begin { split: SplitId::new(state.split.as_str()), offset, state: Some(state.clone()) })
         };
         source.splits.iter().map(begin).collect::<Result<Vec<_>>>().map(Some)
@@ -208,6 +211,18 @@ impl Recovery {
         let Recovery { durability, meaning, manifest, token, sinks, files, lock, .. } = self;
         Checkpointer::new(durability, meaning, manifest, token, sinks, files, tasks, lock)
     }
+}
+
+/// The sinks of a job by stage. What logs write ahead goes into its directory.
+fn sinks(graph: &JobGraph, store: &Store) -> BTreeMap<usize, Arc<dyn Sink>> {
+    let of_stage = |(id, stage): (usize, &Stage)| match &stage.tail {
+        Tail::Sink { sink, .. } => Some(match sink.write_ahead() {
+            Some(log) => (id, Arc::new(log.in_store(store)) as Arc<dyn Sink>),
+            None => (id, Arc::clone(sink)),
+        }),
+        Tail::Exchange => None,
+    };
+    graph.stages.iter().enumerate().filter_map(of_stage).collect()
 }
 
 async fn savepoint_in(store: &Store) -> Result<Manifest> {
@@ -400,7 +415,7 @@ fn refuse_lost(manifest: &Manifest, meaning: &Meaning, durability: &Durability) 
         .fix("run the statement as it was, give the new one another directory with --state-dir, or go on without that state with --allow-non-restored-state"))
 }
 
-fn bytes(hex: &str) -> Result<Bytes> {
+pub(super) fn unhexed(hex: &str) -> Result<Bytes> {
     unhex(hex)
         .map(Bytes::from)
         .ok_or_else(|| Error::new("a manifest is damaged").why(format!("'{hex}' is not hexadecimal")))

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source, TableDefinition};
+use super::{
+    CHANGELOG_OPTIONS, DELIVERY_OPTIONS, Format, LOOKUP_OPTIONS, Lookups, OptionKind, OptionSpec, Sink, Source,
+    TableDefinition,
+};
 use crate::error::{Error, Result};
 
 /// One `'connector' = '…'` of `CREATE TABLE`: turns typed options into a source or a sink.
@@ -137,8 +140,10 @@ impl Registry {
         };
         let mut specs = vec![OptionSpec::required("connector", OptionKind::Text, "where rows come from or go to")];
         specs.extend(connector.options());
+        specs.extend(CHANGELOG_OPTIONS);
         specs.extend(WATERMARK_OPTIONS);
         specs.extend(LOOKUP_OPTIONS);
+        specs.extend(DELIVERY_OPTIONS);
         let mut metadata: Vec<&str> = connector.metadata().iter().map(|(key, ..)| *key).collect();
         if let Some(name) = table.options.get("format") {
             let format = self.format(name, table)?;

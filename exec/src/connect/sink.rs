@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tidemill_state::{CheckpointId, Epoch};
 
+use super::options::{OptionKind, OptionSpec};
 use crate::changelog::ChangeBatch;
 use crate::error::Result;
 use crate::operator::ShardContext;
+use crate::write_ahead::WriteAhead;
 
 /// A place rows go to.
 #[async_trait]
@@ -28,6 +30,10 @@ pub trait Sink: Debug + Send + Sync {
 
     /// Second phase: makes visible what writers have prepared, in that order. Called once the checkpoint it belongs to is there, and
     /// again after a restart from it: what is visible already stays as it is, and so does what somebody has removed since.
+    ///
+    /// A sink that cannot tell is made [exactly once](Guarantee::ExactlyOnce) by a [write-ahead log](WriteAhead), whose parts are committed one
+    /// by one, and each recorded in the job's directory when it is. So only what was being committed, or was not recorded yet, when the process
+    /// ended is committed again.
     async fn commit(&self, _prepared: &[Bytes]) -> Result<()> {
         Ok(())
     }
@@ -36,6 +42,11 @@ pub trait Sink: Debug + Send + Sync {
     /// before `open`.
     async fn recover(&self, _job: u64, _checkpoint: CheckpointId) -> Result<()> {
         Ok(())
+    }
+
+    /// The log that this sink is, if it is one.
+    fn write_ahead(&self) -> Option<&WriteAhead> {
+        None
     }
 
     /// Starts one writer per shard of the sink's stage.
@@ -61,6 +72,14 @@ pub trait Writer: Send {
         Ok(Vec::new())
     }
 }
+
+/// What every table that is written can be told, whatever its connector.
+pub const DELIVERY_OPTIONS: &[OptionSpec] = &[OptionSpec::with_default(
+    "sink.delivery-guarantee",
+    OptionKind::OneOf(&["at-least-once", "exactly-once", "none"]),
+    "at-least-once",
+    "exactly-once: rows are held back until the checkpoint that has them is there, and are not written again after a restart",
+)];
 
 /// What becomes of rows when a job fails and goes on from a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

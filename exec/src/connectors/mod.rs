@@ -23,7 +23,7 @@ mod stdin;
 mod stdout;
 pub mod terminal;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod values;
 
 pub use blackhole::Blackhole;

@@ -62,7 +62,8 @@ impl LookupTable {
     pub fn is_offered(definition: &TableDefinition, source: &dyn Source, registry: &Registry) -> Result<bool> {
         Ok(match registry.connector(definition)?.lookups(definition, registry)? {
             Some(Lookups::ByKey(_)) => true,
-            Some(Lookups::Whole) => source.bounded() && !source.retracts(),
+            // What its rows are is known when all of their changes are.
+            Some(Lookups::Whole) => source.bounded() && !source.retracts() && !definition.is_upsert(),
             None => false,
         })
     }
@@ -95,7 +96,7 @@ impl LookupTable {
             }
             (Lookups::ByKey(_), Some("FULL")) => {
                 let source = source()?;
-                if !source.bounded() || source.retracts() {
+                if !source.bounded() || source.retracts() || definition.is_upsert() {
                     return Err(Error::new(format!("cannot keep all rows of table {}", definition.name))
                         .why("it is a stream, which has no end that a load could come to")
                         .fix("write 'lookup.cache' = 'PARTIAL'"));

@@ -24,6 +24,7 @@ mod sort;
 mod unique;
 mod unnest;
 mod updating_limit;
+mod upserts;
 mod window;
 
 pub(crate) use aggregate::take_all;
@@ -49,6 +50,7 @@ pub use sort::Sort;
 pub use unique::Unique;
 pub use unnest::Unnest;
 pub use updating_limit::UpdatingLimit;
+pub use upserts::Upserts;
 pub use window::{
     CurrentWatermark, Firing, LateRows, LocalWindowAggregate, RowWindow, SessionAggregate, SessionAssign, TimeKind,
     UpdatingWindowAggregate, WindowAggregate, WindowAssign, WindowRank, late_fields, window_fields,

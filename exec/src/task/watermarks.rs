@@ -91,9 +91,11 @@ impl Watermarks {
             )
         };
         let times = millis(self.strategy.time.as_ref())?;
+        // Of a row that goes, only the key may be known.
+        let is_missing = |row: &usize| times.is_null(*row) && rows.weight(*row) > 0;
         let timed = match times.null_count() {
             0 => times.len(),
-            _ => (0..times.len()).find(|&row| times.is_null(row)).unwrap_or(times.len()),
+            _ => (0..times.len()).find(is_missing).unwrap_or(times.len()),
         };
         let candidates = match self.strategy.share_in_time {
             None => Some(millis(self.strategy.expression.as_ref())?),
@@ -116,8 +118,8 @@ impl Watermarks {
         for row in 0..timed {
             let candidate = match (&candidates, &mut of_split.lateness) {
                 (Some(candidates), _) => candidates.is_valid(row).then(|| candidates.value(row)),
-                (None, Some(lateness)) => lateness.watermark_after(times.value(row)),
-                (None, None) => None,
+                (None, Some(lateness)) if times.is_valid(row) => lateness.watermark_after(times.value(row)),
+                (None, _) => None,
             };
             let Some(candidate) = candidate else { continue };
             of_split.watermark = of_split.watermark.max(EventTime(candidate));

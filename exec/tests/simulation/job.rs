@@ -1,4 +1,4 @@
-//! The job: numbers in three splits, counted per key, into a sink that commits in two phases.
+//! The job: numbers in three splits, counted per key, into a sink that commits in two phases, or has a write-ahead log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,8 @@ use tidemill_exec::aggregate::{AggregateCall, find};
 use tidemill_exec::connect::{Guarantee, Offset, Reader, Sink, Source, SplitBatch, SplitId, Writer};
 use tidemill_exec::graph::{Edge, Exchange, Head, JobGraph, SourceHead, Stage, StageId, Tail};
 use tidemill_exec::operators::{Aggregate, AggregateColumn, Emit};
-use tidemill_exec::{Batch, ChangeBatch, Error, Input, JobToken, OperatorSpec, Result, RowKind, ShardContext};
+use tidemill_exec::write_ahead::WriteAhead;
+use tidemill_exec::{Batch, ChangeBatch, Error, Input, JobToken, OperatorSpec, Result, ShardContext};
 use tidemill_state::{CheckpointId, Epoch};
 
 use super::world::{Row, Run, Step};
@@ -34,10 +35,21 @@ pub fn answer() -> BTreeMap<(i64, i64), i64> {
     counts.into_iter().map(|count| (count, 1)).collect()
 }
 
-pub fn graph(run: &Arc<Run>, parallelism: u16) -> JobGraph {
+/// Where counts go.
+#[derive(Clone, Copy, Debug)]
+pub enum Into {
+    Transactions,
+    WriteAhead,
+}
+
+pub fn graph(run: &Arc<Run>, into: Into, parallelism: u16) -> JobGraph {
     let source = Arc::new(Numbers(Arc::clone(run)));
     let source = Head::Source(SourceHead { table: "numbers".to_string(), source, watermark: None });
-    let tail = Tail::Sink { table: "counts".to_string(), sink: Arc::new(Counts(Arc::clone(run))) };
+    let sink: Arc<dyn Sink> = match into {
+        Into::Transactions => Arc::new(Counts(Arc::clone(run))),
+        Into::WriteAhead => Arc::new(WriteAhead::new("counts", Arc::new(Plain(Arc::clone(run))))),
+    };
+    let tail = Tail::Sink { table: "counts".to_string(), sink };
     let stages = vec![
         Stage { name: "source".to_string(), head: source, chain: vec![], tail: Tail::Exchange, parallelism },
         Stage { name: "count".to_string(), head: Head::Inputs, chain: vec![counts()], tail, parallelism },
@@ -201,13 +213,7 @@ struct CountsWriter {
 impl Writer for CountsWriter {
     async fn write(&mut self, changes: ChangeBatch) -> Result<()> {
         self.run.step().await;
-        let column = |n: usize| changes.rows.column(n).as_primitive::<Int64Type>().clone();
-        let (keys, counts) = (column(0), column(1));
-        for row in 0..changes.rows.num_rows() {
-            let kind = changes.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds[row]);
-            let weight = if matches!(kind, RowKind::Insert | RowKind::UpdateAfter) { 1 } else { -1 };
-            self.rows.push((keys.value(row), counts.value(row), weight));
-        }
+        self.rows.extend(rows(&changes));
         Ok(())
     }
 
@@ -229,5 +235,61 @@ impl Writer for CountsWriter {
         self.number += 1;
         self.run.world.stage(name.clone(), std::mem::take(&mut self.rows));
         Ok(vec![Bytes::from(name)])
+    }
+}
+
+fn rows(changes: &ChangeBatch) -> Vec<Row> {
+    let column = |n: usize| changes.rows.column(n).as_primitive::<Int64Type>().clone();
+    let (keys, counts) = (column(0), column(1));
+    let weight = |row| if changes.kind(row).is_positive() { 1 } else { -1 };
+    (0..changes.rows.num_rows()).map(|row| (keys.value(row), counts.value(row), weight(row))).collect()
+}
+
+/// Writes what it is given, and knows nothing of checkpoints.
+struct Plain(Arc<Run>);
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("plain")
+    }
+}
+
+#[async_trait]
+impl Sink for Plain {
+    fn accepts_updates(&self) -> bool {
+        true
+    }
+
+    async fn open(&self, _: &ShardContext) -> Result<Box<dyn Writer>> {
+        match self.0.step().await {
+            Step::Done => Ok(Box::new(PlainWriter { run: Arc::clone(&self.0), rows: vec![] })),
+            _ => Err(failed()),
+        }
+    }
+}
+
+struct PlainWriter {
+    run: Arc<Run>,
+    rows: Vec<Row>,
+}
+
+#[async_trait]
+impl Writer for PlainWriter {
+    async fn write(&mut self, changes: ChangeBatch) -> Result<()> {
+        self.rows.extend(rows(&changes));
+        Ok(())
+    }
+
+    async fn flush(&mut self, _: Epoch) -> Result<()> {
+        let step = self.run.step().await;
+        if step != Step::Failed {
+            self.run.world.write(std::mem::take(&mut self.rows), step == Step::Done);
+        }
+        if step == Step::Done { Ok(()) } else { Err(failed()) }
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        assert!(self.rows.is_empty(), "all was flushed");
+        Ok(())
     }
 }

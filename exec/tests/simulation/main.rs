@@ -2,7 +2,8 @@
 //!
 //! The store fails, is slow, loses entries of its listings, or has half of what was being written when the process ends; that may be
 //! between any two steps of sources, sinks, coordinator, checkpointer and store. After some such runs one is left alone: then what is
-//! visible is exactly the answer, and nothing that was visible has ever gone.
+//! visible is exactly the answer, and nothing that was visible has ever gone. A write-ahead log before a sink that cannot tell what it has
+//! written may write again what was not recorded yet when the process ended, or what the sink has said to have failed.
 //!
 //! `TIDEMILL_SIMULATION_SEED=17` runs that seed alone; `TIDEMILL_SIMULATION_SEEDS=100000` so many.
 
@@ -21,35 +22,56 @@ use tidemill_exec::coordinator::Rhythm;
 use tidemill_exec::{JobOptions, launch};
 use tidemill_state::checkpoint::Store;
 
+use job::Into;
 use store::Faulty;
 use world::{Faults, Run, World};
 
 #[test]
 fn whatever_fails_and_wherever_the_process_ends_rows_are_seen_exactly_once() {
+    all(Into::Transactions, 2000);
+}
+
+#[test]
+fn with_a_write_ahead_log_rows_are_written_again_only_if_nobody_could_know_that_they_were() {
+    all(Into::WriteAhead, 1000);
+}
+
+fn all(into: Into, seeds: u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds: Vec<u64> = match number("TIDEMILL_SIMULATION_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("TIDEMILL_SIMULATION_SEEDS").unwrap_or(2000)).collect(),
+        None => (0..number("TIDEMILL_SIMULATION_SEEDS").unwrap_or(seeds)).collect(),
     };
-    let (mut runs, mut crashes) = (0, 0);
+    let mut total = Simulated::default();
     for seed in seeds {
-        match simulate(seed) {
-            Ok((of_runs, of_crashes)) => (runs, crashes) = (runs + of_runs, crashes + of_crashes),
+        match simulate(seed, into) {
+            Ok(of) => {
+                total.runs += of.runs;
+                total.crashes += of.crashes;
+                total.repeated += of.repeated;
+            }
             Err(why) => panic!("seed {seed}: {why}"),
         }
     }
-    println!("{runs} runs, {crashes} of them crashed");
+    println!("{total:?}");
 }
 
 #[test]
 fn a_seed_gives_the_same_run_again() {
-    for seed in 0..20 {
-        assert_eq!(format!("{:?}", simulate(seed)), format!("{:?}", simulate(seed)));
+    for (seed, into) in (0..20).flat_map(|seed| [(seed, Into::Transactions), (seed, Into::WriteAhead)]) {
+        assert_eq!(format!("{:?}", simulate(seed, into)), format!("{:?}", simulate(seed, into)));
     }
 }
 
-/// Says how many runs there were, and how many of them crashed.
-fn simulate(seed: u64) -> Result<(u32, u32), String> {
+/// How many runs there were, how many of them crashed, and how often something was written again.
+#[derive(Debug, Default)]
+struct Simulated {
+    runs: u32,
+    crashes: u32,
+    repeated: u32,
+}
+
+fn simulate(seed: u64, into: Into) -> Result<Simulated, String> {
     let mut random = StdRng::seed_from_u64(seed);
     let world = Arc::new(World::default());
     let disturbed = random.random_range(1..=5);
@@ -62,7 +84,7 @@ fn simulate(seed: u64) -> Result<(u32, u32), String> {
         let run = Arc::new(Run::new(Arc::clone(&world), random.random(), faults));
         let parallelism = random.random_range(1..=3);
         runs += 1;
-        match attempt(&run, parallelism) {
+        match attempt(&run, into, parallelism) {
             End::Finished => break,
             End::Crashed => crashes += 1,
             End::Failed(why) if runs > disturbed => return Err(format!("an undisturbed run failed: {why}")),
@@ -75,7 +97,7 @@ fn simulate(seed: u64) -> Result<(u32, u32), String> {
     let expected: BTreeMap<(i64, i64), i64> = job::answer();
     let found = world.visible();
     match (found == expected, world.violation()) {
-        (true, None) => Ok((runs, crashes)),
+        (true, None) => Ok(Simulated { runs, crashes, repeated: world.repeated() }),
         (_, Some(violation)) => Err(violation),
         (false, None) => Err(format!("after {runs} runs there is {found:?} and should be {expected:?}")),
     }
@@ -88,7 +110,7 @@ enum End {
 }
 
 /// One life of the process.
-fn attempt(run: &Arc<Run>, parallelism: u16) -> End {
+fn attempt(run: &Arc<Run>, into: Into, parallelism: u16) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime of one thread");
     let name = "simulated".to_string();
@@ -96,7 +118,7 @@ fn attempt(run: &Arc<Run>, parallelism: u16) -> End {
     let rhythm =
         Rhythm { interval: Duration::from_millis(10), min_pause: Duration::ZERO, timeout: Duration::from_millis(200) };
     let durability = Durability { rhythm, ..Durability::new(store) };
-    let graph = job::graph(run, parallelism);
+    let graph = job::graph(run, into, parallelism);
     runtime.block_on(async {
         let life = async {
             let mut job = launch(graph, JobOptions::new(Duration::from_millis(4)), Some(durability)).await?;

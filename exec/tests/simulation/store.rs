@@ -27,6 +27,13 @@ impl Faulty {
         object_store::Error::Generic { store: "simulated", source: "it does not answer".into() }
     }
 
+    /// Something was put, and is there.
+    fn know_record(&self, location: &Path) {
+        if location.filename().is_some_and(|name| name.starts_with("committed-")) {
+            self.run.world.record();
+        }
+    }
+
     async fn know_checkpoints(&self) {
         let latest = self.run.world.objects.head(&Path::from("job/latest")).await;
         self.run.world.checkpoints(latest.is_ok());
@@ -55,6 +62,7 @@ impl ObjectStore for Faulty {
             let bytes: Vec<u8> = payload.iter().flatten().copied().collect();
             if self.run.chance(|random| random.random_bool(0.5)) {
                 let _ = objects.put_opts(location, bytes[..bytes.len() / 2].to_vec().into(), options).await;
+                self.know_record(location);
             }
             self.run.end().await;
         }
@@ -62,11 +70,13 @@ impl ObjectStore for Faulty {
             Step::Failed => Err(Faulty::failure()),
             Step::Done => {
                 let put = objects.put_opts(location, payload, options).await;
+                self.know_record(location);
                 self.know_checkpoints().await;
                 put
             }
             Step::Unanswered => {
                 let _ = objects.put_opts(location, payload, options).await;
+                self.know_record(location);
                 self.know_checkpoints().await;
                 Err(Faulty::failure())
             }

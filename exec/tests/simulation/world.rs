@@ -22,6 +22,13 @@ pub struct World {
 struct Files {
     staged: BTreeMap<String, Vec<Row>>,
     visible: BTreeMap<String, Vec<Row>>,
+    /// What a sink without transactions has written, without what it was right to write again.
+    written: Vec<Vec<Row>>,
+    /// What of that is not recorded.
+    unrecorded: Vec<Vec<Row>>,
+    /// The same when a process ended, or was told that it failed: it may come again, once.
+    repeatable: Vec<Vec<Row>>,
+    repeated: u32,
     /// There was a checkpoint at some time.
     had_checkpoint: bool,
     has_checkpoint: bool,
@@ -56,6 +63,39 @@ impl World {
         }
     }
 
+    /// A sink without transactions writes rows, and is told whether they are written.
+    pub fn write(&self, rows: Vec<Row>, is_known: bool) {
+        let mut files = self.files();
+        match files.repeatable.iter().position(|known| *known == rows) {
+            Some(place) => {
+                files.repeatable.remove(place);
+                files.repeated += 1;
+            }
+            None => files.written.push(rows.clone()),
+        }
+        match is_known {
+            true => files.unrecorded.push(rows),
+            false => files.repeatable.push(rows),
+        }
+    }
+
+    /// What is written is recorded as such.
+    pub fn record(&self) {
+        self.files().unrecorded.clear();
+    }
+
+    /// A process begins.
+    pub fn begin(&self) {
+        let mut files = self.files();
+        let unrecorded = std::mem::take(&mut files.unrecorded);
+        files.repeatable.extend(unrecorded);
+    }
+
+    /// How often something was written again.
+    pub fn repeated(&self) -> u32 {
+        self.files().repeated
+    }
+
     pub fn checkpoints(&self, has_checkpoint: bool) {
         let mut files = self.files();
         files.has_checkpoint = has_checkpoint;
@@ -65,7 +105,7 @@ impl World {
     /// The job came to its end although it crashed then: its checkpoints are gone, and its rows are there.
     pub fn is_finished(&self) -> bool {
         let files = self.files();
-        files.had_checkpoint && !files.has_checkpoint && !files.visible.is_empty()
+        files.had_checkpoint && !files.has_checkpoint && !(files.visible.is_empty() && files.written.is_empty())
     }
 
     pub fn violation(&self) -> Option<String> {
@@ -75,7 +115,8 @@ impl World {
     /// Rows, and how often each is there.
     pub fn visible(&self) -> BTreeMap<(i64, i64), i64> {
         let mut rows = BTreeMap::new();
-        for (key, count, weight) in self.files().visible.values().flatten() {
+        let files = self.files();
+        for (key, count, weight) in files.visible.values().chain(&files.written).flatten() {
             *rows.entry((*key, *count)).or_default() += weight;
         }
         rows.retain(|_, weight| *weight != 0);
@@ -128,6 +169,7 @@ pub enum Step {
 
 impl Run {
     pub fn new(world: Arc<World>, seed: u64, faults: Faults) -> Run {
+        world.begin();
         let (random, steps, crash) = (Mutex::new(StdRng::seed_from_u64(seed)), Mutex::new(0), Notify::new());
         Run { world, faults, random, steps, crash }
     }

@@ -106,7 +106,7 @@ impl Lowering<'_> {
             return Ok(rows);
         }
         let scan = Scan::of(&node.source)?;
-        let stored = &scan.definition.schema;
+        let stored = &scan.read().schema;
         let wanted = node.projection.clone().unwrap_or_else(|| (0..stored.fields().len()).collect());
         // The watermark and other scans of the table may need columns that this one does not.
         let (source, read, unread) = self.tables.source(node)?;
@@ -124,7 +124,7 @@ impl Lowering<'_> {
         let event = scan.watermark.iter().filter_map(|watermark| schema.index_of(&watermark.column).ok());
         let props = Props {
             schema: Arc::clone(&schema),
-            changes: match source.retracts() {
+            changes: match scan.retracts {
                 false => Changes::Append,
                 true => Changes::Retract { key: key_among(&read, scan.identity()) },
             },
@@ -139,7 +139,9 @@ impl Lowering<'_> {
             let (changes, appends) = (plan.props.changes.clone(), plan.props.changes.is_append());
             let shape = Arc::new(Shape::new(&plan.props.schema, changes.key()));
             plan = StreamPlan::operator(Resync { shape, appends }, plan, changes, Distribution::Any);
-        } else if !plan.props.changes.is_append() && self.settings.cdc_events_duplicate() {
+        } else if scan.definition.is_upsert()
+            || (!plan.props.changes.is_append() && self.settings.cdc_events_duplicate())
+        {
             plan = self.normalized(plan, scan)?;
         }
         if read != wanted {
@@ -159,9 +161,12 @@ impl Lowering<'_> {
                 .fix("declare PRIMARY KEY (...) NOT ENFORCED in CREATE TABLE"));
         };
         let distribution = Distribution::Hash(keys.clone());
-        let changes = plan.props.changes.clone();
-        let normalize = Normalize { keys, emit: self.emit, ttl: self.ttl, schema: Arc::clone(&plan.props.schema) };
-        Ok(StreamPlan::operator(normalize, plan, changes, distribution.clone()).requires(distribution))
+        let Props { changes, times, schema, .. } = plan.props.clone();
+        // Watermarks do not wait for the end of an epoch, so neither may rows that they speak of.
+        let emit = if times.event.is_empty() { self.emit } else { Emit::EachRow };
+        let normalize = Normalize { keys, emit, ttl: self.ttl, schema };
+        let normalized = StreamPlan::operator(normalize, plan, changes, distribution.clone());
+        Ok(normalized.requires(distribution).with_times(times))
     }
 
     /// `expressions` over the rows of `input`; through an UNNEST below, only the columns they use are carried along.

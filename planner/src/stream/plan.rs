@@ -266,11 +266,13 @@ impl StreamPlan {
             PlanOp::Union => write!(f, "union(columns=[{}])", columns())?,
             PlanOp::Sink { table, sink } => {
                 let lossy = self.lossy_sources();
+                write!(f, "sink(table={table}")?;
                 match sink.guarantee() {
-                    None => write!(f, "sink(table={table})")?,
-                    Some(guarantee) if lossy.is_empty() => write!(f, "sink(table={table}, delivery={guarantee})")?,
-                    Some(_) => write!(f, "sink(table={table}, delivery=at most once from {})", lossy.join(", "))?,
+                    None => {}
+                    Some(guarantee) if lossy.is_empty() => write!(f, ", delivery={guarantee}")?,
+                    Some(_) => write!(f, ", delivery=at most once from {}", lossy.join(", "))?,
                 }
+                f.write_str(if sink.write_ahead().is_some() { ", write-ahead)" } else { ")" })?;
             }
         }
         write!(f, " changes={}", changes_text(&self.props.changes, &self.props.schema))?;

@@ -25,7 +25,7 @@ struct Table {
 }
 
 impl Tables {
-    /// `with_keys`: of tables that give changes, their primary keys are read too.
+    /// Of upsert tables their primary keys are read too; with `with_keys`, of all that give changes.
     pub fn of(plan: &LogicalPlan, with_keys: bool) -> Result<Tables> {
         let mut tables: Vec<Table> = Vec::new();
         let mut wrong = None;
@@ -84,7 +84,7 @@ fn read(node: &TableScan, with_key: bool) -> Result<Vec<usize>> {
     if scan.view.is_some() && read.is_empty() {
         read.push(0);
     }
-    if with_key {
+    if with_key || scan.definition.is_upsert() {
         read.extend(scan.definition.key.iter().filter(|key| !read.contains(key)).copied().collect::<Vec<_>>());
     }
     if let Some(watermark) = &scan.watermark {

@@ -273,6 +273,26 @@ pub const JOBS: &[Job] = &[
     ),
 ];
 
+/// Into a table that shows rows at once, and has them written ahead. Its parts are large enough for files, and small enough for manifests.
+pub const PRINTED: Job = Job {
+    settings: "SET 'execution.checkpointing.interval' = '50 ms';",
+    ..append("printed", "id BIGINT, k INT", "SELECT id, k FROM events WHERE v > 0")
+};
+
+/// The same of rows that replace each other, into a table of which each key is told what is there now.
+pub const UPSERTED: Job = Job {
+    settings: "SET 'execution.checkpointing.interval' = '30 ms';",
+    views: "CREATE TABLE replaced (id BIGINT, k INT, v INT, PRIMARY KEY (v) NOT ENFORCED) WITH (
+              'connector' = 'datagen', 'rows-per-second' = '20000', 'number-of-rows' = '40000', 'seed' = '10',
+              'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '39999', 'fields.k.min' = '0',
+              'fields.k.max' = '50', 'fields.v.min' = '-100', 'fields.v.max' = '100', 'changelog.mode' = 'upsert');",
+    ..changing(
+        "upserted",
+        "k INT, n BIGINT, most BIGINT, PRIMARY KEY (k) NOT ENFORCED",
+        "SELECT k, COUNT(*), MAX(id) FROM replaced GROUP BY k HAVING COUNT(*) > 3",
+    )
+};
+
 pub fn named(name: &str) -> &'static Job {
     JOBS.iter().find(|job| job.name == name).expect("a job of this name")
 }
@@ -281,8 +301,12 @@ impl Job {
     pub fn script(&self, directory: &Path) -> String {
         let Job { columns, query, views, settings, options, .. } = self;
         let format = if self.changes { "debezium-json" } else { "csv" };
-        let out = directory.join("out");
-        let out = out.display();
+        let out = directory.join("out").display().to_string();
+        let into = match self.name == PRINTED.name {
+            true => "'connector' = 'print', 'print-identifier' = 'out', 'sink.delivery-guarantee' = 'exactly-once'"
+                .to_string(),
+            false => format!("'connector' = 'filesystem', 'path' = '{out}', 'format' = '{format}'"),
+        };
         format!(
             "SET 'execution.checkpointing.interval' = '20 ms';
              SET 'execution.epoch.interval' = '10 ms';
@@ -330,9 +354,7 @@ impl Job {
                SELECT MOD(id * 7919, 20000) AS a, MOD(id * 7919, 20000) + 1 AS b FROM many
                WHERE id < 20000 AND MOD(MOD(id * 7919, 20000), 10) <> 9;
              {views}
-             CREATE TABLE `out` ({columns}) {options} WITH (
-               'connector' = 'filesystem', 'path' = '{out}', 'format' = '{format}'
-             );
+             CREATE TABLE `out` ({columns}) {options} WITH ({into});
              INSERT INTO `out` {query};"
         )
     }

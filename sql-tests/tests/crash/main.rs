@@ -6,6 +6,7 @@
 
 mod jobs;
 mod output;
+mod printed;
 mod process;
 
 use std::collections::BTreeSet;
@@ -71,6 +72,22 @@ fn a_commit_before_the_manifest_is_found() {
 #[test]
 fn a_checkpoint_without_the_rows_under_way_in_a_loop_is_found() {
     is_found("in-flight", jobs::named("sequences"));
+}
+
+#[test]
+fn rows_written_ahead_are_printed_again_only_if_nobody_could_know_that_they_were() {
+    let rounds = number("TIDEMILL_CRASH_ROUNDS").unwrap_or(1);
+    let first = number("TIDEMILL_CRASH_SEED").unwrap_or(1);
+    for (seed, job) in (first..first + rounds).flat_map(|seed| [(seed, jobs::PRINTED), (seed, jobs::UPSERTED)]) {
+        let outcome = printed::disturbed(&job, seed, KILLS, None);
+        outcome.unwrap_or_else(|why| panic!("{} with seed {seed}: {why}", job.name));
+    }
+}
+
+#[test]
+fn rows_that_are_printed_before_the_manifest_are_found() {
+    let is_found = |seed| printed::disturbed(&jobs::PRINTED, seed, KILLS, Some("commit")).is_err();
+    assert!((1..=10).any(is_found));
 }
 
 /// Some seed shows the defect.

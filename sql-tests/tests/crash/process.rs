@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tidemill::args::Args;
 use tidemill::run::{self, Exit};
+use tidemill_exec::checkpoint::places;
 use tidemill_exec::planted::{Defect, plant};
 
 use super::jobs::Job;
@@ -66,7 +67,7 @@ impl Place {
             .args(["child", "--exact", "--ignored", "--nocapture"])
             .env(SCRIPT, self.path("job.sql"))
             .env(PARALLELISM, parallelism.to_string())
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(self.path("stdout")).expect("a file for what it prints"))
             .stderr(std::fs::File::create(self.path("stderr")).expect("a file for messages"));
         if let Some(defect) = defect {
             command.env(DEFECT, defect);
@@ -89,11 +90,33 @@ impl Place {
         }
     }
 
+    /// There is something to go on from.
+    pub fn has_checkpoint(&self) -> bool {
+        let jobs = std::fs::read_dir(self.path("state")).into_iter().flatten().flatten();
+        jobs.into_iter().any(|job| job.path().join("latest").exists())
+    }
+
+    /// The newest checkpoint has something prepared of which it is not recorded that it was committed.
+    pub fn has_uncommitted(&self) -> bool {
+        let state = self.path("state");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime of one thread");
+        let stores = places(state.to_str().expect("temporary paths are text")).unwrap_or_default();
+        stores.iter().any(|store| {
+            let newest = runtime.block_on(store.latest()).expect("the directory can be read").manifest;
+            newest.iter().flat_map(|manifest| &manifest.sinks).any(|sink| !sink.prepared.is_empty())
+        })
+    }
+
+    /// The whole lines that the last process has printed into the table `out`.
+    pub fn printed(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("stdout")).expect("what was printed can be read");
+        let whole = text.split_inclusive('\n').filter(|line| line.starts_with("out> ") && line.ends_with('\n'));
+        whole.map(|line| line.trim_end().to_string()).collect()
+    }
+
     /// The job has come to its end, although it was killed then: its checkpoints are gone, and its rows are there.
     pub fn is_finished(&self) -> bool {
-        let jobs = std::fs::read_dir(self.path("state")).into_iter().flatten().flatten();
-        let has_checkpoint = jobs.into_iter().any(|job| job.path().join("latest").exists());
-        !has_checkpoint && !self.output().is_empty()
+        !self.has_checkpoint() && !self.output().is_empty()
     }
 
     /// The files of the output that can be seen, with what is in them.

@@ -16,12 +16,11 @@ use tidemill_exec::connect::{
 };
 use tidemill_exec::{Batch, Result};
 
-pub const CREATE_TABLE: &str = "CREATE TABLE t (k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, \
-     at_ TIMESTAMP(3), tags ARRAY<STRING>) WITH ('connector' = 'churn')";
-
 /// Few values per column, so that groups have several rows and rows repeat.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Row {
+    /// Only in the way [`Way::Upserts`].
+    id: i64,
     k: Option<String>,
     g: Option<i32>,
     v: Option<i64>,
@@ -40,6 +39,7 @@ impl Row {
         }
         let word = |random: &mut StdRng| ["ann", "bob", "cid", "dora", ""][random.random_range(0..5)].to_string();
         Row {
+            id: 0,
             k: sometimes(random, word),
             g: sometimes(random, |random| random.random_range(0..4)),
             v: sometimes(random, |random| random.random_range(-3..10)),
@@ -61,7 +61,7 @@ impl Table {
     /// 1 to 60 rows.
     pub fn random(seed: u64) -> Table {
         let mut random = StdRng::seed_from_u64(seed);
-        let rows = (0..random.random_range(1..60)).map(|_| Row::random(&mut random)).collect();
+        let rows = (0..random.random_range(1..60)).map(|id| Row { id, ..Row::random(&mut random) }).collect();
         Table { rows }
     }
 }
@@ -71,8 +71,33 @@ pub struct Churn {
     pub table: Table,
     /// How the stream is made; `None` reads the rows as they are.
     pub seed: Option<u64>,
-    /// Rows are never taken back.
-    pub only_comes: bool,
+    pub way: Way,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Rows come, and are taken back as they came.
+    Changes,
+    /// Rows only come.
+    OnlyComes,
+    /// There is a column `id` more, the primary key: rows replace each other by it, and are removed by it.
+    Upserts,
+}
+
+impl Churn {
+    pub fn create_table(&self) -> String {
+        let [key, constraint, option] = match (self.way, self.seed) {
+            (Way::Upserts, Some(_)) => {
+                ["id BIGINT, ", ", PRIMARY KEY (id) NOT ENFORCED", ", 'changelog.mode' = 'upsert'"]
+            }
+            (Way::Upserts, None) => ["id BIGINT, ", ", PRIMARY KEY (id) NOT ENFORCED", ""],
+            _ => [""; 3],
+        };
+        format!(
+            "CREATE TABLE t ({key}k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, at_ TIMESTAMP(3), \
+             tags ARRAY<STRING>{constraint}) WITH ('connector' = 'churn'{option})"
+        )
+    }
 }
 
 impl Connector for Churn {
@@ -88,10 +113,13 @@ impl Connector for Churn {
         let schema = Arc::new(table.schema.project(projection)?);
         let splits = match self.seed {
             None => vec![vec![self.table.rows.iter().map(|row| (row.clone(), 1)).collect()]],
-            Some(seed) if self.only_comes => scattered(&self.table.rows, seed),
-            Some(seed) => churned(&self.table.rows, seed),
+            Some(seed) => match self.way {
+                Way::Changes => churned(&self.table.rows, seed),
+                Way::OnlyComes => scattered(&self.table.rows, seed),
+                Way::Upserts => replaced(&self.table.rows, seed),
+            },
         };
-        Ok(Arc::new(Splits { schema, splits, retracts: self.seed.is_some() && !self.only_comes }))
+        Ok(Arc::new(Splits { schema, splits, retracts: self.seed.is_some() && self.way != Way::OnlyComes }))
     }
 }
 
@@ -120,6 +148,36 @@ fn churned(rows: &[Row], seed: u64) -> Changes {
         }
     }
     splits.into_iter().map(|split| batches(apart(split, &mut random), &mut random)).collect()
+}
+
+/// Rows that replace others, and are removed of which only the key is known, until `rows` are there.
+fn replaced(rows: &[Row], seed: u64) -> Changes {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x0b5e);
+    let mut splits: Vec<Vec<(Row, i64)>> = vec![Vec::new(); random.random_range(1..=3)];
+    let count = splits.len();
+    let passing = rows.len() as i64..rows.len() as i64 + 5;
+    for id in (0..passing.end).rev() {
+        let split = &mut splits[random.random_range(0..count)];
+        for _ in 0..random.random_range(0..3) {
+            split.push((Row { id, ..Row::random(&mut random) }, 1));
+            if random.random_bool(0.3) {
+                split.push((Row { id, ..Row::default() }, -1));
+            }
+        }
+        match rows.get(id as usize) {
+            Some(row) => split.push((row.clone(), 1)),
+            None => split.push((Row { id, ..Row::default() }, -1)),
+        }
+    }
+    for split in &mut splits {
+        for _ in 0..split.len() * 4 {
+            let at = random.random_range(0..split.len());
+            if at + 1 < split.len() && split[at].0.id != split[at + 1].0.id {
+                split.swap(at, at + 1);
+            }
+        }
+    }
+    splits.into_iter().map(|split| batches(split, &mut random)).collect()
 }
 
 /// The rows over one to three splits, in random batches.
@@ -224,6 +282,7 @@ fn batch(schema: &SchemaRef, changes: &[(Row, i64)], weighted: bool) -> Result<B
 fn column(field: &Field, rows: &[&Row]) -> Result<ArrayRef> {
     let rows = rows.iter();
     let array: ArrayRef = match field.name().as_str() {
+        "id" => Arc::new(rows.map(|row| row.id).collect::<Int64Array>()),
         "k" => Arc::new(rows.map(|row| row.k.as_deref()).collect::<StringArray>()),
         "g" => Arc::new(rows.map(|row| row.g).collect::<Int32Array>()),
         "v" => Arc::new(rows.map(|row| row.v).collect::<Int64Array>()),

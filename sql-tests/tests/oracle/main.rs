@@ -10,7 +10,7 @@
 mod churn;
 mod random;
 
-use churn::{Churn, Table};
+use churn::{Churn, Table, Way};
 use tidemill_exec::connect::Registry;
 use tidemill_sql_tests::script::{Gave, Run, folded};
 
@@ -130,13 +130,25 @@ const SEEDS: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_inserts_and_deletes_ends_in_batchs_answer() {
-    agree(QUERIES, false, &[&[("table.exec.emit", "epoch")], &[("table.exec.emit", "each-row")]]).await;
+    agree(QUERIES, Way::Changes, &[&[("table.exec.emit", "epoch")], &[("table.exec.emit", "each-row")]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_rows_that_replace_each_other_ends_in_batchs_answer() {
+    let (even, odd): (Vec<_>, Vec<_>) = QUERIES.iter().enumerate().partition(|(n, _)| n.is_multiple_of(2));
+    let queries = |of: Vec<(usize, &&'static str)>| of.into_iter().map(|(_, query)| *query).collect::<Vec<&str>>();
+    agree(&queries(even), Way::Upserts, &[&[("table.exec.emit", "epoch")]]).await;
+    agree(&queries(odd), Way::Upserts, &[&[("table.exec.emit", "each-row")]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recursion_over_a_stream_ends_in_batchs_answer_whether_epochs_wait_for_it_or_not() {
-    agree(RECURSIVE, true, &[&[], &[("table.exec.recursion.rounds", "1")], &[("table.exec.recursion.rounds", "0")]])
-        .await;
+    agree(
+        RECURSIVE,
+        Way::OnlyComes,
+        &[&[], &[("table.exec.recursion.rounds", "1")], &[("table.exec.recursion.rounds", "0")]],
+    )
+    .await;
 }
 
 /// The rows that a materialized view keeps of a stream are those of batch: read once, and followed.
@@ -147,7 +159,7 @@ async fn a_materialized_view_of_a_stream_of_inserts_and_deletes_has_batchs_answe
         let kept = format!("CREATE MATERIALIZED VIEW kept AS {query}; SELECT * FROM kept");
         for (seed, parallelism, mode) in [(1, "1", "automatic"), (2, "3", "automatic"), (3, "4", "streaming")] {
             let table = Table::random(seed);
-            let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, only_comes: false };
+            let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, way: Way::Changes };
             let expected = answer(query, churn(None), &[("execution.runtime-mode", "batch")]).await;
             let settings = [
                 ("execution.runtime-mode", mode),
@@ -164,12 +176,12 @@ async fn a_materialized_view_of_a_stream_of_inserts_and_deletes_has_batchs_answe
 }
 
 /// Each query gives the same in batch and as a stream, with each of these settings.
-async fn agree(queries: &[&str], only_comes: bool, ways: &[&[(&str, &str)]]) {
+async fn agree(queries: &[&str], rows: Way, ways: &[&[(&str, &str)]]) {
     let mut wrong = Vec::new();
     for seed in 1..=SEEDS {
         let table = Table::random(seed);
         for query in queries {
-            let batch = Churn { table: table.clone(), seed: None, only_comes };
+            let batch = Churn { table: table.clone(), seed: None, way: rows };
             let expected = answer(query, batch, &[("execution.runtime-mode", "batch")]).await;
             for (parallelism, way) in ["1", "2", "4"].into_iter().flat_map(|p| ways.iter().map(move |way| (p, *way))) {
                 let settings = [
@@ -177,7 +189,7 @@ async fn agree(queries: &[&str], only_comes: bool, ways: &[&[(&str, &str)]]) {
                     ("execution.epoch.interval", "1 ms"),
                     ("parallelism.default", parallelism),
                 ];
-                let stream = Churn { table: table.clone(), seed: Some(seed), only_comes };
+                let stream = Churn { table: table.clone(), seed: Some(seed), way: rows };
                 let found = answer(query, stream, &[&settings, way].concat()).await;
                 if found != expected {
                     wrong.push(format!(
@@ -203,7 +215,7 @@ async fn random_queries_end_in_batchs_answer() {
     for seed in first..first + count {
         let query = std::env::var("TIDEMILL_ORACLE_QUERY").unwrap_or_else(|_| random::query(seed));
         let table = Table::random(seed);
-        let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, only_comes: false };
+        let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, way: Way::Changes };
         let expected = answer(&query, churn(None), &[("execution.runtime-mode", "batch")]).await;
         if expected.len() > MOST_ROWS {
             continue;
@@ -236,10 +248,11 @@ async fn random_queries_end_in_batchs_answer() {
 /// The rows a query ends in, sorted; or what went wrong.
 async fn answer(query: &str, table: Churn, settings: &[(&str, &str)]) -> Vec<String> {
     let mut registry = Registry::default();
+    let create_table = table.create_table();
     registry.add_connector(std::sync::Arc::new(table));
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let run = Run { settings, ..Run::default() };
-    let script = format!("{}; {}; {CREATE_CODES}; {query}", churn::CREATE_TABLE, random::CREATE_U);
+    let script = format!("{create_table}; {}; {CREATE_CODES}; {query}", random::CREATE_U);
     let transcript = run.script_with(&script, registry).await.expect("the settings exist");
     match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
         Some(Gave::Changes(changes)) => {

@@ -125,6 +125,12 @@ pub struct SinkState {
     pub table: String,
     /// Opaque to all but the connector; in hexadecimal.
     pub prepared: Vec<String>,
+    /// Files that these are in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileEntry>,
+    /// It cannot tell by itself what it has committed, so that is recorded beside the manifest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_recorded: bool,
 }
 
 impl OperatorState {
@@ -137,7 +143,9 @@ impl OperatorState {
 impl Manifest {
     /// Every file it needs.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.operators.iter().flat_map(|operator| &operator.tables).flat_map(|table| table.shards.iter().flatten())
+        let tables = self.operators.iter().flat_map(|operator| &operator.tables);
+        let of_tables = tables.flat_map(|table| table.shards.iter().flatten());
+        of_tables.chain(self.sinks.iter().flat_map(|sink| &sink.files))
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Lock(#[expect(dead_code, reason = "the system lets go of the lock whe
 /// The newest checkpoint that is whole.
 #[derive(Debug)]
 pub struct Found {
+    /// Without what is recorded as committed.
     pub manifest: Option<Manifest>,
     /// Newer ones that are not, and why.
     pub damaged: Vec<CheckpointError>,
@@ -106,15 +107,46 @@ impl Store {
     pub async fn write(&self, path: String, rows: RecordBatch) -> Result<FileEntry> {
         let unwritable = |why: String| CheckpointError::Store { path: self.named(&path), why };
         let bytes = encode(&rows).map_err(|error| unwritable(error.to_string()))?;
-        let entry = FileEntry {
-            path: path.clone(),
-            rows: rows.num_rows() as u64,
-            bytes: bytes.len() as u64,
-            checksum: checksum(&bytes),
-        };
+        self.put(path, bytes, rows.num_rows() as u64).await
+    }
+
+    /// Writes a file of so many rows, in whatever form. Blocks until the disk has it.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn put(&self, path: String, bytes: Bytes, rows: u64) -> Result<FileEntry> {
+        let entry = FileEntry { path: path.clone(), rows, bytes: bytes.len() as u64, checksum: checksum(&bytes) };
         self.objects.put(&self.path(&path), PutPayload::from_bytes(bytes)).await.map_err(self.failed(&path))?;
         self.sync(&path)?;
         Ok(entry)
+    }
+
+    /// Notes that the first `count` of what a sink, which has this place in the manifest, has prepared for a checkpoint are committed. They are
+    /// not in what [`latest`](Self::latest) finds.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn record_committed(&self, checkpoint: u64, sink: usize, count: usize) -> Result<()> {
+        // That it is there says all.
+        self.put(record_path(checkpoint, sink, count), Bytes::new(), 0).await.map(drop)
+    }
+
+    async fn without_committed(&self, mut manifest: Manifest) -> Result<Manifest> {
+        let checkpoint = manifest.checkpoint;
+        for (n, sink) in manifest.sinks.iter_mut().enumerate().filter(|(_, sink)| sink.is_recorded) {
+            for count in (1..=sink.prepared.len()).rev() {
+                match self.get(&record_path(checkpoint, n, count)).await {
+                    Ok(_) => drop(sink.prepared.drain(..count)),
+                    Err(CheckpointError::Missing { .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+                if sink.prepared.is_empty() {
+                    sink.files.clear();
+                }
+                break;
+            }
+        }
+        Ok(manifest)
     }
 
     /// # Errors
@@ -271,7 +303,10 @@ impl Store {
                 Err(error) => return Err(error),
             };
             match self.verify(&manifest).await {
-                Ok(()) => return Ok(Found { manifest: Some(manifest), damaged, last }),
+                Ok(()) => {
+                    let manifest = Some(self.without_committed(manifest).await?);
+                    return Ok(Found { manifest, damaged, last });
+                }
                 Err(error @ (CheckpointError::Damaged { .. } | CheckpointError::Missing { .. })) => damaged.push(error),
                 Err(error) => return Err(error),
             }
@@ -305,7 +340,7 @@ impl Store {
     /// # Errors
     /// The store refuses. Then some of it is left, which the next call removes.
     pub async fn keep(&self, checkpoints: &[u64]) -> Result<()> {
-        let mut needed = BTreeSet::new();
+        let (mut needed, mut kept) = (BTreeSet::new(), BTreeSet::new());
         let mut gone = Vec::new();
         // What is newer is another process's, which has taken the job over.
         let newest = checkpoints.iter().copied().max().unwrap_or(u64::MAX);
@@ -319,6 +354,7 @@ impl Store {
                 {
                     needed.extend(manifest.files().map(|file| file.path.clone()));
                     needed.insert(path);
+                    kept.insert(number);
                 }
                 Ok(_) => gone.push(path),
                 Err(CheckpointError::Damaged { .. }) => drop(needed.insert(path)),
@@ -332,7 +368,9 @@ impl Store {
         }
         // Files of a checkpoint that is being written have a higher number than any that is there.
         for file in self.files().await? {
-            if !needed.contains(&file) && number(&file).is_some_and(|number| number <= newest) {
+            let Some(number) = number(&file).filter(|number| *number <= newest) else { continue };
+            let is_kept = needed.contains(&file) || (is_record(&file) && kept.contains(&number));
+            if !is_kept {
                 self.delete(&file).await?;
             }
         }
@@ -377,6 +415,17 @@ const LATEST: &str = "latest";
 
 fn manifest_path(checkpoint: u64) -> String {
     format!("chk-{checkpoint}/manifest.json")
+}
+
+/// Is there if so many parts of what a sink has prepared are committed.
+fn record_path(checkpoint: u64, sink: usize, count: usize) -> String {
+    format!("chk-{checkpoint}/{RECORD}-{sink}-{count}")
+}
+
+const RECORD: &str = "committed";
+
+fn is_record(file: &str) -> bool {
+    file.split_once('/').is_some_and(|(_, name)| name.starts_with(RECORD))
 }
 
 /// The checkpoint in whose directory a file is.

@@ -1,7 +1,7 @@
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 use object_store::memory::InMemory;
 
-use super::super::manifest::{Distribution, OperatorState, TableState};
+use super::super::manifest::{Distribution, OperatorState, SinkState, TableState};
 use super::super::merge;
 use super::*;
 
@@ -115,6 +115,38 @@ async fn what_no_kept_manifest_needs_is_removed() {
     assert_eq!(store.read(&third[0]).await.unwrap(), rows(&[1]), "it lies in the directory of the first");
     assert!(!local.join("chk-2").exists());
     assert!(local.join("chk-4/t.parquet").exists(), "it is being written");
+}
+
+#[tokio::test]
+async fn what_is_recorded_as_committed_is_not_prepared_any_more() {
+    let (_, store) = memory();
+    let sink = |is_recorded: bool, files: Vec<FileEntry>| SinkState {
+        uid: "s".to_string(),
+        table: "t".to_string(),
+        prepared: vec!["01".to_string(), "02".to_string(), "03".to_string()],
+        files,
+        is_recorded,
+    };
+    let file = store.write("chk-1/log".to_string(), rows(&[1])).await.unwrap();
+    let sinks = vec![sink(false, Vec::new()), sink(true, vec![file.clone()])];
+    store.publish(&Manifest { sinks, ..manifest(1, Vec::new()) }).await.unwrap();
+    let prepared = async || {
+        let sinks = store.latest().await.unwrap().manifest.unwrap().sinks;
+        sinks.into_iter().map(|sink| (sink.prepared.concat(), sink.files.len())).collect::<Vec<_>>()
+    };
+    let texts = |expected: [(&str, usize); 2]| expected.map(|(text, files)| (text.to_string(), files));
+    assert_eq!(prepared().await, texts([("010203", 0), ("010203", 1)]));
+    store.record_committed(1, 0, 3).await.unwrap(); // Of a sink that can tell by itself.
+    store.record_committed(1, 1, 2).await.unwrap();
+    assert_eq!(prepared().await, texts([("010203", 0), ("03", 1)]));
+    store.keep(&[1]).await.unwrap();
+    assert_eq!(prepared().await, texts([("010203", 0), ("03", 1)]), "records stay, and files of logs");
+    store.record_committed(1, 1, 3).await.unwrap();
+    assert_eq!(prepared().await, texts([("010203", 0), ("", 0)]));
+
+    store.publish(&manifest(2, Vec::new())).await.unwrap();
+    store.keep(&[2]).await.unwrap();
+    assert_eq!(store.files().await.unwrap(), ["chk-2/manifest.json", "latest"]);
 }
 
 #[test]

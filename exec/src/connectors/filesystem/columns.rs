@@ -60,7 +60,7 @@ impl Columns {
         let records = TableDefinition {
             schema: Arc::new(table.schema.project(&kept)?),
             metadata: table.metadata.iter().filter_map(|(column, key)| Some((place(*column)?, key.clone()))).collect(),
-            key: Vec::new(),
+            key: table.key.iter().filter_map(|column| place(*column)).collect(),
             partitioned_by: Vec::new(),
             ..table.clone()
         };

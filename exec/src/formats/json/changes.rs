@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array,
 };
-use arrow::compute;
+use arrow::compute::{self, kernels};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::super::column::given;
@@ -26,6 +26,8 @@ pub struct ChangeDecoder {
     /// Of the rows that come out, and where each of its columns is.
     schema: SchemaRef,
     origins: Vec<Origin>,
+    /// The columns that come out of the table's primary key, if a record replaces or removes the row of its key.
+    by_key: Option<Vec<usize>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +87,12 @@ impl ChangeDecoder {
         let around = TableDefinition { schema: schema_around, unread: Unread::default(), ..table.clone() };
         // An update is two changes, and begins where there is room for one. Records of many rows are not cut: offsets lie between
         // records.
+        let is_upsert = table.is_upsert();
         let envelopes = JsonDecoder::new(&around, &all, settings)?
             .filtered(Filter::of(table, envelope.filters)?)
-            .checked(|columns, row| envelope.check(columns, row), ROWS_MAX - 1);
-        Ok(ChangeDecoder { envelopes, envelope, schema, origins })
+            .checked(move |columns, row| envelope.check(is_upsert, columns, row), ROWS_MAX - 1);
+        let keys = || (0..projection.len()).filter(|&n| table.key.contains(&projection[n])).collect();
+        Ok(ChangeDecoder { envelopes, envelope, schema, origins, by_key: is_upsert.then(keys) })
     }
 }
 
@@ -143,6 +147,9 @@ impl ChangeDecoder {
                 Some(Change::Delete) => {
                     before.of_record(record).for_each(|row| change(record, Some(row), row, -1, false));
                 }
+                Some(Change::Update) if self.by_key.is_some() && !before.is_there(record) => {
+                    after.of_record(record).for_each(|row| change(record, None, row, 1, true));
+                }
                 Some(Change::Update) => {
                     for (was, is) in before.of_record(record).zip(after.of_record(record)) {
                         change(record, Some(was), is, -1, true);
@@ -173,7 +180,10 @@ impl ChangeDecoder {
             .collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        Ok(Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates)))
+        match &self.by_key {
+            None => Ok(Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates))),
+            Some(keys) => by_key(&rows, keys, &weights, &updates),
+        }
     }
 
     /// The values of one column in the picked rows.
@@ -189,8 +199,25 @@ impl ChangeDecoder {
     }
 }
 
+/// Each row replaces that of its key, so what an update was before goes of itself; unless it had another key, and is to be removed.
+fn by_key(rows: &RecordBatch, keys: &[usize], weights: &[i64], updates: &[bool]) -> Result<Batch> {
+    let mut has_moved = vec![false; rows.num_rows()];
+    for key in keys.iter().map(|&key| rows.column(key)).filter(|_| rows.num_rows() > 1) {
+        let length = key.len() - 1;
+        let next = kernels::cmp::distinct(&key.slice(0, length), &key.slice(1, length))?;
+        has_moved.iter_mut().zip(next.values()).for_each(|(has_moved, is_other)| *has_moved |= is_other);
+    }
+    let keep: Vec<bool> = (0..rows.num_rows()).map(|row| weights[row] > 0 || !updates[row] || has_moved[row]).collect();
+    let rows = compute::filter_record_batch(rows, &BooleanArray::from(keep.clone()))?;
+    let kept = || (0..keep.len()).filter(|&row| keep[row]);
+    // What is removed is no half of an update: it has another key than the row that comes.
+    let updates: BooleanArray = kept().map(|row| Some(updates[row] && weights[row] > 0)).collect();
+    Ok(Batch::with_updates(rows, kept().map(|row| weights[row]).collect(), updates))
+}
+
 /// A column of rows, of one or of any number per record.
 struct Rows<'a> {
+    column: &'a ArrayRef,
     rows: &'a StructArray,
     offsets: Option<&'a [i32]>,
 }
@@ -198,9 +225,14 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn of(column: &ArrayRef) -> Rows<'_> {
         match column.as_list_opt::<i32>() {
-            None => Rows { rows: column.as_struct(), offsets: None },
-            Some(lists) => Rows { rows: lists.values().as_struct(), offsets: Some(lists.value_offsets()) },
+            None => Rows { column, rows: column.as_struct(), offsets: None },
+            Some(lists) => Rows { column, rows: lists.values().as_struct(), offsets: Some(lists.value_offsets()) },
         }
+    }
+
+    /// Whether a record has any.
+    fn is_there(&self, record: usize) -> bool {
+        self.column.is_valid(record)
     }
 
     fn of_record(&self, record: usize) -> Range<usize> {

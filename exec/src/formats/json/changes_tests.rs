@@ -71,6 +71,60 @@ fn envelopes_that_lack_a_row_are_bad_records() {
     }
 }
 
+/// People with a primary key, in `changelog.mode` = `upsert`.
+fn by_id() -> TableDefinition {
+    let table = people(&[("changelog.mode", "upsert")]);
+    TableDefinition { key: vec![0], ..table }
+}
+
+#[test]
+fn of_an_upsert_table_what_was_before_need_not_be_there_but_for_the_key_of_what_goes() {
+    let lines = br#"{"before":null,"after":{"id":1,"name":"a"},"op":"u"}
+{"before":{"id":1,"name":"a"},"after":{"id":1,"name":"b"},"op":"u"}
+{"before":{"id":1},"after":{"id":2,"name":"c"},"op":"u"}
+{"before":{"id":2},"after":null,"op":"d"}
+"#;
+    let table = by_id().with_keys_alone();
+    let expected = ["+U\t1\ta", "+U\t1\tb", "-D\t1\t<NULL>", "+U\t2\tc", "-D\t2\t<NULL>"];
+    assert_eq!(changes(&DEBEZIUM, &table, &[0, 1], lines), expected);
+    let lines = br#"{"type":"update","data":{"id":1,"name":"a"}}
+{"type":"update","data":{"id":1,"name":"b"},"old":{"name":"a"}}
+{"type":"update","data":{"id":2,"name":"c"},"old":{"id":1,"name":null}}
+{"type":"delete","data":{"id":2}}
+"#;
+    assert_eq!(changes(&MAXWELL, &table, &[0, 1], lines), expected);
+    let lines = br#"{"type":"UPDATE","data":[{"id":1,"name":"a"},{"id":2,"name":"c"}]}
+{"type":"UPDATE","data":[{"id":1,"name":"b"},{"id":3,"name":"c"}],"old":[{"name":"a"},{"id":2}]}
+{"type":"DELETE","data":[{"id":1},{"id":3}]}
+"#;
+    let expected = ["+U\t1\ta", "+U\t2\tc", "+U\t1\tb", "-D\t2\tc", "+U\t3\tc", "-D\t1\t<NULL>", "-D\t3\t<NULL>"];
+    assert_eq!(changes(&CANAL, &table, &[0, 1], lines), expected);
+
+    let failed = decode_all(&DEBEZIUM, &table, b"{\"before\":null,\"after\":null,\"op\":\"d\"}\n");
+    assert!(failed.error.is_some_and(|error| error.contains("must have the key of the row that goes")));
+    let failed = decode_all(&DEBEZIUM, &table, b"{\"before\":{\"name\":\"a\"},\"after\":null,\"op\":\"d\"}\n");
+    assert!(failed.error.is_none(), "a key may be NULL unless it is declared otherwise");
+}
+
+#[test]
+fn into_an_upsert_table_updates_go_without_what_was_before() {
+    let rows = batch(&Json, &people(&[]), b"{\"id\":1,\"name\":\"a\"} {\"id\":1,\"name\":\"b\"} {\"id\":1}");
+    let kinds = vec![RowKind::Insert, RowKind::UpdateAfter, RowKind::Delete];
+    let updates = |format: &dyn Format| {
+        let mut out = Vec::new();
+        let changes = ChangeBatch { rows: rows.clone(), kinds: Some(kinds.clone()) };
+        format.encoder(&by_id()).expect("the table is valid").encode(&changes, &mut out).expect("rows are written");
+        let text = String::from_utf8(out.clone()).expect("text");
+        let read = self::changes(format, &by_id(), &[0, 1], &out);
+        assert_eq!(read, ["+I\t1\ta", "+U\t1\tb", "-D\t1\t<NULL>"], "{text}");
+        text.lines().nth(1).expect("three lines").to_string()
+    };
+    assert_eq!(updates(&DEBEZIUM), r#"{"before":null,"after":{"id":1,"name":"b"},"op":"u"}"#);
+    assert_eq!(updates(&OGG), r#"{"before":null,"after":{"id":1,"name":"b"},"op_type":"U"}"#);
+    assert_eq!(updates(&MAXWELL), r#"{"data":{"id":1,"name":"b"},"type":"update"}"#);
+    assert_eq!(updates(&CANAL), r#"{"data":[{"id":1,"name":"b"}],"type":"UPDATE"}"#);
+}
+
 #[test]
 fn updates_fill_a_batch_and_no_more() {
     let table = table(&[("id", DataType::Int32)], &[]);

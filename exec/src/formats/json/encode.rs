@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Names;
 use super::envelope::Envelope;
-use crate::changelog::ChangeBatch;
+use crate::changelog::{ChangeBatch, RowKind};
 use crate::connect::{Encoder, TableDefinition};
 use crate::error::Result;
 use crate::formats::physical_columns;
@@ -22,6 +22,8 @@ pub struct JsonEncoder {
     physical: Vec<usize>,
     style: Style,
     envelope: Option<&'static Envelope>,
+    /// Updates come without the row that they replace.
+    is_upsert: bool,
     text: String,
 }
 
@@ -40,7 +42,7 @@ impl JsonEncoder {
             plain_decimals: table.options.boolean(names.options, names.plain_decimals),
             ignore_nulls: table.options.boolean(names.options, names.ignore_null_fields),
         };
-        JsonEncoder { physical: table.physical(), style, envelope, text: String::new() }
+        JsonEncoder { physical: table.physical(), style, envelope, is_upsert: table.is_upsert(), text: String::new() }
     }
 }
 
@@ -52,10 +54,11 @@ impl Encoder for JsonEncoder {
             .collect();
         self.text.clear();
         for row in 0..changes.rows.num_rows() {
-            let [before, after] = match self.envelope {
-                None => [""; 2],
-                Some(envelope) if changes.kind(row).is_positive() => envelope.appears,
-                Some(envelope) => envelope.disappears,
+            let [before, after] = match (self.envelope, changes.kind(row)) {
+                (None, _) => [""; 2],
+                (Some(envelope), RowKind::UpdateAfter) if self.is_upsert => envelope.replaces,
+                (Some(envelope), kind) if kind.is_positive() => envelope.appears,
+                (Some(envelope), _) => envelope.disappears,
             };
             self.text.push_str(before);
             self.style.push_object(columns.iter().map(|(name, cells)| (name, cells)), row, &mut self.text);

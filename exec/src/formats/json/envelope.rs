@@ -34,6 +34,8 @@ pub struct Envelope {
     metadata: &'static [Metadata],
     /// What of the envelope stands before a row that appears, and after it.
     pub appears: [&'static str; 2],
+    /// The same of a row that replaces the one of its key, which is not told.
+    pub replaces: [&'static str; 2],
     /// The same of a row that disappears.
     pub disappears: [&'static str; 2],
 }
@@ -83,6 +85,7 @@ pub static DEBEZIUM: Envelope = Envelope {
     filters: &[],
     metadata: &[metadata("value.ingestion-timestamp", "ts_ms", MILLIS, "when the change was captured")],
     appears: [r#"{"before":null,"after":"#, r#","op":"c"}"#],
+    replaces: [r#"{"before":null,"after":"#, r#","op":"u"}"#],
     disappears: [r#"{"before":"#, r#","after":null,"op":"d"}"#],
 };
 
@@ -94,6 +97,7 @@ pub static OGG: Envelope = Envelope {
         metadata("value.primary-keys", "primary_keys", MetadataKind::Texts, "names of the key's columns"),
     ],
     appears: [r#"{"before":null,"after":"#, r#","op_type":"I"}"#],
+    replaces: [r#"{"before":null,"after":"#, r#","op_type":"U"}"#],
     disappears: [r#"{"before":"#, r#","after":null,"op_type":"D"}"#],
     ..DEBEZIUM
 };
@@ -118,6 +122,7 @@ pub static MAXWELL: Envelope = Envelope {
         ),
     ],
     appears: [r#"{"data":"#, r#","type":"insert"}"#],
+    replaces: [r#"{"data":"#, r#","type":"update"}"#],
     disappears: [r#"{"data":"#, r#","type":"delete"}"#],
 };
 
@@ -139,6 +144,7 @@ pub static CANAL: Envelope = Envelope {
         metadata("value.event-timestamp", "es", MILLIS, "when the change happened"),
     ],
     appears: [r#"{"data":["#, r#"],"type":"INSERT"}"#],
+    replaces: [r#"{"data":["#, r#"],"type":"UPDATE"}"#],
     disappears: [r#"{"data":["#, r#"],"type":"DELETE"}"#],
     ..MAXWELL
 };
@@ -187,8 +193,9 @@ impl Envelope {
         }
     }
 
-    /// How many changes the record `row` is, if the rows before and after them are there as its kind says.
-    pub fn check(&self, columns: &[Column], row: usize) -> Result<usize, BadValue> {
+    /// How many changes the record `row` is, if the rows before and after them are there as its kind says. `by_key`: what an update replaces is
+    /// known by its key, and need not be there.
+    pub fn check(&self, by_key: bool, columns: &[Column], row: usize) -> Result<usize, BadValue> {
         let bad = |path: &str, why: String| Err(BadValue { path: path.to_string(), why });
         let fields = match columns {
             [Column { kind: Kind::Row(payload), .. }] => &payload[..],
@@ -203,7 +210,14 @@ impl Envelope {
             true => bad(self.before, "it is NULL, and must be what was different before".to_string()),
             false => bad(
                 self.before,
-                "it is NULL, and must be the row as it was (Postgres writes it with REPLICA IDENTITY FULL)".to_string(),
+                match by_key {
+                    true => "it is NULL, and must have the key of the row that goes".to_string(),
+                    false => {
+                        "it is NULL, and must be the row as it was (Postgres writes it with REPLICA IDENTITY FULL; \
+                              without, a table with a primary key can have 'changelog.mode' = 'upsert')"
+                            .to_string()
+                    }
+                },
             ),
         };
         let no_after = || bad(self.after, "it is NULL, and must be the row as it is now".to_string());
@@ -217,8 +231,9 @@ impl Envelope {
             ),
             Some(Change::Delete) => before.map_or_else(no_before, |before| Ok(before.len())),
             Some(Change::Update) => match (before, after) {
-                (None, _) => no_before(),
                 (_, None) => no_after(),
+                (None, Some(after)) if by_key => Ok(after.len()),
+                (None, _) => no_before(),
                 (Some(before), Some(after)) if before.len() < after.len() => {
                     bad(self.before, format!("it has {} rows for the {} of {}", before.len(), after.len(), self.after))
                 }
