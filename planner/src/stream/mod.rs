@@ -1,11 +1,13 @@
 //! Logical plan to streaming plan: operators chosen, changes resolved.
 
 mod aggregate;
+mod bound;
 mod columns;
 mod join;
 mod lookup;
 mod lower;
 mod matching;
+mod multi_join;
 mod over;
 mod own;
 mod plan;
