@@ -25,7 +25,7 @@ const INPUTS_MAX: usize = 32;
 
 /// An input of a join as it is planned.
 enum Operand<'a> {
-    Plan(StreamPlan),
+    Plan(Box<StreamPlan>),
     Chain(Chain<'a>),
 }
 
@@ -62,10 +62,10 @@ impl Lowering<'_> {
     fn operand<'a>(&self, input: &'a LogicalPlan) -> Result<Operand<'a>> {
         let mut above = Vec::new();
         match join_below(input, &mut above) {
-            None => self.plan(input).map(Operand::Plan),
+            None => self.plan(input).map(Operand::of),
             Some(node) => match self.joins(node)? {
                 Operand::Chain(chain) => Ok(Operand::Chain(Chain { above, ..chain })),
-                Operand::Plan(plan) => self.chosen(plan, &above).map(Operand::Plan),
+                Operand::Plan(plan) => self.chosen(*plan, &above).map(Operand::of),
             },
         }
     }
@@ -87,7 +87,7 @@ impl Lowering<'_> {
                 let pair = self.pair(node, self.planned(left)?, self.planned(right)?)?;
                 return match Chain::of(pair) {
                     Ok(chain) => Ok(Operand::Chain(chain)),
-                    Err(pair) => self.joined(*pair).map(Operand::Plan),
+                    Err(pair) => self.joined(*pair).map(Operand::of),
                 };
             }
         };
@@ -165,7 +165,7 @@ impl Lowering<'_> {
 
     fn planned(&self, joins: Operand) -> Result<StreamPlan> {
         let mut chain = match joins {
-            Operand::Plan(plan) => return Ok(plan),
+            Operand::Plan(plan) => return Ok(*plan),
             Operand::Chain(chain) => chain,
         };
         let above = std::mem::take(&mut chain.above);
@@ -255,6 +255,10 @@ fn chosen(expr: &Expr) -> Option<&Column> {
 }
 
 impl<'a> Operand<'a> {
+    fn of(plan: StreamPlan) -> Operand<'a> {
+        Operand::Plan(Box::new(plan))
+    }
+
     fn chain(&self) -> Option<&Chain<'a>> {
         match self {
             Operand::Chain(chain) => Some(chain),
