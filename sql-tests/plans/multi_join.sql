@@ -9,10 +9,12 @@ EXPLAIN SELECT a.v, b.w, c.x, d.y FROM a, b, c, d WHERE a.k = b.k AND c.k = d.k 
 EXPLAIN SELECT a.k, v, s, x FROM a LEFT JOIN per_k ON a.k = per_k.k LEFT JOIN c ON per_k.k = c.k;
 EXPLAIN SELECT p.k, p.s, q.n, r.m FROM per_k p JOIN (SELECT k, COUNT(*) AS n FROM c GROUP BY k) q ON p.k = q.k JOIN (SELECT k, COUNT(*) AS m FROM d GROUP BY k) r ON q.k = r.k;
 EXPLAIN SELECT a.v, w, x, y FROM a JOIN pairs ON UPPER(a.k) = bk JOIN d ON d.k = bk;
+EXPLAIN SELECT a.v, w, x FROM a JOIN pairs ON a.k = bk AND a.v < x;
 EXPLAIN SELECT a.v, b.w, d.y FROM a JOIN b ON a.k = b.k JOIN c ON b.k = c.k JOIN d ON c.j = d.j;
 EXPLAIN SELECT a.v, c.x, d.y FROM a JOIN c ON a.k = c.k JOIN d ON c.k = d.k AND c.j = d.j;
 EXPLAIN SELECT a.v, b.w, c.x FROM a LEFT JOIN b ON a.k = b.k AND a.v < b.w JOIN c ON a.k = c.k;
 EXPLAIN SELECT /*+ STATE_TTL('b' = '1 d') */ a.v, b.w, c.x FROM a JOIN b ON a.k = b.k JOIN c ON a.k = c.k;
 EXPLAIN SELECT /*+ STATE_TTL('b' = '1 d') */ a.v, b.w, c.x FROM a JOIN b ON a.k = b.k LEFT JOIN c ON a.k = c.k;
+EXPLAIN SELECT a.v, p.w, p.x, d.y FROM a JOIN d ON a.k = d.k LEFT JOIN pairs p ON p.bk = a.k;
 SET 'table.optimizer.multi-join.enabled' = 'false';
 EXPLAIN SELECT a.v, b.w, c.x FROM a JOIN b ON a.k = b.k JOIN c ON b.k = c.k;

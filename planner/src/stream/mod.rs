@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod bound;
+mod chain;
 mod columns;
 mod join;
 mod lookup;

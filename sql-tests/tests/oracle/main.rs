@@ -20,6 +20,8 @@ const RECURSIVE: &[&str] = &[
     "WITH RECURSIVE r (k, v) AS (SELECT k, v FROM t UNION SELECT k, v - 1 FROM r WHERE v > 0) SELECT k, v FROM r",
     "WITH RECURSIVE r (a, b) AS (SELECT g, v FROM t UNION SELECT r.a, t.v FROM r JOIN t ON r.b = t.g) SELECT * FROM r",
     "WITH RECURSIVE r (a) AS (SELECT v FROM t WHERE b UNION SELECT v FROM r JOIN t ON g = a WHERE v IN (SELECT g FROM t)) SELECT a FROM r",
+    "WITH RECURSIVE r (a) AS (SELECT v FROM t WHERE b UNION SELECT CAST(c.g AS BIGINT) FROM r JOIN t ON r.a = t.v JOIN u c ON c.v = t.v) \
+     SELECT a FROM r",
     "WITH RECURSIVE r (a, b) AS (SELECT g, v FROM t UNION SELECT r.a, t.v FROM r JOIN t ON r.b = t.g) \
      SELECT a, COUNT(*) AS n, MIN(b) AS m FROM r GROUP BY a",
     "WITH RECURSIVE r (k, n) AS (SELECT DISTINCT k, 0 FROM t UNION ALL SELECT CONCAT(r.k, t.k), n + 1 FROM r JOIN t ON r.n = t.v WHERE n < 2) \

@@ -98,7 +98,7 @@ impl Generator {
         let mut aliases = vec![first];
         for _ in 0..self.random.random_range(2..4) {
             let below = self.random_below(depth);
-            let (input, r) = self.from(below);
+            let (input, r) = if self.random.random_bool(0.3) { self.pair(below, key) } else { self.from(below) };
             let kind = self.one_of(&["JOIN", "JOIN", "LEFT JOIN"]);
             let mut on = key.map(|column| {
                 let l = &aliases[self.random.random_range(0..aliases.len())];
@@ -118,6 +118,21 @@ impl Generator {
         }
         let [a, x, y] = [0; 3].map(|_| aliases[self.random.random_range(0..aliases.len())].clone());
         format!("SELECT {a}.a AS a, {x}.x AS x, {y}.y AS y FROM {from}")
+    }
+
+    /// A join over this key, as what stands in FROM.
+    fn pair(&mut self, depth: usize, key: [&str; 2]) -> (String, String) {
+        let ((left, l), (right, r), alias) = (self.from(depth), self.from(depth), self.alias());
+        let kind = self.one_of(&["JOIN", "JOIN", "LEFT JOIN"]);
+        let on = key.map(|column| format!("{l}.{column} = {r}.{column}")).join(" AND ");
+        let rest = match self.random.random_range(0..4) {
+            0 => format!(" AND {l}.y <= {r}.x + 4"),
+            _ => String::new(),
+        };
+        (
+            format!("(SELECT {l}.a AS a, {l}.x AS x, {r}.y AS y FROM {left} {kind} {right} ON {on}{rest}) AS {alias}"),
+            alias,
+        )
     }
 
     fn random_below(&mut self, depth: usize) -> usize {

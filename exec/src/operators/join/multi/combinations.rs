@@ -99,7 +99,7 @@ impl<F: FnMut(Combinations) -> Result<()>> Search<'_, F> {
             let group = groups.touched()[rank as usize];
             // Whether something may change by the inputs that follow.
             let goes_on = changed.until[rank as usize] > input + 1;
-            let is_change = |was: i64, is: i64| was != is || goes_on && was != 0;
+            let is_wanted = |was: i64, is: i64| was != is || goes_on && was != 0;
             let is_joined = step.joined_by.iter().all(|&by| from.rows[by][n] != NONE);
             let partners = match is_joined {
                 true if was != is || goes_on => Partners::All(side, side.first_of(group)),
@@ -109,35 +109,41 @@ impl<F: FnMut(Combinations) -> Result<()>> Search<'_, F> {
             for partner in partners {
                 let (row_was, row_is, row_is_update) = side.change_of(partner);
                 let (was, is) = (times(was, row_was)?, times(is, row_is)?);
-                if is_change(was, is) {
+                if is_wanted(was, is) {
                     to.push(rank, from.at(n).chain([partner]), was, is, from.is_update[n] || row_is_update);
-                    if to.len() >= PIECE_ROWS {
-                        self.judge(input, &mut to, judged)?;
-                        judged = to.len();
-                        // Few may be left, which wait for more.
-                        if judged > PIECE_ROWS / 2 {
-                            let full = std::mem::replace(&mut to, Combinations::of(input + 1));
-                            self.join(input + 1, full)?;
-                            judged = 0;
-                        }
-                    }
+                    self.follow(input, &mut to, &mut judged)?;
                 }
             }
             if step.outer {
-                let (had, has) = match is_joined {
-                    true => (groups.total_before(group, input) != 0, groups.total(group, input) != 0),
-                    false => (false, false),
-                };
+                let had = is_joined && groups.total_before(group, input) != 0;
+                let has = is_joined && groups.total(group, input) != 0;
                 let (was, is) = (if had { 0 } else { was }, if has { 0 } else { is });
-                if is_change(was, is) {
+                if is_wanted(was, is) {
                     // What comes in place of a match is no half of an update.
                     let is_update = from.is_update[n] && !had && !has;
                     to.push(rank, from.at(n).chain([NONE]), was, is, is_update);
+                    self.follow(input, &mut to, &mut judged)?;
                 }
             }
         }
         self.judge(input, &mut to, judged)?;
         self.join(input + 1, to)
+    }
+
+    /// Follows combinations to their ends if they are many enough, of which the first `judged` fulfil the condition.
+    fn follow(&mut self, input: usize, to: &mut Combinations, judged: &mut usize) -> Result<()> {
+        if to.len() < PIECE_ROWS {
+            return Ok(());
+        }
+        self.judge(input, to, *judged)?;
+        *judged = to.len();
+        // Few may be left, which wait for more.
+        if *judged > PIECE_ROWS / 2 {
+            *judged = 0;
+            let full = std::mem::replace(to, Combinations::of(input + 1));
+            self.join(input + 1, full)?;
+        }
+        Ok(())
     }
 
     /// Keeps those that fulfil the condition; the first `judged` do.
