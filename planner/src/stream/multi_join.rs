@@ -57,11 +57,12 @@ impl Lowering<'_> {
         let (mut in_left, mut in_right) = (None, None);
         if self.may_merge(node, &left, &right) {
             in_left = left.keys_among(&of_left, node.left.schema());
-            // Not the right of a left join, which has a match or has none as a whole; nor if a part of it that may be null were to be judged.
-            let is_judged =
+            // The right of a left join has a match or has none as a whole. That of an inner one is merged unless the key or the condition
+            // may see nulls that its own left joins make.
+            let sees_nulls =
                 |keys: &Vec<Key>| !right.outer_among(keys).is_empty() || right.has_outer() && node.filter.is_some();
             if node.join_type == JoinType::Inner {
-                in_right = right.keys_among(&of_right, node.right.schema()).filter(|keys| !is_judged(keys));
+                in_right = right.keys_among(&of_right, node.right.schema()).filter(|keys| !sees_nulls(keys));
             }
         }
         // In the order of the chain that is there already, or the one on the left.
