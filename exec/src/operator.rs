@@ -64,7 +64,7 @@ pub trait OperatorSpec: Debug + Send + Sync {
 /// watermarks, snapshots state and applies back-pressure, so a test can call these
 /// methods directly and the same input always gives the same output.
 pub trait Operator: Send {
-    /// Handles rows from one input. Both sides of a join arrive here, told apart by `input`.
+    /// Handles rows from one input. All sides of a join arrive here, told apart by `input`.
     ///
     /// The rows have no marks, unless [`keeps_marks`](Operator::keeps_marks).
     fn on_batch(&mut self, input: Input, batch: Batch, out: &mut Output) -> Result<()>;
@@ -156,14 +156,18 @@ pub struct TableSnapshot {
 
 impl TableSnapshot {
     /// A whole table with these key columns, by which rows are spread over shards.
-    pub fn by_key(table: &'static str, rows: RecordBatch, keys: impl IntoIterator<Item = usize>) -> TableSnapshot {
+    pub fn by_key(
+        table: impl Into<Cow<'static, str>>,
+        rows: RecordBatch,
+        keys: impl IntoIterator<Item = usize>,
+    ) -> TableSnapshot {
         TableSnapshot::whole(table, rows, Distribution::ByKey(keys.into_iter().collect()))
     }
 
     /// A whole table.
-    pub fn whole(table: &'static str, rows: RecordBatch, distribution: Distribution) -> TableSnapshot {
+    pub fn whole(table: impl Into<Cow<'static, str>>, rows: RecordBatch, distribution: Distribution) -> TableSnapshot {
         TableSnapshot {
-            table: Cow::Borrowed(table),
+            table: table.into(),
             rows,
             distribution,
             replaces_by: None,
@@ -174,7 +178,7 @@ impl TableSnapshot {
     }
 }
 
-/// Which input of an operator: 0, or 0 and 1.
+/// Which input of an operator, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Input(pub u8);
 

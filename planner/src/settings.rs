@@ -243,6 +243,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         "keys and rows that are not used for so long are forgotten by GROUP BY, DISTINCT, joins, top-N and OVER; 0 ms: never",
     ),
     OptionSpec::with_default("table.local-time-zone", Text, "UTC", "time zone of TIMESTAMP_LTZ, such as Europe/Berlin"),
+    OptionSpec::with_default(
+        "table.optimizer.multi-join.enabled",
+        Boolean,
+        "true",
+        "joins above each other that compare one key run as one operator, which keeps nothing in between",
+    ),
 ];
 
 /// Settings of Flink that scripts carry along and that need nothing here: accepted, checked for their type, without effect.
@@ -337,6 +343,11 @@ impl Settings {
 
     pub fn emit(&self) -> Emit {
         if self.text("table.exec.emit").eq_ignore_ascii_case("each-row") { Emit::EachRow } else { Emit::Epoch }
+    }
+
+    /// Joins of one key are one operator.
+    pub fn multi_join(&self) -> bool {
+        self.0.boolean(SETTINGS, "table.optimizer.multi-join.enabled")
     }
 
     pub fn parallelism(&self) -> u16 {

@@ -54,6 +54,20 @@ async fn no_money_is_ever_made_or_lost() {
     }
 }
 
+/// Of inputs that are joined at once too: an account's credits, computed twice, are the same in every row that comes out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inputs_of_one_join_have_come_equally_far() {
+    let difference = "SELECT SUM(a.total - b.total) AS difference FROM credits a JOIN debits d ON a.account = d.account \
+         JOIN (SELECT payee AS account, SUM(CAST(amount AS BIGINT)) AS total FROM transfers GROUP BY payee) b \
+         ON b.account = d.account";
+    for parallelism in ["1", "4"] {
+        let differences = changes(difference, 20_000, parallelism, "epoch").await;
+        assert_eq!(differences, [(true, "0".to_string())], "with {parallelism} shards");
+        let differences = changes(difference, 500, parallelism, "each-row").await;
+        assert!(differences.len() > 1 && differences.last() == Some(&(true, "0".to_string())), "{differences:?}");
+    }
+}
+
 async fn execute(session: &mut Session, statement: &str) -> Outcome {
     let parsed = dialect::statements(statement, &|_| None).next().expect("it is a statement").expect("it parses");
     session.execute(&parsed).await.unwrap_or_else(|error| panic!("{statement}: {error}"))

@@ -248,6 +248,30 @@ fn a_savepoint_is_another_beginning_for_the_same_job() {
 }
 
 #[test]
+fn a_star_of_four_keeps_the_rows_of_its_inputs_and_not_what_they_make() {
+    let input = |name: &str| format!("(SELECT SPLIT_INDEX(line, ' ', 0) AS k, line AS l FROM lines) {name}");
+    let place = Place::new(&format!(
+        "SELECT a.k, COUNT(DISTINCT CONCAT(a.l, b.l, c.l, d.l)) FROM {} JOIN {} ON a.k = b.k JOIN {} ON b.k = c.k JOIN {} ON a.k = d.k GROUP BY a.k",
+        input("a"),
+        input("b"),
+        input("c"),
+        input("d"),
+    ));
+    (0..5).for_each(|n| place.append(&format!("tide {n}\n")));
+    let mut process = place.run(&["-p", "2"]);
+    while !process.line().ends_with("[tide, 625]") {}
+    process.signal("INT");
+    process.end();
+    let state = place.state().display().to_string();
+    for input in 1..=4 {
+        let sql = format!(
+            "SELECT k, COUNT(*) AS n, SUM(weight) AS s FROM state('{state}', 'multi-join.input-{input}') GROUP BY k"
+        );
+        assert_eq!(super::process::run(&sql).succeeded(), "k,n,s\ntide,5,5\n");
+    }
+}
+
+#[test]
 fn a_job_is_stopped_with_a_savepoint_and_drained() {
     let place = Place::new(COUNT);
     let saved = place.path("saved").display().to_string();

@@ -34,7 +34,9 @@ pub use filter::Filter;
 pub use idle::Ttl;
 pub use iterate::Iterate;
 pub(crate) use join::pairs::{Pairs, numbered};
-pub use join::{Given, IntervalJoin, Join, JoinKind, LatestJoin, TemporalJoin, WindowJoin, with_mark};
+pub use join::{
+    Given, IntervalJoin, Join, JoinInput, JoinKind, LatestJoin, MultiJoin, TemporalJoin, WindowJoin, with_mark,
+};
 pub use limit::Limit;
 pub use matching::{Automaton, End, MatchRecognize, Navigation, Navigations, Pattern, Skip, VARIABLES_MAX, Variable};
 pub use materialize::Materialize;
@@ -60,7 +62,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
 
 use crate::error::Result;
 
@@ -76,4 +80,16 @@ pub(crate) fn evaluate(
         .collect::<Result<_>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+/// `expression` over rows whose columns are elsewhere: column n at `place(n)`.
+pub fn with_columns_at(
+    expression: &Arc<dyn PhysicalExpr>,
+    place: impl Fn(usize) -> usize,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let moved = Arc::clone(expression).transform_down(|expression| match expression.downcast_ref::<Column>() {
+        Some(column) => Ok(Transformed::yes(Arc::new(Column::new(column.name(), place(column.index()))) as _)),
+        None => Ok(Transformed::no(expression)),
+    });
+    Ok(moved?.data)
 }

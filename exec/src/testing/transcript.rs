@@ -2,9 +2,9 @@
 //!
 //! | line | meaning |
 //! |---|---|
-//! | `columns user text, ts time, amount int` | schema of the input; a second such line that of the second input |
+//! | `columns user text, ts time, amount int` | schema of the input; a second such line that of the second input, and so on |
 //! | `+ ann 0:01 5`, `- ann 0:01 5`, `+2 ...` | a row appears, disappears, appears twice |
-//! | `2nd + ann 5` | the same on the second input |
+//! | `2nd + ann 5` | the same on the second input; `3rd`, `4th` |
 //! | `~ 0:10` | watermark |
 //! | `\| 1`, `\| 1 0:20` | barrier of epoch 1, handed out at that processing time |
 //! | `! crash` | memory is lost: the operator is rebuilt from the last barrier, and what came since is fed again |
@@ -136,7 +136,11 @@ impl Script {
                 continue;
             }
             let code = line.split("//").next().unwrap_or("").trim();
-            let (input, code) = code.strip_prefix("2nd ").map_or((0, code), |code| (1, code.trim()));
+            let further = (1..).zip(["2nd ", "3rd ", "4th "]);
+            let (input, code) = further
+                .filter_map(|(input, ordinal)| Some((input, code.strip_prefix(ordinal)?.trim())))
+                .next()
+                .unwrap_or((0, code));
             let event = match code.split_once(char::is_whitespace).unwrap_or((code, "")) {
                 ("", _) => Event::Blank,
                 ("columns", columns) => {

@@ -4,82 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{self as logical, BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{self as logical, Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
 use tidemill_exec::operators::{Emit, IntervalJoin, Join, JoinKind, TimeKind, Ttl, WindowJoin};
 use tidemill_exec::{Changes, Error, Result};
 
+use super::bound::{Bound, Interval, Windows, interval};
 use super::lower::{Lowering, kept, nullable, projected};
-use super::over::milliseconds;
-use super::plan::{Distribution, StreamPlan, Times, WindowColumns};
-use crate::functions::window::{as_event_time, window_time};
+use super::plan::{Distribution, StreamPlan, WindowColumns};
+use crate::functions::window::window_time;
 use crate::state_ttl;
-
-/// What bounds the state of a join.
-enum Bound {
-    None,
-    Window(Windows),
-    Interval(Interval),
-}
-
-/// By input, where the start, the end and the time of the window are.
-struct Windows {
-    columns: [(usize, usize, usize); 2],
-    kind: TimeKind,
-}
-
-/// Bounds of the left time minus the right one, in milliseconds.
-struct Interval {
-    times: [usize; 2],
-    least: i64,
-    greatest: i64,
-}
-
-impl Bound {
-    /// Time attributes of the columns of the left and, behind them, of the right. Those of a side that may be null are none.
-    fn times(&self, kind: JoinKind, left: &Side, right: &Side) -> Times {
-        use JoinKind::{Anti, Full, Inner, Mark, Right, Semi};
-        let (of_left, of_right) = match kind {
-            Inner => (true, true),
-            JoinKind::Left | Semi | Anti | Mark => (true, false),
-            Right => (false, true),
-            Full => (false, false),
-        };
-        let offset = left.columns.len();
-        match self {
-            Bound::None => Times::default(),
-            Bound::Window(windows) => {
-                let moved = |of: fn(&WindowColumns) -> &Vec<usize>| {
-                    let columns = |side: &Side, offset: usize| -> Vec<usize> {
-                        let window = side.plan.props.times.window.iter();
-                        window.flat_map(of).map(|column| column + offset).collect()
-                    };
-                    let left = if of_left { columns(left, 0) } else { vec![] };
-                    let right = if of_right { columns(right, offset) } else { vec![] };
-                    [left, right].concat()
-                };
-                let zone = left.plan.props.times.window.as_ref().and_then(|window| window.zone.clone());
-                let window = WindowColumns {
-                    start: moved(|window| &window.start),
-                    end: moved(|window| &window.end),
-                    time: moved(|window| &window.time),
-                    kind: windows.kind,
-                    zone,
-                };
-                let event = if windows.kind == TimeKind::Event { window.time.clone() } else { vec![] };
-                let is_known = !window.start.is_empty() && !window.end.is_empty();
-                Times { event, window: is_known.then_some(window), ..Times::default() }
-            }
-            Bound::Interval(Interval { times, .. }) => {
-                let left = of_left.then_some(times[0]);
-                let right = of_right.then_some(times[1] + offset);
-                Times { event: left.into_iter().chain(right).collect(), ..Times::default() }
-            }
-        }
-    }
-}
 
 /// One input of a join.
 pub(super) struct Side {
@@ -89,10 +25,33 @@ pub(super) struct Side {
     /// How many the query has.
     pub width: usize,
     pub keys: Vec<usize>,
-    ttl: Option<Ttl>,
+    /// What the keys are, [by place](by_place) in the columns of the query.
+    pub on: Vec<Expr>,
+    pub ttl: Option<Ttl>,
+}
+
+/// Two inputs and how they are joined.
+pub(super) struct Pair {
+    pub kind: JoinKind,
+    pub left: Side,
+    pub right: Side,
+    pub null_equals_null: bool,
+    /// Over the columns of both sides.
+    pub condition: Option<Arc<dyn PhysicalExpr>>,
+    pub bound: Bound,
+    /// Rows are forgotten when they are too old for all that comes later.
+    pub grows_old: bool,
 }
 
 impl Side {
+    /// How its rows must be spread; `offset` columns stand before its own.
+    pub fn distribution(&self, offset: usize) -> Distribution {
+        match self.keys.is_empty() {
+            true => Distribution::Single,
+            false => Distribution::Hash(self.keys.iter().map(|key| key + offset).collect()),
+        }
+    }
+
     /// Rows match nothing that comes more than so many milliseconds after them.
     fn keep_at_most(&mut self, millis: i64) {
         let most = Duration::from_millis(millis.max(1).unsigned_abs());
@@ -102,6 +61,14 @@ impl Side {
 
 impl Lowering<'_> {
     pub(super) fn join(&self, node: &logical::Join) -> Result<StreamPlan> {
+        match node.join_type {
+            JoinType::Inner | JoinType::Left if self.settings.multi_join() => self.multi_join(node),
+            _ => self.joined(self.pair(node, self.plan(&node.left)?, self.plan(&node.right)?)?),
+        }
+    }
+
+    /// The inputs of a join, whose plans these are.
+    pub(super) fn pair(&self, node: &logical::Join, left: StreamPlan, right: StreamPlan) -> Result<Pair> {
         use JoinType::{Full, Inner, Left, LeftAnti, LeftMark, LeftSemi, Right, RightAnti, RightMark, RightSemi};
         let (kind, is_mirrored) = match node.join_type {
             Inner => (JoinKind::Inner, false),
@@ -123,11 +90,11 @@ impl Lowering<'_> {
             let may_be_equal = left.into_iter().zip(right).map(|(left, right)| left.eq(right).is_not_false());
             filter = may_be_equal.chain(filter).reduce(Expr::and);
         }
-        let mut inputs = [(&node.left, on[0].as_slice()), (&node.right, on[1].as_slice())];
+        let mut inputs = [(left, &node.left, on[0].as_slice()), (right, &node.right, on[1].as_slice())];
         if is_mirrored {
             inputs.reverse();
         }
-        let [left, right] = inputs.map(|(input, keys)| self.side(input, keys));
+        let [left, right] = inputs.map(|(plan, input, keys)| self.side(plan, input, keys));
         let (left, right) = (left?, right?);
         check_keys(&left, &right)?;
 
@@ -144,25 +111,17 @@ impl Lowering<'_> {
             None => Bound::None,
         };
         // What is too old for all that is still to come is not used any more.
-        if let Some(Interval { least, greatest, .. }) = processing.filter(|_| rows_stay) {
+        let old = processing.filter(|_| rows_stay);
+        if let Some(Interval { least, greatest, .. }) = old {
             left.keep_at_most(least.saturating_neg());
             right.keep_at_most(greatest);
         }
         let null_equals_null = node.null_equality == NullEquality::NullEqualsNull;
-        self.joined(kind, left, right, null_equals_null, condition, bound, &nullable(node.schema.inner()))
+        Ok(Pair { kind, left, right, null_equals_null, condition, bound, grows_old: old.is_some() })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a step of `join` and of nothing else")]
-    fn joined(
-        &self,
-        kind: JoinKind,
-        left: Side,
-        right: Side,
-        null_equals_null: bool,
-        condition: Option<Arc<dyn PhysicalExpr>>,
-        bound: Bound,
-        output: &SchemaRef,
-    ) -> Result<StreamPlan> {
+    pub(super) fn joined(&self, pair: Pair) -> Result<StreamPlan> {
+        let Pair { kind, left, right, null_equals_null, condition, bound, .. } = pair;
         let (left_width, offset) = (left.width, left.columns.len());
         let mut columns: Vec<usize> = (0..left_width).collect();
         let mut fields: Vec<FieldRef> = left.columns.iter().map(|(_, field)| Arc::clone(field)).collect();
@@ -179,21 +138,19 @@ impl Lowering<'_> {
         }
         let append = left.plan.props.changes.is_append() && right.plan.props.changes.is_append();
         let changes = match (&bound, append && kind.is_monotonic()) {
-            (Bound::None, false) => Changes::Retract { key: key(kind, &left, &right) },
+            (Bound::None, false) => {
+                Changes::Retract { key: key(kind, &Identity::of(&left, 0), &Identity::of(&right, offset)) }
+            }
             _ => Changes::Append,
         };
         let times = bound.times(kind, &left, &right);
-        let distribution = |side: &Side, offset: usize| match side.keys.is_empty() {
-            true => Distribution::Single,
-            false => Distribution::Hash(side.keys.iter().map(|key| key + offset).collect()),
-        };
         let distributed = match kind {
             // Nulls stand in the keys of either side.
             JoinKind::Full if !left.keys.is_empty() => Distribution::Any,
-            JoinKind::Right => distribution(&right, offset),
-            _ => distribution(&left, 0),
+            JoinKind::Right => right.distribution(offset),
+            _ => left.distribution(0),
         };
-        let required = [distribution(&left, 0), distribution(&right, 0)];
+        let required = [left.distribution(0), right.distribution(0)];
         let join = Join {
             kind,
             keys: [left.keys, right.keys],
@@ -208,24 +165,22 @@ impl Lowering<'_> {
         let [of_left, of_right] = required;
         let inputs = [(left.plan, of_left), (right.plan, of_right)];
         let plan = match bound {
-            Bound::None => StreamPlan::binary(join, inputs, changes, distributed),
+            Bound::None => StreamPlan::of_inputs(join, inputs, changes, distributed),
             Bound::Window(window) => {
                 let join = WindowJoin {
                     join: Join { append: false, emit: Emit::Epoch, ttl: [None; 2], ..join },
                     windows: window.columns,
                     kind: window.kind,
                 };
-                StreamPlan::binary(join, inputs, changes, distributed)
+                StreamPlan::of_inputs(join, inputs, changes, distributed)
             }
             Bound::Interval(Interval { times, least, greatest }) => {
                 let join =
                     IntervalJoin { join: Join { emit: Emit::Epoch, ttl: [None; 2], ..join }, times, least, greatest };
-                StreamPlan::binary(join, inputs, changes, distributed)
+                StreamPlan::of_inputs(join, inputs, changes, distributed)
             }
         };
-        let plan = kept(plan.with_times(times), &columns)?;
-        debug_assert_eq!(plan.props.schema.fields().len(), output.fields().len());
-        Ok(plan)
+        kept(plan.with_times(times), &columns)
     }
 
     /// If both sides are of windows that must be the same: where these are. The time at which they close may be a column more.
@@ -257,20 +212,23 @@ impl Lowering<'_> {
         if let Some(&time) = window.time.first() {
             return Ok((side, time));
         }
-        let Side { plan, mut columns, width, keys, ttl } = side;
+        let Side { plan, mut columns, width, keys, on, ttl } = side;
         let schema = DFSchema::new_with_metadata(columns.clone(), Default::default())?;
         let end = Expr::Column(Column::from(schema.qualified_field(end)));
         let time = window_time(end, window.zone.as_deref())?;
         let plan = self.extended(plan, &schema, &[(format!("$window_time of {name}"), time)])?;
         columns.push((None, Arc::clone(&plan.props.schema.fields()[columns.len()])));
         let time = columns.len() - 1;
-        Ok((Side { plan, columns, width, keys, ttl }, time))
+        Ok((Side { plan, columns, width, keys, on, ttl }, time))
     }
 
-    /// An input with its keys as columns.
-    fn side(&self, input: &logical::LogicalPlan, keys: &[Expr]) -> Result<Side> {
-        let ttl = state_ttl::of(input).unwrap_or(self.ttl);
-        Ok(Side { ttl, ..self.keyed(self.plan(input)?, input.schema(), keys)? })
+    /// An input, whose plan this is, with its keys as columns.
+    pub(super) fn side(&self, plan: StreamPlan, input: &logical::LogicalPlan, keys: &[Expr]) -> Result<Side> {
+        Ok(Side { ttl: self.ttl_of(input), ..self.keyed(plan, input.schema(), keys)? })
+    }
+
+    pub(super) fn ttl_of(&self, input: &logical::LogicalPlan) -> Option<Ttl> {
+        state_ttl::of(input).unwrap_or(self.ttl)
     }
 
     /// The rows of `plan`, which has the columns of `schema`, with keys as columns.
@@ -285,6 +243,8 @@ impl Lowering<'_> {
             })
             .collect();
         let width = columns.len();
+        let on = keys.iter().map(|key| by_place(key, |column| schema.index_of_column(column).ok()));
+        let on = on.collect::<Option<Vec<Expr>>>().unwrap_or_default();
         let mut computed = Vec::new();
         let mut places = Vec::with_capacity(keys.len());
         for key in keys {
@@ -303,13 +263,13 @@ impl Lowering<'_> {
             });
         }
         if computed.is_empty() {
-            return Ok(Side { plan, columns, width, keys: places, ttl });
+            return Ok(Side { plan, columns, width, keys: places, on, ttl });
         }
         let passed = schema.columns().into_iter().map(Expr::Column);
         let expressions = passed.chain(computed).map(|expr| self.expression(&expr, schema));
         let output = Schema::new(columns.iter().map(|(_, field)| Arc::clone(field)).collect::<Vec<_>>());
         let plan = projected(plan, expressions.collect::<Result<Vec<_>>>()?, Arc::new(output))?;
-        Ok(Side { plan, columns, width, keys: places, ttl })
+        Ok(Side { plan, columns, width, keys: places, on, ttl })
     }
 }
 
@@ -326,91 +286,51 @@ pub(super) fn check_keys(left: &Side, right: &Side) -> Result<()> {
     Ok(())
 }
 
+/// The expression with columns named by their places, so that it is the same whatever they are called; `None` if one has none.
+pub(super) fn by_place(expr: &Expr, place: impl Fn(&Column) -> Option<usize>) -> Option<Expr> {
+    let mut is_known = true;
+    let placed = expr.clone().transform(|expr| match &expr {
+        Expr::Column(column) => {
+            let place = place(column);
+            is_known &= place.is_some();
+            let name = place.unwrap_or_default().to_string();
+            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name))))
+        }
+        _ => Ok(Transformed::no(expr)),
+    });
+    placed.ok().map(|placed| placed.data).filter(|_| is_known)
+}
+
+/// What is known of the rows of one side of a join.
+pub(super) struct Identity {
+    /// The columns that identify a row, if any do.
+    pub unique: Option<Vec<usize>>,
+    /// Columns that are join keys.
+    pub joined: Vec<usize>,
+}
+
+impl Identity {
+    /// Of a side before whose columns there are so many.
+    pub fn of(side: &Side, offset: usize) -> Identity {
+        let moved = |columns: &[usize]| columns.iter().map(|column| column + offset).collect();
+        Identity { unique: side.plan.props.changes.key().map(moved), joined: moved(&side.keys) }
+    }
+
+    /// At most one row has a given join key.
+    fn is_single(&self) -> bool {
+        self.unique.as_ref().is_some_and(|key| key.iter().all(|column| self.joined.contains(column)))
+    }
+}
+
 /// The columns that identify a row that comes out, if any do.
-fn key(kind: JoinKind, left: &Side, right: &Side) -> Option<Vec<usize>> {
-    let unique = |side: &Side| side.plan.props.changes.key().map(<[usize]>::to_vec);
-    // At most one row of that side has a given join key.
-    let is_single = |side: &Side| unique(side).is_some_and(|key| key.iter().all(|column| side.keys.contains(column)));
-    let of_right = || -> Option<Vec<usize>> {
-        Some(unique(right)?.into_iter().map(|column| left.columns.len() + column).collect())
-    };
+pub(super) fn key(kind: JoinKind, left: &Identity, right: &Identity) -> Option<Vec<usize>> {
+    let unique = |side: &Identity| side.unique.clone();
     match kind {
         JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => unique(left),
         // A row of either side whose key is null looks like one that is padded, and both may be there.
         JoinKind::Full => None,
-        JoinKind::Inner | JoinKind::Left if is_single(right) && unique(left).is_some() => unique(left),
-        JoinKind::Inner | JoinKind::Right if is_single(left) && unique(right).is_some() => of_right(),
-        _ => Some([unique(left)?, of_right()?].concat()),
-    }
-}
-
-/// The bounds that a condition sets to how far such times of a pair are apart, if it sets both.
-fn interval(
-    kind: TimeKind,
-    [left, right]: [&Side; 2],
-    equal: impl Iterator<Item = (Expr, Expr)>,
-    filter: Option<&Expr>,
-    both: &DFSchema,
-) -> Option<Interval> {
-    let offset = left.columns.len();
-    let is_time = |side: &Side, column: usize| side.plan.props.times.kind(column) == Some(kind);
-    let mut bounds: Vec<Interval> = Vec::new();
-    let mut bound = |a: &Expr, sign: Operator, b: &Expr| {
-        let (Some((a, after_a)), Some((b, after_b))) = (shifted(a, both), shifted(b, both)) else { return };
-        let (mut sign, mut pair, mut apart) = (sign, [a, b], after_b.saturating_sub(after_a));
-        if a >= offset {
-            (sign, pair, apart) = (sign.swap().unwrap_or(sign), [b, a], -apart);
-        }
-        let times = [pair[0], pair[1].wrapping_sub(offset)];
-        if pair[0] >= offset || !is_time(left, times[0]) || !is_time(right, times[1]) {
-            return;
-        }
-        let place = bounds.iter().position(|known| known.times == times).unwrap_or_else(|| {
-            bounds.push(Interval { times, least: i64::MIN, greatest: i64::MAX });
-            bounds.len() - 1
-        });
-        let known = &mut bounds[place];
-        match sign {
-            Operator::LtEq => known.greatest = known.greatest.min(apart),
-            Operator::Lt => known.greatest = known.greatest.min(apart - 1),
-            Operator::GtEq => known.least = known.least.max(apart),
-            Operator::Gt => known.least = known.least.max(apart + 1),
-            Operator::Eq => (known.least, known.greatest) = (known.least.max(apart), known.greatest.min(apart)),
-            _ => {}
-        }
-    };
-    equal.for_each(|(left, right)| bound(&left, Operator::Eq, &right));
-    for condition in filter.into_iter().flat_map(split_conjunction) {
-        match condition {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => bound(left, *op, right),
-            Expr::Between(between) if !between.negated => {
-                bound(&between.expr, Operator::GtEq, &between.low);
-                bound(&between.expr, Operator::LtEq, &between.high);
-            }
-            _ => {}
-        }
-    }
-    bounds.into_iter().find(|bound| bound.least > i64::MIN && bound.greatest < i64::MAX)
-}
-
-/// A column, and how many milliseconds are added to it.
-fn shifted(expr: &Expr, schema: &DFSchema) -> Option<(usize, i64)> {
-    match expr {
-        Expr::Column(column) => Some((schema.maybe_index_of_column(column)?, 0)),
-        Expr::Alias(alias) => shifted(&alias.expr, schema),
-        Expr::Cast(cast) => shifted(&cast.expr, schema),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => match right.as_ref() {
-            Expr::Literal(by, _) => {
-                shifted(left, schema).and_then(|(column, at)| Some((column, at + milliseconds(by)?)))
-            }
-            _ => None,
-        },
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => match right.as_ref() {
-            Expr::Literal(by, _) => {
-                shifted(left, schema).and_then(|(column, at)| Some((column, at - milliseconds(by)?)))
-            }
-            _ => None,
-        },
-        other => as_event_time(other).and_then(|inner| shifted(inner, schema)),
+        JoinKind::Inner | JoinKind::Left if right.is_single() && left.unique.is_some() => unique(left),
+        JoinKind::Inner | JoinKind::Right if left.is_single() && right.unique.is_some() => unique(right),
+        _ => Some([unique(left)?, unique(right)?].concat()),
     }
 }

@@ -1,11 +1,14 @@
 //! Logical plan to streaming plan: operators chosen, changes resolved.
 
 mod aggregate;
+mod bound;
+mod chain;
 mod columns;
 mod join;
 mod lookup;
 mod lower;
 mod matching;
+mod multi_join;
 mod over;
 mod own;
 mod plan;

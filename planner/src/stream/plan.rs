@@ -181,16 +181,16 @@ impl StreamPlan {
         StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs: vec![input], required, props }
     }
 
-    /// A node that brings two inputs together.
-    pub fn binary(
+    /// A node that brings several inputs together, each distributed so.
+    pub fn of_inputs(
         operator: impl OperatorSpec + 'static,
-        inputs: [(StreamPlan, Distribution); 2],
+        inputs: impl IntoIterator<Item = (StreamPlan, Distribution)>,
         changes: Changes,
         distribution: Distribution,
     ) -> StreamPlan {
-        let bounded = inputs.iter().all(|(input, _)| input.props.bounded);
+        let (inputs, required): (Vec<StreamPlan>, _) = inputs.into_iter().unzip();
+        let bounded = inputs.iter().all(|input| input.props.bounded);
         let props = Props { schema: operator.schema(), changes, distribution, times: Times::default(), bounded };
-        let (inputs, required) = inputs.into_iter().unzip();
         StreamPlan { op: PlanOp::Operator(Arc::new(operator)), inputs, required, props }
     }
 

@@ -199,7 +199,7 @@ impl Joined {
         let inputs = [&left, &right].map(|side| Arc::clone(&side.plan.props.schema));
         let operator = make([left.keys, right.keys], inputs, self.condition, Arc::clone(&schema));
         let inputs = [(left.plan, of_left.clone()), (right.plan, of_right)];
-        let plan = StreamPlan::binary(operator, inputs, left_changes, of_left).with_times(times);
+        let plan = StreamPlan::of_inputs(operator, inputs, left_changes, of_left).with_times(times);
         kept(if plan.props.changes.is_append() { plan } else { given(plan, width, outer, schema) }, &columns)
     }
 }

@@ -160,6 +160,18 @@ pub const JOBS: &[Job] = &[
         "SELECT COALESCE(a.k, b.k), a.n, b.n FROM (SELECT k, COUNT(*) AS n FROM events WHERE v > 0 GROUP BY k) a \
          FULL JOIN (SELECT k, COUNT(*) AS n FROM many GROUP BY k) b ON a.k = b.k AND a.n > b.n",
     ),
+    append(
+        "multi_join",
+        "id BIGINT, b INT, c INT",
+        "SELECT a.id, b.v, c.v FROM events a JOIN many b ON a.id = b.id JOIN many c ON b.id = c.id AND a.v < c.v",
+    ),
+    changing(
+        "multi_join_of_changes",
+        "k INT, n BIGINT, m BIGINT, s BIGINT",
+        "SELECT a.k, a.n, b.m, c.s FROM (SELECT k, COUNT(*) AS n FROM events GROUP BY k) a \
+         JOIN (SELECT k, COUNT(v) AS m FROM many GROUP BY k) b ON a.k = b.k \
+         LEFT JOIN (SELECT k, SUM(id) AS s FROM many WHERE MOD(k, 2) = 0 GROUP BY k) c ON b.k = c.k",
+    ),
     changing(
         "anti_join",
         "id BIGINT",

@@ -20,6 +20,8 @@ const RECURSIVE: &[&str] = &[
     "WITH RECURSIVE r (k, v) AS (SELECT k, v FROM t UNION SELECT k, v - 1 FROM r WHERE v > 0) SELECT k, v FROM r",
     "WITH RECURSIVE r (a, b) AS (SELECT g, v FROM t UNION SELECT r.a, t.v FROM r JOIN t ON r.b = t.g) SELECT * FROM r",
     "WITH RECURSIVE r (a) AS (SELECT v FROM t WHERE b UNION SELECT v FROM r JOIN t ON g = a WHERE v IN (SELECT g FROM t)) SELECT a FROM r",
+    "WITH RECURSIVE r (a) AS (SELECT v FROM t WHERE b UNION SELECT CAST(c.g AS BIGINT) FROM r JOIN t ON r.a = t.v JOIN u c ON c.v = t.v) \
+     SELECT a FROM r",
     "WITH RECURSIVE r (a, b) AS (SELECT g, v FROM t UNION SELECT r.a, t.v FROM r JOIN t ON r.b = t.g) \
      SELECT a, COUNT(*) AS n, MIN(b) AS m FROM r GROUP BY a",
     "WITH RECURSIVE r (k, n) AS (SELECT DISTINCT k, 0 FROM t UNION ALL SELECT CONCAT(r.k, t.k), n + 1 FROM r JOIN t ON r.n = t.v WHERE n < 2) \
@@ -80,6 +82,16 @@ const QUERIES: &[&str] = &[
     "SELECT a.k, b.n FROM (SELECT DISTINCT k FROM t) a CROSS JOIN (SELECT COUNT(*) AS n FROM t) b",
     "SELECT a.k, COUNT(*) AS n, SUM(b.v) AS s FROM t a JOIN t b ON a.k IS NOT DISTINCT FROM b.k GROUP BY a.k",
     "SELECT a.g, b.v, c.k FROM t a JOIN t b ON a.g = b.v JOIN t c ON b.g = c.v",
+    "SELECT a.v, b.v AS w, c.d FROM t a JOIN t b ON a.k = b.k AND a.g = b.g JOIN u c ON c.g = b.g AND a.k = c.k",
+    "SELECT a.k, a.v, b.n, c.m FROM t a LEFT JOIN (SELECT v, COUNT(*) AS n FROM t GROUP BY v) b ON a.v = b.v \
+     LEFT JOIN (SELECT g, COUNT(*) AS m FROM t GROUP BY g) c ON b.v = c.g",
+    "SELECT x.k, x.n, y.s, z.m, w.v FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k) x JOIN (SELECT k, SUM(v) AS s FROM t GROUP BY k) y ON x.k = y.k \
+     JOIN (SELECT k, MAX(g) AS m FROM u GROUP BY k) z ON z.k = x.k JOIN t w ON w.k = y.k AND w.v > z.m - x.n",
+    "SELECT a.k, COUNT(*) AS n FROM t a JOIN (SELECT DISTINCT k FROM t) b ON a.k IS NOT DISTINCT FROM b.k \
+     JOIN (SELECT DISTINCT k FROM u) c ON b.k IS NOT DISTINCT FROM c.k GROUP BY a.k",
+    "SELECT a.v, p.x, p.y FROM t a JOIN (SELECT b.v AS w, b.d AS x, c.d AS y FROM t b JOIN u c ON b.v = c.v AND b.d < c.d) p ON a.v = p.w AND a.d < p.y",
+    "SELECT a.v, b.d, c.d AS e, e.n FROM t a LEFT JOIN t b ON a.v = b.v JOIN (SELECT DISTINCT v, d FROM u) c ON b.v = c.v \
+     LEFT JOIN (SELECT v, COUNT(*) AS n FROM u WHERE b GROUP BY v) e ON e.v = b.v",
     "SELECT k, v FROM t WHERE v IN (SELECT g FROM t WHERE b)",
     "SELECT k, v FROM t WHERE v NOT IN (SELECT g FROM t WHERE g IS NOT NULL AND NOT b)",
     "SELECT k, v FROM t WHERE v NOT IN (SELECT g FROM t WHERE b)",

@@ -1,4 +1,4 @@
-//! Queries at random: joins, aggregates, top-N, `OVER`, set operations and subqueries over each other.
+//! Queries at random: joins, chains of joins over one key, aggregates, top-N, `OVER`, set operations and subqueries over each other.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -39,7 +39,7 @@ impl Generator {
         if depth == 0 {
             return self.table();
         }
-        match self.random.random_range(0..11) {
+        match self.random.random_range(0..13) {
             0 | 1 => self.aggregate(depth - 1),
             2..=4 => self.join(depth - 1),
             5 => self.set_operation(depth - 1),
@@ -47,6 +47,7 @@ impl Generator {
             7 => self.filtered(depth - 1),
             8 => self.with_scalar(depth - 1),
             9 => self.over(depth - 1),
+            10 | 11 => self.chain(depth - 1),
             _ => self.distinct(depth - 1),
         }
     }
@@ -88,6 +89,50 @@ impl Generator {
             _ => String::new(),
         };
         format!("SELECT {l}.a AS a, {r}.x AS x, {l}.y AS y FROM {left} {kind} {right} ON {key}{rest}")
+    }
+
+    /// Three or four inputs over one key.
+    fn chain(&mut self, depth: usize) -> String {
+        let key = [["a", "x"], ["y", "a"], ["x", "y"]][self.random.random_range(0..3)];
+        let (mut from, first) = self.from(depth);
+        let mut aliases = vec![first];
+        for _ in 0..self.random.random_range(2..4) {
+            let below = self.random_below(depth);
+            let (input, r) = if self.random.random_bool(0.3) { self.pair(below, key) } else { self.from(below) };
+            let kind = self.one_of(&["JOIN", "JOIN", "LEFT JOIN"]);
+            let mut on = key.map(|column| {
+                let l = &aliases[self.random.random_range(0..aliases.len())];
+                format!("{l}.{column} = {r}.{column}")
+            });
+            if self.random.random_bool(0.3) {
+                on.reverse();
+            }
+            let l = &aliases[self.random.random_range(0..aliases.len())];
+            let rest = match self.random.random_range(0..5) {
+                0 => format!(" AND {l}.y < {r}.x + 4"),
+                1 => format!(" AND {l}.a <> CONCAT({r}.a, 'b')"),
+                _ => String::new(),
+            };
+            from.push_str(&format!(" {kind} {input} ON {}{rest}", on.join(" AND ")));
+            aliases.push(r);
+        }
+        let [a, x, y] = [0; 3].map(|_| aliases[self.random.random_range(0..aliases.len())].clone());
+        format!("SELECT {a}.a AS a, {x}.x AS x, {y}.y AS y FROM {from}")
+    }
+
+    /// A join over this key, as what stands in FROM.
+    fn pair(&mut self, depth: usize, key: [&str; 2]) -> (String, String) {
+        let ((left, l), (right, r), alias) = (self.from(depth), self.from(depth), self.alias());
+        let kind = self.one_of(&["JOIN", "JOIN", "LEFT JOIN"]);
+        let on = key.map(|column| format!("{l}.{column} = {r}.{column}")).join(" AND ");
+        let rest = match self.random.random_range(0..4) {
+            0 => format!(" AND {l}.y <= {r}.x + 4"),
+            _ => String::new(),
+        };
+        (
+            format!("(SELECT {l}.a AS a, {l}.x AS x, {r}.y AS y FROM {left} {kind} {right} ON {on}{rest}) AS {alias}"),
+            alias,
+        )
     }
 
     fn random_below(&mut self, depth: usize) -> usize {

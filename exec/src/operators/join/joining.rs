@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use tidemill_state::KeyTable;
 
+use super::groups::Groups;
 use super::side::{NONE, Side};
 use super::{Join, JoinKind};
 use crate::error::Result;
@@ -20,8 +20,6 @@ use crate::operators::aggregate::{PIECE_ROWS, key_types};
 
 pub(in crate::operators) struct Joining {
     kind: JoinKind,
-    keys: [Vec<usize>; 2],
-    null_equals_null: bool,
     condition: Option<Arc<dyn datafusion_physical_expr::PhysicalExpr>>,
     /// Of pairs.
     both: SchemaRef,
@@ -34,16 +32,6 @@ pub(in crate::operators) struct Joining {
     schema: SchemaRef,
     groups: Groups,
     sides: [Side; 2],
-}
-
-/// Join keys, and how many rows each has on either side.
-struct Groups {
-    table: KeyTable,
-    totals: Vec<[i64; 2]>,
-    /// Those that rows have changed in, with what their totals were, in the order of the first change.
-    touched: Vec<(u32, [i64; 2])>,
-    /// By group, one more than its place among those touched, or 0.
-    places: Vec<u32>,
 }
 
 /// A row to come out.
@@ -69,8 +57,6 @@ impl Joining {
         let both = spec.inputs.iter().flat_map(|input| input.fields().iter().cloned());
         Ok(Joining {
             kind: spec.kind,
-            keys: spec.keys.clone(),
-            null_equals_null: spec.null_equals_null,
             condition: spec.condition.clone(),
             both: Arc::new(arrow::datatypes::Schema::new(both.collect::<Vec<_>>())),
             append: spec.append && spec.kind.is_monotonic(),
@@ -78,12 +64,7 @@ impl Joining {
             of_pairs: false,
             emit: spec.emit,
             schema: Arc::clone(&spec.schema),
-            groups: Groups {
-                table: KeyTable::new(&key_types(&spec.inputs[0], &spec.keys[0]))?,
-                totals: Vec::new(),
-                touched: Vec::new(),
-                places: Vec::new(),
-            },
+            groups: Groups::new(&key_types(&spec.inputs[0], &spec.keys[0]), 2, spec.null_equals_null)?,
             sides: [side(0)?, side(1)?],
         })
     }
@@ -108,7 +89,7 @@ impl Joining {
         let mut alone = Vec::new();
         for &row in &rows {
             let of_row = self.sides[side].row(row);
-            self.groups.totals[of_row.group as usize][side] -= of_row.weight;
+            self.groups.forget(of_row.group, side, of_row.weight);
             if shows_unmatched && of_row.matches == 0 {
                 let mut rows = [NONE; 2];
                 rows[side] = row;
@@ -120,7 +101,7 @@ impl Joining {
             out.send(self.batch(piece)?);
         }
         let empty = self.sides[side].forget(&rows)?;
-        self.groups.remove(empty.into_iter().filter(|&group| !self.sides[1 - side].has_group(group)));
+        self.groups.remove_empty(empty, &self.sides);
         Ok(())
     }
 
@@ -140,19 +121,9 @@ impl Joining {
     }
 
     /// The numbers of rows, of those that may find a partner.
-    fn take_in(&mut self, side: usize, mut batch: Batch) -> Result<Vec<u32>> {
-        let mut groups = self.groups.of(batch.rows(), &self.keys[side], self.null_equals_null)?;
-        if !self.shows_unmatched(side) && groups.contains(&NONE) {
-            batch = batch.filter(&groups.iter().map(|&group| Some(group != NONE)).collect())?;
-            groups.retain(|&group| group != NONE);
-        }
-        let rows = self.sides[side].intern(batch.rows(), &groups)?;
-        for (n, (&row, &group)) in rows.iter().zip(&groups).enumerate() {
-            let weight = batch.weight(n);
-            self.sides[side].add(row, weight, batch.is_update(n));
-            self.groups.add(group, side, weight);
-        }
-        Ok(rows.into_iter().zip(groups).filter(|(_, group)| *group != NONE).map(|(row, _)| row).collect())
+    fn take_in(&mut self, side: usize, batch: Batch) -> Result<Vec<u32>> {
+        let shows_unmatched = self.shows_unmatched(side);
+        self.groups.take_in(side, &mut self.sides[side], batch, shows_unmatched)
     }
 
     /// Emits what has changed since the last call.
@@ -170,12 +141,7 @@ impl Joining {
         for piece in changes.chunks(PIECE_ROWS) {
             out.send(self.batch(piece)?);
         }
-        self.groups.settle();
-        for side in [0, 1] {
-            let empty = self.sides[side].settle()?;
-            self.groups.remove(empty.into_iter().filter(|&group| !self.sides[1 - side].has_group(group)));
-        }
-        Ok(())
+        self.groups.settle(&mut self.sides)
     }
 
     /// Changes of pairs of which at least one row has been touched. Counts matches meanwhile, where that is done by row.
@@ -275,7 +241,7 @@ impl Joining {
                     _ if self.of_pairs => continue,
                     _ if by_row[show.side] => (touched.matches, row.matches),
                     group => {
-                        let (was, is) = (self.groups.before(group)[other], self.groups.totals[group as usize][other]);
+                        let (was, is) = (self.groups.total_before(group, other), self.groups.total(group, other));
                         if is_shown(was) != is_shown(is) {
                             continue; // With all of its group, below.
                         }
@@ -285,10 +251,10 @@ impl Joining {
                 change(touched.row, row.group, is_shown(was), is_shown(is));
             }
             if !by_row[show.side] {
-                for (group, before) in &self.groups.touched {
-                    let (was, is) = (before[other], self.groups.totals[*group as usize][other]);
+                for &group in self.groups.touched() {
+                    let (was, is) = (self.groups.total_before(group, other), self.groups.total(group, other));
                     if is_shown(was) != is_shown(is) {
-                        side.of_group(*group).for_each(|row| change(row, *group, is_shown(was), is_shown(is)));
+                        side.of_group(group).for_each(|row| change(row, group, is_shown(was), is_shown(is)));
                     }
                 }
             }
@@ -347,11 +313,7 @@ impl Operator for Joining {
 
     fn on_barrier(&mut self, barrier: &Barrier, out: &mut Output) -> Result<()> {
         self.emit(out)?;
-        for side in [0, 1] {
-            let empty = self.sides[side].forget_unused(barrier.time)?;
-            self.groups.remove(empty.into_iter().filter(|&group| !self.sides[1 - side].has_group(group)));
-        }
-        Ok(())
+        self.groups.forget_unused(&mut self.sides, barrier.time)
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
@@ -360,90 +322,6 @@ impl Operator for Joining {
     }
 
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
-        for table in tables {
-            let side = usize::from(table.table != "left");
-            let (groups, keys) = (&mut self.groups, &self.keys[side]);
-            let null_equals_null = self.null_equals_null;
-            self.sides[side].restore(&table, |rows| groups.of(rows, keys, null_equals_null))?;
-        }
-        for side in [0, 1] {
-            self.sides[side].each(|group, weight| self.groups.totals[group as usize][side] += weight);
-        }
-        // Keys of rows that were deleted.
-        let is_empty = |group: &u32| self.sides.iter().all(|side| !side.has_group(*group));
-        let empty: Vec<u32> = self.groups.table.live().filter(is_empty).collect();
-        self.groups.remove(empty.into_iter());
-        Ok(())
+        self.groups.restore(&mut self.sides, &tables, |side| ["left", "right"][side].to_string())
     }
-}
-
-impl Groups {
-    /// The group of each row; [`NONE`] where a key is null that equals nothing.
-    fn of(&mut self, rows: &RecordBatch, keys: &[usize], null_equals_null: bool) -> Result<Vec<u32>> {
-        let groups = groups_of(&mut self.table, rows, keys, null_equals_null)?;
-        self.totals.resize(self.table.groups(), [0; 2]);
-        self.places.resize(self.table.groups(), 0);
-        Ok(groups)
-    }
-
-    fn add(&mut self, group: u32, side: usize, weight: i64) {
-        if group == NONE {
-            return;
-        }
-        if self.places[group as usize] == 0 {
-            self.touched.push((group, self.totals[group as usize]));
-            self.places[group as usize] = self.touched.len() as u32;
-        }
-        self.totals[group as usize][side] += weight;
-    }
-
-    /// The place of a group among those touched.
-    fn rank(&self, group: u32) -> u32 {
-        self.places[group as usize] - 1
-    }
-
-    /// What the totals of a group were that has been touched.
-    fn before(&self, group: u32) -> [i64; 2] {
-        self.touched[self.rank(group) as usize].1
-    }
-
-    /// Changes have gone out.
-    fn settle(&mut self) {
-        self.touched.drain(..).for_each(|(group, _)| self.places[group as usize] = 0);
-    }
-
-    /// Forgets groups without rows.
-    fn remove(&mut self, groups: impl Iterator<Item = u32>) {
-        for group in groups {
-            // Both sides may have become empty at once.
-            if self.table.is_live(group) {
-                self.totals[group as usize] = [0; 2];
-                self.table.remove(group);
-            }
-        }
-    }
-}
-
-/// The group of each row by its key columns; [`NONE`] where a key is null that equals nothing.
-pub(super) fn groups_of(
-    table: &mut KeyTable,
-    rows: &RecordBatch,
-    keys: &[usize],
-    null_equals_null: bool,
-) -> Result<Vec<u32>> {
-    let keys: Vec<ArrayRef> = keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
-    let is_null = |row: usize| !null_equals_null && keys.iter().any(|key| key.is_null(row));
-    let nulls = !null_equals_null && keys.iter().any(|key| key.null_count() > 0);
-    let mut groups = Vec::new();
-    if !nulls {
-        table.intern(&keys, rows.num_rows(), &mut groups)?;
-        return Ok(groups);
-    }
-    let kept: arrow::array::UInt32Array = (0..rows.num_rows() as u32).filter(|&row| !is_null(row as usize)).collect();
-    let keys = crate::operators::aggregate::take_all(&keys, &kept)?;
-    let mut of_kept = Vec::new();
-    table.intern(&keys, kept.len(), &mut of_kept)?;
-    groups.resize(rows.num_rows(), NONE);
-    kept.values().iter().zip(of_kept).for_each(|(&row, group)| groups[row as usize] = group);
-    Ok(groups)
 }

@@ -12,7 +12,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use tidemill_state::{EventTime, KeyTable};
 
 use super::given::with_mark;
-use super::joining::groups_of;
+use super::groups::groups_of;
 use super::pairs::Pairs;
 use super::side::{NONE, Side};
 use crate::error::Result;

@@ -1,9 +1,11 @@
 //! Joins of streams whose rows may change: what the query would answer over all rows so far, kept up to date.
 
 mod given;
+mod groups;
 mod interval;
 mod joining;
 mod latest;
+mod multi;
 pub(crate) mod pairs;
 mod side;
 mod temporal;
@@ -23,6 +25,7 @@ pub use self::given::{Given, with_mark};
 pub use self::interval::IntervalJoin;
 use self::joining::Joining;
 pub use self::latest::LatestJoin;
+pub use self::multi::{JoinInput, MultiJoin};
 pub use self::temporal::TemporalJoin;
 pub use self::windowed::WindowJoin;
 use super::{Emit, Ttl};

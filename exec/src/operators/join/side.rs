@@ -1,5 +1,6 @@
 //! The rows of one input, by join key.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -109,6 +110,10 @@ impl Side {
         self.first_of(group).is_some()
     }
 
+    pub fn keys(&self) -> &[usize] {
+        &self.keys
+    }
+
     pub fn width(&self) -> usize {
         self.schema.fields().len()
     }
@@ -121,6 +126,15 @@ impl Side {
     pub fn before(&self, row: u32, of: usize) -> Option<Touched> {
         let place = self.rows[row as usize].place.checked_sub(1)? as usize;
         (place < of).then(|| self.touched[place])
+    }
+
+    /// How often a row was there, how often it is, and whether that is by updates.
+    pub fn change_of(&self, row: u32) -> (i64, i64, bool) {
+        let now = self.rows[row as usize].weight;
+        match self.before(row, usize::MAX) {
+            Some(before) => (before.weight, now, before.is_update && before.weight != now),
+            None => (now, now, false),
+        }
     }
 
     /// The numbers of rows, which are in these groups.
@@ -258,7 +272,7 @@ impl Side {
     }
 
     /// Its rows with their weights, or those that have changed since the last snapshot.
-    pub fn snapshot(&mut self, table: &'static str) -> Result<TableSnapshot> {
+    pub fn snapshot(&mut self, table: impl Into<Cow<'static, str>>) -> Result<TableSnapshot> {
         let (rows, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
         let mut columns = self.state_columns(&rows)?;
         if self.dirty.is_some() {

@@ -284,7 +284,7 @@ fn expected(kind: JoinKind, condition: bool, bags: &[Bag; 2]) -> Bag {
     result
 }
 
-fn batch(schema: &SchemaRef, rows: &[([Option<i64>; 2], i64)]) -> Batch {
+pub(super) fn batch(schema: &SchemaRef, rows: &[([Option<i64>; 2], i64)]) -> Batch {
     let column = |n: usize| Arc::new(rows.iter().map(|(row, _)| row[n]).collect::<Int64Array>()) as _;
     let columns = RecordBatch::try_new(Arc::clone(schema), vec![column(0), column(1)]).expect("two columns");
     Batch::new(columns, Some(rows.iter().map(|(_, weight)| *weight).collect()))
