@@ -178,7 +178,7 @@ impl Column {
     }
 
     pub fn is_valid(&self, row: usize) -> bool {
-        self.validity.as_ref().is_none_or(|validity| validity.get_bit(row))
+        row < self.len && self.validity.as_ref().is_none_or(|validity| validity.get_bit(row))
     }
 
     /// The value of a row that is not NULL, in a `STRING` column.
@@ -188,32 +188,41 @@ impl Column {
         self.is_valid(row).then(|| str::from_utf8(bytes).ok()).flatten()
     }
 
-    /// Appends NULL, or what stands for it under a row that is NULL as a whole.
+    /// Appends NULL.
+    #[inline]
     pub fn push_null(&mut self) {
+        self.pad(self.len + 1);
+    }
+
+    /// Makes it so long, with NULL, or what stands for it under a row that is NULL as a whole.
+    ///
+    /// The fields of a row may be shorter than the row: what is missing at their end is NULL. So a row that is NULL costs nothing per field, and
+    /// whoever appends to a field pads it before.
+    pub fn pad(&mut self, len: usize) {
+        let Some(missing) = len.checked_sub(self.len).filter(|missing| *missing > 0) else { return };
         match &mut self.kind {
-            Kind::Null => {}
-            Kind::Boolean(bits) => bits.append(false),
-            Kind::Int8(values) => values.push(0),
-            Kind::Int16(values) => values.push(0),
-            Kind::Int32(values) | Kind::Date(values) | Kind::Time32(values, _) => values.push(0),
-            Kind::Int64(values) | Kind::Time64(values, _) | Kind::Timestamp { values, .. } => values.push(0),
-            Kind::Float32(values) => values.push(0.0),
-            Kind::Float64(values) => values.push(0.0),
-            Kind::Decimal { values, .. } => values.push(0),
-            Kind::Text(texts) | Kind::Bytes(texts) => texts.offsets.push(texts.end()),
-            Kind::FixedBytes(bytes, size) => bytes.resize(bytes.len() + *size, 0),
-            Kind::List(offsets, _) => offsets.push(last(offsets)),
-            Kind::Map(map) => map.offsets.push(last(&map.offsets)),
-            Kind::Row(fields) => fields.iter_mut().for_each(Column::push_null),
-            Kind::Given(value) => value.push_null(),
+            Kind::Null | Kind::Row(_) => {}
+            Kind::Boolean(bits) => bits.append_n(missing, false),
+            Kind::Int8(values) => values.resize(len, 0),
+            Kind::Int16(values) => values.resize(len, 0),
+            Kind::Int32(values) | Kind::Date(values) | Kind::Time32(values, _) => values.resize(len, 0),
+            Kind::Int64(values) | Kind::Time64(values, _) | Kind::Timestamp { values, .. } => values.resize(len, 0),
+            Kind::Float32(values) => values.resize(len, 0.0),
+            Kind::Float64(values) => values.resize(len, 0.0),
+            Kind::Decimal { values, .. } => values.resize(len, 0),
+            Kind::Text(texts) | Kind::Bytes(texts) => texts.offsets.resize(len + 1, texts.end()),
+            Kind::FixedBytes(bytes, size) => bytes.resize(len * *size, 0),
+            Kind::List(offsets, _) => offsets.resize(len + 1, last(offsets)),
+            Kind::Map(map) => map.offsets.resize(len + 1, last(&map.offsets)),
+            Kind::Given(value) => value.pad(len),
             Kind::Unread => {
-                self.len += 1;
+                self.len = len;
                 return;
             }
         }
-        let len = self.len;
-        self.validity.get_or_insert_with(|| all_valid(len)).append(false);
-        self.len += 1;
+        let valid = self.len;
+        self.validity.get_or_insert_with(|| all_valid(valid)).append_n(missing, false);
+        self.len = len;
     }
 
     /// Appends the value that was just written into `kind`: everything but its validity is there.
@@ -392,6 +401,7 @@ impl Column {
             }
             Kind::Map(map) => Arc::new(map.finish(data_type, nulls)?),
             Kind::Row(fields) => {
+                fields.iter_mut().for_each(|field| field.pad(len));
                 let columns = fields.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>()?;
                 let fields: Fields = fields.iter().map(|column| Arc::clone(&column.field)).collect();
                 Arc::new(StructArray::try_new_with_length(fields, columns, nulls, len)?)

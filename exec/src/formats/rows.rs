@@ -55,7 +55,7 @@ impl Rows {
         self.changes >= self.rows_max || self.bytes >= BYTES_MAX
     }
 
-    /// Every column has one value more, made from so many bytes. The row becomes so many changes: one, if it is not the envelope of
+    /// There is one row more, made from so many bytes; columns without a value for it have NULL. The row becomes so many changes: one, if it is not the envelope of
     /// others.
     #[inline]
     pub fn close_row(&mut self, bytes: usize, changes: usize) {
@@ -75,7 +75,9 @@ impl Rows {
         if self.count == 0 {
             return Ok(None);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.count)));
+        let count = std::mem::take(&mut self.count);
+        self.columns.iter_mut().for_each(|column| column.pad(count));
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
         (self.changes, self.bytes) = (0, 0);
         let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>()?;
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;

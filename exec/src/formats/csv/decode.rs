@@ -256,6 +256,7 @@ fn push(column: &mut Column, text: &[u8], ascii: bool, dialect: &Dialect, lenien
 fn push_nested(column: &mut Column, text: &[u8], dialect: &Dialect, lenient: bool) -> Result<(), Wrong> {
     let text = std::str::from_utf8(text).map_err(|_| Wrong::NotUtf8)?;
     let mut parts = text.split(dialect.array_delimiter.as_str());
+    let row = column.len();
     match &mut column.kind {
         Kind::List(offsets, items) => {
             if !text.is_empty() {
@@ -265,6 +266,7 @@ fn push_nested(column: &mut Column, text: &[u8], dialect: &Dialect, lenient: boo
         }
         Kind::Row(fields) => {
             for field in fields {
+                field.pad(row);
                 match parts.next() {
                     Some(part) => push(field, part.as_bytes(), false, dialect, lenient)?,
                     None if null_instead(field, lenient) => {}

@@ -4,6 +4,7 @@
 //! comparison of bytes, quotes and colon included, and no text is hashed. A key that comes unexpected is looked up and becomes
 //! what is expected there next time.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::super::column::{Column, Kind};
@@ -117,7 +118,7 @@ impl RecordReader<'_> {
         self.scan.expect(b'{', "an object in braces")?;
         if self.scan.peek()? == b'}' {
             self.scan.at += 1;
-            return self.fill_missing(columns, row);
+            return self.missing(columns, row);
         }
         let mut position = 0;
         loop {
@@ -127,9 +128,11 @@ impl RecordReader<'_> {
                 None => self.scan.skip_value()?,
                 Some(index) => {
                     let column = &mut columns[index];
-                    if column.len() > row {
+                    match column.len().cmp(&row) {
+                        Ordering::Equal => {}
+                        Ordering::Less => column.pad(row),
                         // The key was there before: the last one counts.
-                        column.truncate(row);
+                        Ordering::Greater => column.truncate(row),
                     }
                     self.value(column, &mut keys.shapes[index]).map_err(|trouble| within(trouble, column.name()))?;
                 }
@@ -142,7 +145,7 @@ impl RecordReader<'_> {
             self.scan.peek()?;
         }
         self.scan.at += 1;
-        self.fill_missing(columns, row)
+        self.missing(columns, row)
     }
 
     /// A key with its colon; where its value goes.
@@ -188,15 +191,13 @@ impl RecordReader<'_> {
         Ok(self.scratch)
     }
 
-    fn fill_missing(&mut self, columns: &mut [Column], row: usize) -> Scan<()> {
-        for column in columns {
-            if column.len() == row {
-                let is_read = !matches!(column.kind, Kind::Unread);
-                if is_read && (self.settings.fail_on_missing_field || !column.nullable()) {
-                    let why = Wrong::Missing.explain(b"", column.data_type());
-                    return Err(Trouble::Value(Box::new(BadValue { path: column.name().to_string(), why })));
-                }
-                column.push_null();
+    /// Columns that are not in the object have NULL, if that may be.
+    fn missing(&mut self, columns: &[Column], row: usize) -> Scan<()> {
+        let must_be_there = |column: &Column| self.settings.fail_on_missing_field || !column.nullable();
+        for column in columns.iter().filter(|column| column.len() <= row && !matches!(column.kind, Kind::Unread)) {
+            if must_be_there(column) {
+                let why = Wrong::Missing.explain(b"", column.data_type());
+                return Err(Trouble::Value(Box::new(BadValue { path: column.name().to_string(), why })));
             }
         }
         Ok(())
@@ -223,7 +224,6 @@ impl RecordReader<'_> {
             }
             (Kind::Row(fields), b'{') => {
                 let Shape::Object(keys) = shape else { return self.scan.malformed("a row") };
-                // Rows that are NULL have a place in every field, so all fields are as long as the column.
                 self.object(fields, keys, row)?;
                 column.push_valid();
                 return Ok(());
