@@ -7,10 +7,6 @@ use tidemill_benches::{
     Failure, checkpoints, engine, keys, latency, nexmark, passthrough, startup, windows, wordcount,
 };
 
-/// The allocator of `tidemill`, which this program also is.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Benches of the whole program; each makes its data, runs tidemill as a child process, and checks what it answers.
 #[derive(Parser)]
 #[command(name = "tidemill-benches")]

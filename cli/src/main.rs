@@ -6,9 +6,6 @@ use clap::Parser;
 use tidemill::args::Args;
 use tidemill::run::{self, Exit};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // `--help`, `--version` and wrong usage end in here, before a runtime or a session exists.
     let command = Args::parse().command().unwrap_or_else(|error| error.exit());

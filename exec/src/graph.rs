@@ -5,9 +5,12 @@ use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::connect::{Sink, Source};
+use crate::error::Result;
 use crate::exchange::Limits;
 use crate::lookup::LookupJoin;
 use crate::operator::{ExplainLine, Input, OperatorSpec};
@@ -100,9 +103,11 @@ pub struct WatermarkStrategy {
     pub column: String,
     /// The expression as the user wrote it, for `EXPLAIN`.
     pub text: String,
+    /// What the next two are over; `None`: the rows as the source reads them.
+    pub over: Option<Over>,
     /// Gives a row's event time: milliseconds since 1970. Null fails the job.
     pub time: Arc<dyn PhysicalExpr>,
-    /// Gives, per row as the source reads it, the watermark that may follow it: milliseconds since 1970, null for none.
+    /// Gives, per row, the watermark that may follow it: milliseconds since 1970, null for none.
     pub expression: Arc<dyn PhysicalExpr>,
     /// A watermark is sent when it has risen by more than this many milliseconds.
     pub interval: i64,
@@ -123,8 +128,34 @@ impl WatermarkStrategy {
         expression: Arc<dyn PhysicalExpr>,
     ) -> WatermarkStrategy {
         let (column, text) = (column.into(), text.into());
-        let (interval, idle_timeout, share_in_time, alignment) = (0, None, None, None);
-        WatermarkStrategy { column, text, time, expression, interval, idle_timeout, share_in_time, alignment }
+        let (over, interval, idle_timeout, share_in_time, alignment) = (None, 0, None, None, None);
+        WatermarkStrategy { column, text, over, time, expression, interval, idle_timeout, share_in_time, alignment }
+    }
+}
+
+/// Columns of rows, and the event time behind them: each is computed once, and nothing else is carried along.
+#[derive(Clone, Debug)]
+pub struct Over {
+    pub columns: Vec<Arc<dyn PhysicalExpr>>,
+    /// Of the columns and of the event time. The expression of that sees only the columns.
+    pub schema: SchemaRef,
+}
+
+impl Over {
+    /// # Errors
+    /// An expression fails.
+    pub fn columns(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.columns.iter().map(|column| Ok(column.evaluate(rows)?.into_array(rows.num_rows())?));
+        let schema = self.schema.project(&(0..self.columns.len()).collect::<Vec<_>>())?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns.collect::<Result<_>>()?, &options)?)
+    }
+
+    /// # Errors
+    /// The schema is not theirs.
+    pub fn with_time(&self, columns: &RecordBatch, time: ArrayRef) -> Result<RecordBatch> {
+        let all = columns.columns().iter().cloned().chain([time]).collect();
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), all)?)
     }
 }
 

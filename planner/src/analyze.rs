@@ -29,7 +29,7 @@ use crate::plan_error::explained;
 use crate::scan::{Derived, Scan, ScanWatermark};
 use crate::settings::Settings;
 use crate::state::{StateOf, StatePlanner};
-use crate::{functions, recursion, set_all, state_ttl, temporal, unnest, unread, window};
+use crate::{fields, functions, recursion, set_all, state_ttl, temporal, unnest, window};
 
 /// Resolves names against a catalog.
 pub struct Analyzer<'a> {
@@ -296,7 +296,7 @@ impl<'a> Analyzer<'a> {
     pub fn optimize_for_batch(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
         let plan = state_ttl::without(plan.clone()).map_err(explained)?;
         let plan = temporal::without_lookups(plan).map_err(explained)?;
-        self.state.optimize(&plan).and_then(unread::mark).map_err(explained)
+        self.state.optimize(&plan).and_then(fields::narrow).map_err(explained)
     }
 
     /// Optimized for streaming: the same rules, without those that change when or how often results are updated.
@@ -309,7 +309,7 @@ impl<'a> Analyzer<'a> {
         // All subqueries become joins, whose results change with their inputs.
         options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         let context = OptimizerContext::new_with_config_options(Arc::new(options)).with_max_passes(8);
-        Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).and_then(unread::mark).map_err(explained)
+        Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).and_then(fields::narrow).map_err(explained)
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Scan {
     pub offers_lookups: bool,
     /// It is this materialized view.
     pub view: Option<Arc<View>>,
-    /// What the query does not look at; see [`crate::unread`].
+    /// What the query does not look at; see [`crate::fields`].
     pub unread: Unread,
 }
 

@@ -184,8 +184,8 @@ impl Column {
     /// The value of a row that is not NULL, in a `STRING` column.
     pub fn text(&self, row: usize) -> Option<&str> {
         let Kind::Text(texts) = &self.kind else { return None };
-        let bytes = &texts.bytes[texts.offsets[row] as usize..texts.offsets[row + 1] as usize];
-        self.is_valid(row).then(|| str::from_utf8(bytes).ok()).flatten()
+        let bytes = || &texts.bytes[texts.offsets[row] as usize..texts.offsets[row + 1] as usize];
+        self.is_valid(row).then(|| str::from_utf8(bytes()).ok()).flatten()
     }
 
     /// Appends NULL.

@@ -1,10 +1,12 @@
 //! Event time of one source task: read off the rows of each split, merged by the minimum over splits. Reads no clock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, Int64Array};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion_physical_expr::PhysicalExpr;
 use tidemill_state::EventTime;
 use tidemill_state::checkpoint::SplitState;
 use tokio::time::Instant;
@@ -85,12 +87,15 @@ impl Watermarks {
 
     /// Marks in the rows of a split where the watermark rises behind them. `ended`: no more rows come from it.
     pub fn observe(&mut self, split: &SplitId, rows: Batch, ended: bool, now: Instant) -> Result<Observed> {
-        let millis = |expression: &dyn datafusion_physical_expr::PhysicalExpr| {
-            Ok::<Int64Array, Error>(
-                expression.evaluate(rows.rows())?.into_array(rows.len())?.as_primitive::<Int64Type>().clone(),
-            )
+        let millis = |expression: &dyn PhysicalExpr, over: &RecordBatch| {
+            let millis = expression.evaluate(over)?.into_array(over.num_rows())?;
+            Ok::<Int64Array, Error>(millis.as_primitive::<Int64Type>().clone())
         };
-        let times = millis(self.strategy.time.as_ref())?;
+        let over = match &self.strategy.over {
+            None => rows.rows().clone(),
+            Some(over) => over.columns(rows.rows())?,
+        };
+        let times = millis(self.strategy.time.as_ref(), &over)?;
         // Of a row that goes, only the key may be known.
         let is_missing = |row: &usize| times.is_null(*row) && rows.weight(*row) > 0;
         let timed = match times.null_count() {
@@ -98,7 +103,13 @@ impl Watermarks {
             _ => (0..times.len()).find(is_missing).unwrap_or(times.len()),
         };
         let candidates = match self.strategy.share_in_time {
-            None => Some(millis(self.strategy.expression.as_ref())?),
+            None => {
+                let over = match &self.strategy.over {
+                    None => over,
+                    Some(with_time) => with_time.with_time(&over, Arc::new(times.clone()))?,
+                };
+                Some(millis(self.strategy.expression.as_ref(), &over)?)
+            }
             Some(_) => None,
         };
         let live = self.splits.iter().filter(|(id, other)| *id != split && !other.ended && !other.idle);

@@ -1,6 +1,6 @@
 //! What is inside a value: `tags[1]`, `attributes['k']`, `row.field`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::buffer::NullBuffer;
@@ -21,10 +21,12 @@ use crate::types::{SqlType, map_types};
 pub const FIELD: &str = "__field";
 
 pub fn all() -> Vec<Function> {
-    vec![
-        Function::new("__element_at", 2, 2, element_type, element_at),
-        Function::new(FIELD, 2, 2, field_type, field),
-    ]
+    vec![Function::new("__element_at", 2, 2, element_type, element_at), Function::new(FIELD, 2, 2, field_type, field)]
+}
+
+/// `row.field`
+pub fn field_of_row(row: Expr, field: &str) -> Expr {
+    FieldAccess::shared().field.call(vec![row, lit(ScalarValue::from(field))])
 }
 
 /// Plans `a[1]`, `m['k']` and `a.b.c` with the functions of this module.
@@ -32,6 +34,13 @@ pub fn all() -> Vec<Function> {
 pub struct FieldAccess {
     element_at: Arc<ScalarUDF>,
     field: Arc<ScalarUDF>,
+}
+
+impl FieldAccess {
+    fn shared() -> &'static FieldAccess {
+        static SHARED: LazyLock<FieldAccess> = LazyLock::new(FieldAccess::default);
+        &SHARED
+    }
 }
 
 impl Default for FieldAccess {

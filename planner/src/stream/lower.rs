@@ -16,7 +16,6 @@ use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_exec::connect::Unread;
 use tidemill_exec::connectors::inline::Inline;
-use tidemill_exec::graph::WatermarkStrategy;
 use tidemill_exec::operators::{Emit, Filter, Limit, Normalize, Project, Resync, TimeKind, Ttl, Unnest, UpdatingLimit};
 use tidemill_exec::view::Shape;
 use tidemill_exec::{Changes, Error, Result};
@@ -113,10 +112,7 @@ impl Lowering<'_> {
         let schema: SchemaRef = Arc::new(stored.project(&read)?);
         let watermark = match &scan.watermark {
             Some(watermark) => {
-                let read = DFSchema::try_from(schema.as_ref().clone())?;
-                let over_read = |expr: &Expr| self.expression(&unqualified(expr)?, &read);
-                let (time, expression) = (over_read(&watermark.time)?, over_read(&watermark.expression)?);
-                let strategy = WatermarkStrategy::new(&watermark.column, &watermark.text, time, expression);
+                let strategy = self.watermark(watermark, &schema)?;
                 Some(watermark::configured(strategy, &scan.definition, self.settings)?)
             }
             None => None,

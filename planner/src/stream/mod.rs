@@ -19,7 +19,7 @@ mod temporal;
 mod watermark;
 mod window;
 
-pub(crate) use lower::{nullable, unqualified};
 pub use lower::stream;
+pub(crate) use lower::{nullable, unqualified};
 pub use plan::{Distribution, PlanOp, Props, Recursion, StreamPlan, Times, WindowColumns};
 pub use rank::{one_of_key, only_of_key};

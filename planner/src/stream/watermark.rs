@@ -1,10 +1,54 @@
 //! What a table's options and the session's settings say of its watermark.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use tidemill_exec::connect::{TableDefinition, WATERMARK_OPTIONS};
-use tidemill_exec::graph::{Alignment, WatermarkStrategy};
+use tidemill_exec::graph::{Alignment, Over, WatermarkStrategy};
 use tidemill_exec::{Error, Result};
 
+use super::lower::{Lowering, unqualified};
+use crate::fields::{Hoisted, hoist};
+use crate::scan::ScanWatermark;
 use crate::settings::Settings;
+
+/// Stands for the event time in what a watermark is computed from.
+const EVENT_TIME: &str = "__time";
+
+impl Lowering<'_> {
+    /// How event time is read off rows of this schema.
+    pub(super) fn watermark(&self, watermark: &ScanWatermark, schema: &SchemaRef) -> Result<WatermarkStrategy> {
+        let read = DFSchema::try_from(schema.as_ref().clone())?;
+        let exprs = vec![unqualified(&watermark.time)?, unqualified(&watermark.expression)?];
+        let Hoisted { columns, exprs } = hoist(exprs, &read)?;
+        let [time, expression] = exprs.as_slice() else { unreachable!("as many expressions as before") };
+        let mut over: Vec<Field> = Vec::with_capacity(columns.len() + 1);
+        let mut physical = Vec::with_capacity(columns.len());
+        for (column, name) in columns {
+            over.push(Field::new(name, column.get_type(&read)?, column.nullable(&read)?));
+            physical.push(self.expression(&column, &read)?);
+        }
+        let of_columns = DFSchema::try_from(Schema::new(over.clone()))?;
+        over.push(Field::new(EVENT_TIME, DataType::Int64, true));
+        let schema = Arc::new(Schema::new(over));
+        // The watermark is mostly some time behind the event time, which need not be computed twice.
+        let behind_time = expression.clone().transform_down(|expr| {
+            Ok(match expr == *time {
+                true => {
+                    Transformed::new(Expr::Column(Column::new_unqualified(EVENT_TIME)), true, TreeNodeRecursion::Jump)
+                }
+                false => Transformed::no(expr),
+            })
+        })?;
+        let time = self.expression(time, &of_columns)?;
+        let expression = self.expression(&behind_time.data, &DFSchema::try_from(Arc::clone(&schema))?)?;
+        let strategy = WatermarkStrategy::new(&watermark.column, &watermark.text, time, expression);
+        Ok(WatermarkStrategy { over: Some(Over { columns: physical, schema }), ..strategy })
+    }
+}
 
 /// `strategy` with what is configured: the table's options win over the settings.
 ///

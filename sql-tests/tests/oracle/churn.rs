@@ -85,7 +85,8 @@ pub enum Way {
 }
 
 impl Churn {
-    pub fn create_table(&self) -> String {
+    /// `t`, and `u`, which reads the same rows as another table.
+    pub fn create_tables(&self) -> String {
         let [key, constraint, option] = match (self.way, self.seed) {
             (Way::Upserts, Some(_)) => {
                 ["id BIGINT, ", ", PRIMARY KEY (id) NOT ENFORCED", ", 'changelog.mode' = 'upsert'"]
@@ -93,10 +94,13 @@ impl Churn {
             (Way::Upserts, None) => ["id BIGINT, ", ", PRIMARY KEY (id) NOT ENFORCED", ""],
             _ => [""; 3],
         };
-        format!(
-            "CREATE TABLE t ({key}k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, at_ TIMESTAMP(3), \
-             tags ARRAY<STRING>{constraint}) WITH ('connector' = 'churn'{option})"
-        )
+        let create = |name: &str| {
+            format!(
+                "CREATE TABLE {name} ({key}k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, at_ TIMESTAMP(3), \
+                 tags ARRAY<STRING>{constraint}) WITH ('connector' = 'churn'{option})"
+            )
+        };
+        format!("{}; {}", create("t"), create("u"))
     }
 }
 

@@ -260,11 +260,11 @@ async fn random_queries_end_in_batchs_answer() {
 /// The rows a query ends in, sorted; or what went wrong.
 async fn answer(query: &str, table: Churn, settings: &[(&str, &str)]) -> Vec<String> {
     let mut registry = Registry::default();
-    let create_table = table.create_table();
+    let create_tables = table.create_tables();
     registry.add_connector(std::sync::Arc::new(table));
     let settings = settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let run = Run { settings, ..Run::default() };
-    let script = format!("{create_table}; {}; {CREATE_CODES}; {query}", random::CREATE_U);
+    let script = format!("{create_tables}; {CREATE_CODES}; {query}");
     let transcript = run.script_with(&script, registry).await.expect("the settings exist");
     match transcript.statements.into_iter().next_back().map(|ran| ran.gave) {
         Some(Gave::Changes(changes)) => {

@@ -3,10 +3,6 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// A second table of the same rows, read for itself.
-pub const CREATE_U: &str = "CREATE TABLE u (k STRING, g INT, v BIGINT, d DECIMAL(10, 2), f DOUBLE, b BOOLEAN, \
-     at_ TIMESTAMP(3), tags ARRAY<STRING>) WITH ('connector' = 'churn')";
-
 /// A query whose columns are `a STRING, x BIGINT, y BIGINT`.
 pub fn query(seed: u64) -> String {
     let mut generator = Generator { random: StdRng::seed_from_u64(seed), aliases: 0 };

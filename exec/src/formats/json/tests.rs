@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::Json;
-use crate::connect::{Format, TableDefinition};
+use crate::connect::{Format, TableDefinition, Unread};
 use crate::formats::law::*;
 
 use DataType::{Binary, Boolean, Date32, Decimal128, Float64, Int8, Int16, Int32, Int64, Utf8};
@@ -298,6 +298,57 @@ fn only_wanted_columns_are_read() {
     let expected = Outcome::rows(&["+I[héllo, 3]", "+I[12, 7]", "+I[null, null]"]);
     assert_eq!(decode(&Json, &table, &[5, 1], ALL_TYPES.as_bytes()), expected);
     assert_eq!(decode(&Json, &table, &[], ALL_TYPES.as_bytes()), Outcome::rows(&["+I[]", "+I[]", "+I[]"]));
+}
+
+#[test]
+fn unread_fields_of_rows_are_passed_over_whatever_they_hold() {
+    let inner = row(&[("c", Int32), ("d", Utf8)]);
+    let nested = row(&[("a", Int32), ("b", Utf8), ("inner", inner)]);
+    let mut table = table(&[("n", nested), ("m", Int32)], &[("json.fail-on-missing-field", "true")]);
+    let (mut of_inner, mut unread) = (Unread::default(), Unread::default());
+    of_inner.add("c", Unread::default());
+    unread.add("a", Unread::default());
+    unread.add("inner", of_inner);
+    table.unread.add("n", unread);
+    let bytes = br#"
+        {"n": {"a": "no number", "b": "x", "inner": {"c": [1, {"}": 2}], "d": "y"}}, "m": 1}
+        {"n": null, "m": 2}
+        {"m": 3, "n": {"inner": {"d": "z"}, "b": null}}
+        {"n": {"inner": null, "b": "x", "a": 1, "a": 2}, "m": 4}
+        {"n": {"b": "first", "b": "x", "inner": {"d": "y"}}, "m": 5}"#;
+    let expected = Outcome::rows(&[
+        "+I[+I[null, x, +I[null, y]], 1]",
+        "+I[null, 2]",
+        "+I[+I[null, null, +I[null, z]], 3]",
+        "+I[+I[null, x, null], 4]",
+        "+I[+I[null, x, +I[null, y]], 5]",
+    ]);
+    assert_eq!(decode_all(&Json, &table, bytes), expected);
+}
+
+/// Fields of a row are as long as the row, whichever of its objects they were in.
+#[test]
+fn rows_that_are_null_or_lack_fields_leave_the_others_in_their_places() {
+    let nested = row(&[("a", Int32), ("b", list(Int32)), ("c", row(&[("d", Utf8)])), ("e", map(Utf8, Int32))]);
+    let table = table(&[("n", nested), ("m", row(&[("x", Boolean)]))], &[]);
+    let bytes = br#"
+        {"m": null}
+        {"n": {"a": 1}}
+        {"n": null, "m": {"x": true}}
+        {"n": {"b": [2, 3]}}
+        {"n": {"c": {}}, "m": {}}
+        {"n": {"c": {"d": "f"}, "e": {"k": 4}}, "m": {"x": false}}
+        {}"#;
+    let expected = Outcome::rows(&[
+        "+I[null, null]",
+        "+I[+I[1, null, null, null], null]",
+        "+I[null, +I[true]]",
+        "+I[+I[null, [2, 3], null, null], null]",
+        "+I[+I[null, null, +I[null], null], +I[null]]",
+        "+I[+I[null, null, +I[f], {k=4}], +I[false]]",
+        "+I[null, null]",
+    ]);
+    assert_eq!(decode_all(&Json, &table, bytes), expected);
 }
 
 #[test]
