@@ -74,7 +74,10 @@ impl Compiler {
     /// The stage that `plan` ends in, still open for operators.
     fn node(&mut self, mut plan: StreamPlan) -> Result<Stage> {
         match plan.op {
-            PlanOp::Source { table, source, watermark, .. } => Ok(self.source(SourceHead { table, source, watermark })),
+            PlanOp::Source { table, source, watermark, .. } => {
+                let watermark = watermark.map(|watermark| *watermark);
+                Ok(self.source(SourceHead { table, source, watermark }))
+            }
             PlanOp::Operator(operator) => {
                 let mut stage = match plan.inputs.len() {
                     1 => self.chained(plan.inputs.remove(0), plan.required.remove(0))?,

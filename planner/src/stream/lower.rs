@@ -113,7 +113,7 @@ impl Lowering<'_> {
         let watermark = match &scan.watermark {
             Some(watermark) => {
                 let strategy = self.watermark(watermark, &schema)?;
-                Some(watermark::configured(strategy, &scan.definition, self.settings)?)
+                Some(Box::new(watermark::configured(strategy, &scan.definition, self.settings)?))
             }
             None => None,
         };

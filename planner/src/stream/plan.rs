@@ -26,7 +26,7 @@ pub enum PlanOp {
     Source {
         table: String,
         source: Arc<dyn Source>,
-        watermark: Option<WatermarkStrategy>,
+        watermark: Option<Box<WatermarkStrategy>>,
         /// What it may leave out of its columns.
         unread: Unread,
     },
