@@ -22,7 +22,8 @@ pub trait Connector: Send + Sync {
         &[]
     }
 
-    /// A source that reads the columns `projection` of `table.schema`, in that order. Performs no I/O.
+    /// A source that reads the columns `projection` of `table.schema`, in that order. It need not read what is
+    /// [unread](TableDefinition::unread) inside of them. Performs no I/O.
     fn source(&self, table: &TableDefinition, _projection: &[usize], _formats: &Registry) -> Result<Arc<dyn Source>> {
         Err(Error::new(format!("cannot read from table {}", table.name))
             .why(format!("connector '{}' only writes", self.name())))
