@@ -157,10 +157,12 @@ fn below(plan: LogicalPlan, asked: Vec<Asked>) -> Result<(LogicalPlan, Taken)> {
 
 fn projection(node: Projection, asked: Vec<Asked>) -> Result<(LogicalPlan, Taken)> {
     let mut of_input = Asked::nothing(node.input.schema().fields().len());
-    for (expr, Asked { wanted, as_it_is }) in node.expr.iter().zip(asked) {
+    for ((expr, Asked { wanted, as_it_is }), field) in node.expr.iter().zip(asked).zip(node.schema.fields()) {
         look(expr, wanted, node.input.schema(), &mut of_input)?;
         if let Some(column) = column_of(expr) {
-            of_input[node.input.schema().index_of_column(column)?].as_it_is |= as_it_is;
+            let prefix = name_of(field.name(), &[]);
+            let is_known = node.schema.fields().iter().any(|other| other.name().starts_with(&prefix));
+            of_input[node.input.schema().index_of_column(column)?].as_it_is |= as_it_is || is_known;
         }
     }
     let (input, below) = below(Arc::unwrap_or_clone(node.input), of_input)?;
