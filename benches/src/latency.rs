@@ -3,7 +3,7 @@
 //! Words come in turn, so the n-th count of a word says which line it is of. A count that an epoch skips, because the next line of the word came
 //! in it too, is printed when the later one is.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::engine::{Cost, Runs, wait};
 #[derive(Args)]
 pub struct Latency {
     /// Lines per second
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
     /// How long they are sent; the first second does not count, if there are more
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     #[command(flatten)]
     runs: Runs,
@@ -62,10 +62,10 @@ impl Latency {
         );
         let mut command = self.runs.command(&sql)?;
         let started = Instant::now();
-        let mut child: Child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child: Child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let printed = child.stdout.take().ok_or("standard output is piped")?;
-        let (socket, _) = listener.accept()?;
-        let total = (self.rate * self.seconds) as usize;
+        let socket = accept(&listener, &mut child)?;
+        let total = self.rate as usize * self.seconds as usize;
         let reader = std::thread::spawn(move || when_printed(printed, total));
         let sent = self.send(socket, total)?;
         let printed = reader.join().map_err(|_| "the reader panicked")??;
@@ -103,6 +103,25 @@ impl Latency {
             std::thread::sleep(TICK);
         }
         Ok(sent)
+    }
+}
+
+/// The connection of the program, unless it ends without one.
+fn accept(listener: &TcpListener, child: &mut Child) -> Result<TcpStream, Failure> {
+    listener.set_nonblocking(true)?;
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(false)?;
+                return Ok(socket);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(status) = child.try_wait()? {
+            return Err(format!("it ended with {status} before it read anything").into());
+        }
+        std::thread::sleep(TICK);
     }
 }
 

@@ -194,15 +194,16 @@ fn scan(mut node: TableScan, asked: Vec<Asked>) -> Result<(LogicalPlan, Taken)> 
     for filter in &node.filters {
         look(filter, Wanted::All, &schema, &mut asked)?;
     }
-    // The watermark's columns may be beside the projected ones, and are in the definition.
+    // The columns of the watermark and the key may be beside the projected ones, and are in the definition.
     let stored = DFSchema::try_from(scan.definition.schema.as_ref().clone())?;
-    let mut of_watermark = Asked::nothing(stored.fields().len());
+    let mut of_table = Asked::nothing(stored.fields().len());
     for expr in scan.watermark.iter().flat_map(|watermark| [&watermark.time, &watermark.expression]) {
-        look(&unqualified(expr)?, Wanted::All, &stored, &mut of_watermark)?;
+        look(&unqualified(expr)?, Wanted::All, &stored, &mut of_table)?;
     }
+    scan.definition.key.iter().for_each(|&key| of_table[key].wanted = Wanted::All);
     let mut unread = Unread::default();
     for (n, field) in stored.fields().iter().enumerate() {
-        let mut wanted = of_watermark[n].wanted.clone();
+        let mut wanted = of_table[n].wanted.clone();
         if let Some(n) = schema.fields().iter().position(|projected| projected.name() == field.name()) {
             wanted.add(asked[n].wanted.clone());
         }

@@ -23,3 +23,8 @@ EXPLAIN SELECT bid.auction, MAX(bid.price) FROM events GROUP BY bid.auction;
 -- What one of two scans of the table asks for.
 EXPLAIN SELECT b.auction, p.name
 FROM bids AS b JOIN (SELECT person.id, person.name FROM events WHERE kind = 0) AS p ON b.auction = p.id;
+
+-- A key is read as a whole: rows are told apart by it.
+CREATE TABLE places (place ROW<x INT, y INT>, v ROW<a INT, b INT>, PRIMARY KEY (place) NOT ENFORCED)
+WITH ('connector' = 'filesystem', 'path' = '{data}/people.json', 'format' = 'json', 'changelog.mode' = 'upsert');
+EXPLAIN SELECT v.a FROM places WHERE place.x = 1;

@@ -93,3 +93,29 @@ impl TableDefinition {
         (0..self.schema.fields().len()).filter(|&column| self.metadata_key(column).is_none()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unread(fields: &[(&str, Unread)]) -> Unread {
+        let mut unread = Unread::default();
+        fields.iter().for_each(|(field, inside)| unread.add(field, inside.clone()));
+        unread
+    }
+
+    #[test]
+    fn what_two_readers_leave_is_what_neither_reads() {
+        let whole = Unread::default;
+        let here = unread(&[("a", whole()), ("b", unread(&[("x", whole()), ("y", whole())])), ("c", whole())]);
+        let there = unread(&[("a", whole()), ("b", unread(&[("y", whole()), ("z", whole())])), ("d", whole())]);
+        let both = unread(&[("a", whole()), ("b", unread(&[("y", whole())]))]);
+        assert_eq!((here.and(&there), there.and(&here)), (both.clone(), both));
+        // One leaves a row as a whole, the other a part of it.
+        let part = unread(&[("a", unread(&[("x", whole())]))]);
+        assert_eq!((here.and(&part), part.and(&here)), (part.clone(), part));
+        // Each leaves what the other reads.
+        let (x, y) = (unread(&[("b", unread(&[("x", whole())]))]), unread(&[("b", unread(&[("y", whole())]))]));
+        assert_eq!(x.and(&y), whole());
+    }
+}
