@@ -11,7 +11,7 @@
 //! `flink/passing.txt` names the cases that pass: one that no longer does fails this test. `flink/exceptions.txt` names those where we
 //! differ on purpose.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -19,15 +19,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use futures::FutureExt;
-use tidemill_sql_tests::flink::{Verdict, cases, verdict};
+use tidemill_sql_tests::flink::{Verdict, cases, listed, verdict};
 
 fn main() -> ExitCode {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("flink");
     let elsewhere = std::env::var_os("TIDEMILL_FLINK_CASES");
     let directory = elsewhere.as_ref().map_or(home.as_path(), Path::new);
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let passing: BTreeSet<String> = entries(&home.join("passing.txt")).into_keys().collect();
-    let exceptions = entries(&home.join("exceptions.txt"));
+    let passing: BTreeSet<String> = listed(&home.join("passing.txt")).into_keys().collect();
+    let exceptions = listed(&home.join("exceptions.txt"));
     let all = cases(directory).expect("the cases can be read");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
 
@@ -87,14 +87,4 @@ fn main() -> ExitCode {
     }
     println!("passed before and no longer do: {lost:?}");
     ExitCode::FAILURE
-}
-
-/// `name` or `name: why` per line.
-fn entries(file: &Path) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| line.split_once(": ").unwrap_or((line, "")))
-        .map(|(name, why)| (name.to_string(), why.to_string()))
-        .collect()
 }

@@ -43,6 +43,16 @@ pub fn cases(directory: &Path) -> io::Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// The cases that a file names: `name` or `name: why` per line.
+pub fn listed(file: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once(": ").unwrap_or((line, "")))
+        .map(|(name, why)| (name.to_string(), why.to_string()))
+        .collect()
+}
+
 impl Case {
     fn read(directory: PathBuf) -> io::Result<Case> {
         let script = std::fs::read_to_string(directory.join("job.sql"))?;

@@ -17,26 +17,38 @@ pub enum Verdict {
     NotYet(String),
 }
 
+/// How a case is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The changes are those of Flink, where it is certain of them.
+    EachRow,
+    /// The rows in the end are, in this way and the following.
+    Epoch,
+    Parallel,
+    Batch,
+}
+
 /// Runs a case in both emit modes.
 pub async fn verdict(case: &Case) -> Verdict {
-    for emit in ["each-row", "epoch"] {
-        match run(case, emit).await {
+    for way in [Way::EachRow, Way::Epoch] {
+        match run(case, way).await {
             Verdict::Pass => {}
-            Verdict::Fail(why, details) => return Verdict::Fail(format!("{why} ({emit})"), details),
+            Verdict::Fail(why, details) => return Verdict::Fail(format!("{why} ({way:?})"), details),
             not_yet => return not_yet,
         }
     }
     Verdict::Pass
 }
 
-async fn run(case: &Case, emit: &str) -> Verdict {
+/// Runs a case in this way.
+pub async fn run(case: &Case, way: Way) -> Verdict {
     let Ok(out) = tempfile::tempdir() else { return fail("cannot make a directory for its output", "") };
     let settings = [
-        ("execution.runtime-mode", "streaming"),
-        ("parallelism.default", "1"),
+        ("execution.runtime-mode", if way == Way::Batch { "batch" } else { "streaming" }),
+        ("parallelism.default", if way == Way::Parallel { "4" } else { "1" }),
         ("table.dml-sync", "true"),
         ("table.local-time-zone", "UTC"),
-        ("table.exec.emit", emit),
+        ("table.exec.emit", if way == Way::EachRow { "each-row" } else { "epoch" }),
     ];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
     let run = Run { settings, goes_on: case.goes_on, timeout: case.timeout };
@@ -46,7 +58,7 @@ async fn run(case: &Case, emit: &str) -> Verdict {
         Ok(transcript) => transcript,
         Err(error) => return fail(error.what(), &error.to_string()),
     };
-    let compared = compare(case, emit == "each-row", &transcript, out.path());
+    let compared = compare(case, way == Way::EachRow, &transcript, out.path());
     match (compared, first_not_yet(&transcript)) {
         // To fail where Flink fails, but for want of the feature, proves nothing.
         (_, Some(what)) => Verdict::NotYet(what),

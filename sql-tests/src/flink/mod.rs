@@ -2,6 +2,8 @@
 
 mod case;
 mod compare;
+mod killed;
 
-pub use case::{Case, Comparison, cases};
-pub use compare::{Verdict, verdict};
+pub use case::{Case, Comparison, cases, listed};
+pub use compare::{Verdict, Way, run, verdict};
+pub use killed::killed;

@@ -5,7 +5,6 @@
 //! `TIDEMILL_CRASH_JOB` runs only jobs with this in their name.
 
 mod jobs;
-mod output;
 mod printed;
 mod process;
 
@@ -16,6 +15,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use tidemill_sql_tests::output;
 
 use jobs::Job;
 use process::{End, Place};

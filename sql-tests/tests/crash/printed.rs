@@ -6,8 +6,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use tidemill_sql_tests::output::compare;
+
 use super::jobs::Job;
-use super::output::compare;
 use super::process::{End, Place};
 
 /// Of rows that only come, all; else of lines such as `+U[key, ..]` the last of each key, unless it is that the row goes.

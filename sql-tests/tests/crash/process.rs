@@ -11,8 +11,9 @@ use tidemill::run::{self, Exit};
 use tidemill_exec::checkpoint::places;
 use tidemill_exec::planted::{Defect, plant};
 
+use tidemill_sql_tests::output;
+
 use super::jobs::Job;
-use super::output;
 
 const SCRIPT: &str = "TIDEMILL_CRASH_SCRIPT";
 const PARALLELISM: &str = "TIDEMILL_CRASH_PARALLELISM";

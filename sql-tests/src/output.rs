@@ -1,9 +1,12 @@
-//! What a job has written, as rows.
+//! What a job has written into files, as rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Every file that can be seen, with what is in it.
+///
+/// # Panics
+/// One of them cannot be read.
 pub fn files(directory: &Path) -> BTreeSet<(PathBuf, String)> {
     let mut files = BTreeSet::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -20,7 +23,10 @@ pub fn files(directory: &Path) -> BTreeSet<(PathBuf, String)> {
     files
 }
 
-/// The lines of all these files, sorted; of `changes`, what is left of them.
+/// The lines of all these files, sorted; of `changes` as debezium-json and canal-json write them, what is left of them.
+///
+/// # Panics
+/// What can be seen is no whole lines.
 pub fn rows(directory: &Path, changes: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, text) in files(directory) {
@@ -36,19 +42,26 @@ pub fn rows(directory: &Path, changes: bool) -> Vec<String> {
     lines
 }
 
-/// The rows that are there after all changes, which are lines of debezium-json. A row that is there less than once shows as such.
+/// The rows that are there after all changes. A row that is there less than once shows as such.
 fn left(lines: &[String]) -> Vec<String> {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     for line in lines {
-        let (row, weight) = match line.split_once(r#","after":null"#) {
-            Some((before, _)) => (before.strip_prefix(r#"{"before":"#), -1),
-            None => {
-                (line.split_once(r#""after":"#).and_then(|(_, after)| after.rsplit_once(r#","op""#)).map(|it| it.0), 1)
-            }
-        };
-        *counts.entry(row.unwrap_or_else(|| panic!("no change: {line}"))).or_default() += weight;
+        let (row, weight) = debezium(line).or_else(|| canal(line)).unwrap_or_else(|| panic!("no change: {line}"));
+        *counts.entry(row).or_default() += weight;
     }
     counts.into_iter().filter(|(_, count)| *count != 0).map(|(row, count)| format!("{count} x {row}")).collect()
+}
+
+fn debezium(line: &str) -> Option<(&str, i64)> {
+    match line.split_once(r#","after":null"#) {
+        Some((before, _)) => Some((before.strip_prefix(r#"{"before":"#)?, -1)),
+        None => Some((line.split_once(r#""after":"#)?.1.rsplit_once(r#","op""#)?.0, 1)),
+    }
+}
+
+fn canal(line: &str) -> Option<(&str, i64)> {
+    let (row, kind) = line.rsplit_once(r#","type":"#)?;
+    Some((row, if kind == r#""DELETE"}"# { -1 } else { 1 }))
 }
 
 /// # Errors
