@@ -10,6 +10,8 @@ pub struct Job {
     query: &'static str,
     /// Rows of the result change.
     pub changes: bool,
+    /// What is in every line that can ever be seen.
+    pub always: &'static str,
     /// Statements before the table `out`.
     views: &'static str,
     /// Further settings, and options of the table `out` behind its format.
@@ -18,11 +20,11 @@ pub struct Job {
 }
 
 const fn append(name: &'static str, columns: &'static str, query: &'static str) -> Job {
-    Job { name, columns, query, changes: false, views: "", settings: "", options: "" }
+    Job { name, columns, query, changes: false, always: "", views: "", settings: "", options: "" }
 }
 
 const fn changing(name: &'static str, columns: &'static str, query: &'static str) -> Job {
-    Job { name, columns, query, changes: true, views: "", settings: "", options: "" }
+    Job { name, columns, query, changes: true, always: "", views: "", settings: "", options: "" }
 }
 
 /// There is room for a part of 20 000 keys.
@@ -277,12 +279,16 @@ pub const JOBS: &[Job] = &[
         settings: ON_DISK,
         ..append("materialized_view_of_equal_rows", "m BIGINT, v INT", "SELECT m, v FROM pairs WHERE v > 0")
     },
-    changing(
-        "balance",
-        "total BIGINT",
-        "SELECT SUM(COALESCE(a.s, 0) - COALESCE(b.s, 0)) FROM (SELECT k, SUM(CAST(id AS BIGINT)) AS s FROM many GROUP BY k) a \
-         FULL JOIN (SELECT MOD(k + 1, 301) AS k, SUM(CAST(id AS BIGINT)) AS s FROM many GROUP BY MOD(k + 1, 301)) b ON a.k = b.k",
-    ),
+    Job {
+        always: "{\"total\":0",
+        ..changing(
+            "balance",
+            "total BIGINT, most BIGINT",
+            "SELECT SUM(COALESCE(a.s, 0) - COALESCE(b.s, 0)), MAX(COALESCE(a.s, 0)) \
+             FROM (SELECT k, SUM(CAST(id AS BIGINT)) AS s FROM many GROUP BY k) a FULL JOIN \
+             (SELECT MOD(k + 1, 301) AS k, SUM(CAST(id AS BIGINT)) AS s FROM many GROUP BY MOD(k + 1, 301)) b ON a.k = b.k",
+        )
+    },
 ];
 
 /// Into a table that shows rows at once, and has them written ahead. Its parts are large enough for files, and small enough for manifests.

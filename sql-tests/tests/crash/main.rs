@@ -126,6 +126,10 @@ fn disturbed(job: &Job, seed: u64, kills_max: usize, defect: Option<&str>) -> (u
         }
     }
     let files = place.files();
+    let lines = seen.iter().chain(&files).flat_map(|(_, text)| text.lines());
+    if let Some(line) = lines.into_iter().find(|line| !line.contains(job.always)) {
+        return (kills, Err(format!("not all was consistent: {line}\nafter {story:?}")));
+    }
     let compared = match seen.iter().find(|file| !files.contains(*file)) {
         Some((file, _)) => Err(format!("{} was seen, and later gone or another", file.display())),
         None => output::compare(&expected, &place.output()),

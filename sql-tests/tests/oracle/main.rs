@@ -172,7 +172,7 @@ async fn a_materialized_view_of_a_stream_of_inserts_and_deletes_has_batchs_answe
         for (seed, parallelism, mode) in [(1, "1", "automatic"), (2, "3", "automatic"), (3, "4", "streaming")] {
             let table = Table::random(seed);
             let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, way: Way::Changes };
-            let expected = answer(query, churn(None), &[("execution.runtime-mode", "batch")]).await;
+            let expected = batch(query, churn(None)).await;
             let settings = [
                 ("execution.runtime-mode", mode),
                 ("execution.epoch.interval", "1 ms"),
@@ -193,8 +193,7 @@ async fn agree(queries: &[&str], rows: Way, ways: &[&[(&str, &str)]]) {
     for seed in 1..=SEEDS {
         let table = Table::random(seed);
         for query in queries {
-            let batch = Churn { table: table.clone(), seed: None, way: rows };
-            let expected = answer(query, batch, &[("execution.runtime-mode", "batch")]).await;
+            let expected = batch(query, Churn { table: table.clone(), seed: None, way: rows }).await;
             for (parallelism, way) in ["1", "2", "4"].into_iter().flat_map(|p| ways.iter().map(move |way| (p, *way))) {
                 let settings = [
                     ("execution.runtime-mode", "streaming"),
@@ -228,7 +227,7 @@ async fn random_queries_end_in_batchs_answer() {
         let query = std::env::var("TIDEMILL_ORACLE_QUERY").unwrap_or_else(|_| random::query(seed));
         let table = Table::random(seed);
         let churn = |seed: Option<u64>| Churn { table: table.clone(), seed, way: Way::Changes };
-        let expected = answer(&query, churn(None), &[("execution.runtime-mode", "batch")]).await;
+        let expected = batch(&query, churn(None)).await;
         if expected.len() > MOST_ROWS {
             continue;
         }
@@ -257,6 +256,16 @@ async fn random_queries_end_in_batchs_answer() {
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
 }
 
+/// The rows that batch answers, sorted. It answers every query that there is.
+async fn batch(query: &str, table: Churn) -> Vec<String> {
+    let answer = answer(query, table, &[("execution.runtime-mode", "batch")]).await;
+    assert!(!answer.first().is_some_and(|line| line.starts_with(FAILED)), "{query}\n{}", answer[0]);
+    answer
+}
+
+/// How the answer of a query begins that has none.
+const FAILED: &str = "it failed: ";
+
 /// The rows a query ends in, sorted; or what went wrong.
 async fn answer(query: &str, table: Churn, settings: &[(&str, &str)]) -> Vec<String> {
     let mut registry = Registry::default();
@@ -270,7 +279,7 @@ async fn answer(query: &str, table: Churn, settings: &[(&str, &str)]) -> Vec<Str
         Some(Gave::Changes(changes)) => {
             folded(changes.into_iter().map(|change| (change.kind.is_positive(), change.client)))
         }
-        Some(Gave::Failed(error)) => vec![error.to_string()],
+        Some(Gave::Failed(error)) => vec![format!("{FAILED}{error}")],
         _ => vec!["no query".to_string()],
     }
 }
