@@ -82,7 +82,9 @@ pub struct Coordinator {
     outstanding: Option<BTreeSet<TaskId>>,
     /// When the open epoch ends at the latest; set by its first rows.
     deadline: Option<Instant>,
-    /// When the open epoch ends at the earliest.
+    /// When the open epoch began, with the barrier before it.
+    began: Option<Instant>,
+    /// When it ends at the earliest.
     earliest: Option<Instant>,
     clock: Option<Clock>,
     backlog: Backlog,
@@ -129,9 +131,12 @@ struct Clock {
     next: Option<Instant>,
 }
 
-/// How long an epoch lasts at least, so that a source that has caught up again and again while its next rows are being decoded does
-/// not spend its time on barriers. The first rows after a pause do not wait.
-const EPOCH_MIN: Duration = Duration::from_millis(5);
+/// How long an epoch lasts at least. The first rows after a pause do not wait.
+const EPOCH_MIN: Duration = Duration::from_millis(1);
+
+/// How long it lasts in terms of what the barrier before took to pass all tasks, so that a source that has caught up again and again while
+/// its next rows are being decoded does not spend its time on barriers.
+const EPOCH_PER_BARRIER: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
@@ -154,6 +159,7 @@ impl Coordinator {
             epoch: Epoch(0),
             outstanding: None,
             deadline: None,
+            began: None,
             earliest: None,
             clock: None,
             backlog: Backlog::Unknown,
@@ -242,6 +248,7 @@ impl Coordinator {
         }
         if self.outstanding.as_ref().is_some_and(BTreeSet::is_empty) {
             self.outstanding = None;
+            self.earliest = self.began.map(|began| began + EPOCH_MIN.max((now - began) * EPOCH_PER_BARRIER));
             actions.push(Action::EpochComplete(self.epoch));
             if let Backlog::In(epoch) = self.backlog {
                 actions.push(Action::CaughtUp(epoch));
@@ -332,7 +339,7 @@ impl Coordinator {
     fn begin_barrier(&mut self, now: Instant) -> Barrier {
         self.epoch = self.epoch.next();
         self.deadline = None;
-        self.earliest = Some(now + EPOCH_MIN);
+        self.began = Some(now);
         if let Some(clock) = &mut self.clock {
             clock.next = Some(now + clock.every);
         }
@@ -453,6 +460,25 @@ mod tests {
             "a task that ended need not pass the barrier, and the next one follows after a moment"
         );
         assert_eq!(coordinator.step(Signal::Tick, now + EPOCH_MIN), [barrier(2)]);
+    }
+
+    #[test]
+    fn barriers_that_take_long_come_less_often() {
+        let (mut coordinator, now) = coordinator();
+        let took = Duration::from_millis(3);
+        coordinator.step(Signal::Active(SOURCE), now);
+        coordinator.step(Signal::CaughtUp(SOURCE), now);
+        coordinator.step(Signal::Active(SOURCE), now);
+        coordinator.step(Signal::CaughtUp(SOURCE), now);
+        for task in [SOURCE, OTHER_SOURCE] {
+            coordinator.step(Signal::Acknowledged(task, Epoch(1)), now + took);
+        }
+        let next = now + took * EPOCH_PER_BARRIER;
+        assert_eq!(
+            coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now + took),
+            [Action::EpochComplete(Epoch(1)), Action::WakeAt(next)]
+        );
+        assert_eq!(coordinator.step(Signal::Tick, next), [barrier(2)]);
     }
 
     #[test]

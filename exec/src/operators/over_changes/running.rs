@@ -17,7 +17,7 @@ use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
 use crate::operators::Emit;
 use crate::operators::aggregate::PIECE_ROWS;
-use crate::operators::partitions::{Bytes, Partitions, Place};
+use crate::operators::partitions::{Bytes, OrderedRow, Partitions};
 
 pub(super) struct Running {
     spec: OverChanges,
@@ -30,8 +30,7 @@ pub(super) struct Running {
 
 /// A row with its results.
 struct Shown {
-    place: Place,
-    row: Bytes,
+    row: OrderedRow,
     results: Bytes,
 }
 
@@ -61,19 +60,19 @@ impl Running {
         let orders = self.partitions.order_of(batch.rows())?;
         let rows = self.partitions.bytes_of(batch.rows().columns())?;
         for (n, partition) in partitions.into_iter().enumerate() {
-            let order = Bytes::from(orders.as_ref().map_or(&[][..], |orders| orders.row(n).data()));
+            let order = orders.as_ref().map_or(&[][..], |orders| orders.row(n).data());
             let row = rows.row(n);
             for _ in 0..batch.weight(n).unsigned_abs() {
                 match batch.weight(n) > 0 {
                     true => {
                         self.touch(partition)?;
-                        self.partitions.insert(partition, &order, row.data());
+                        self.partitions.insert(partition, order, row.data());
                     }
                     // A row that was never there is ignored.
                     false => {
-                        if let Some(place) = self.partitions.find(partition, &order, row.data()) {
+                        if let Some(row) = self.partitions.find(partition, order, row.data()) {
                             self.touch(partition)?;
-                            self.partitions.remove(&place);
+                            self.partitions.remove(partition, &row);
                         }
                     }
                 }
@@ -93,23 +92,20 @@ impl Running {
 
     /// The rows of a partition with their results, in order.
     fn shown(&self, partition: u32) -> Result<Vec<Shown>> {
-        let rows: Vec<(&Place, &Bytes)> = self.partitions.of(partition).collect();
-        if rows.is_empty() {
+        let rows = self.partitions.rows(partition) as usize;
+        if rows == 0 {
             return Ok(Vec::new());
         }
-        let columns = self.partitions.columns(rows.iter().map(|(_, row)| row))?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let columns = self.partitions.columns(self.partitions.of(partition))?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.input), columns, &options)?;
         let fields = &self.spec.schema.fields()[self.input.fields().len()..];
         let results: Vec<ArrayRef> = (self.spec.functions.iter().zip(fields))
             .map(|(function, field)| Ok(cast(&function.evaluate(&batch)?, field.data_type())?))
             .collect::<Result<_>>()?;
         let results = self.results.convert_columns(&results)?;
-        let shown = rows.into_iter().enumerate().map(|(n, (place, row))| Shown {
-            place: place.clone(),
-            row: Arc::clone(row),
-            results: Bytes::from(results.row(n).data()),
-        });
+        let rows = self.partitions.of(partition).enumerate();
+        let shown = rows.map(|(n, row)| Shown { row: row.clone(), results: Bytes::from(results.row(n).data()) });
         Ok(shown.collect())
     }
 
@@ -145,26 +141,26 @@ fn difference<'a>(before: &'a [Shown], after: &'a [Shown], changes: &mut Vec<Cha
     let mut there: Vec<(Option<&Shown>, &Shown)> = Vec::new();
     let mut before = before.iter().peekable();
     for is in after {
-        gone.extend(std::iter::from_fn(|| before.next_if(|was| was.place < is.place)));
-        let was = before.next_if(|was| was.place == is.place);
+        gone.extend(std::iter::from_fn(|| before.next_if(|was| was.row < is.row)));
+        let was = before.next_if(|was| was.row == is.row);
         if was.is_none_or(|was| was.results != is.results) {
             there.push((was, is));
         }
     }
     gone.extend(before);
-    let mut came_again: HashMap<(&Bytes, &Bytes), usize> = HashMap::new();
+    let mut came_again: HashMap<(&[u8], &[u8]), usize> = HashMap::new();
     if !gone.is_empty() {
         for (_, is) in there.iter().filter(|(was, _)| was.is_none()) {
-            *came_again.entry((&is.row, &is.results)).or_default() += 1;
+            *came_again.entry((is.row.row(), &is.results)).or_default() += 1;
         }
     }
-    let mut stayed: HashMap<(&Bytes, &Bytes), usize> = HashMap::new();
-    let take = |counts: &mut HashMap<(&'a Bytes, &'a Bytes), usize>, shown: &'a Shown| {
-        counts.get_mut(&(&shown.row, &shown.results)).filter(|left| **left > 0).map(|left| *left -= 1).is_some()
+    let mut stayed: HashMap<(&[u8], &[u8]), usize> = HashMap::new();
+    let take = |counts: &mut HashMap<(&'a [u8], &'a [u8]), usize>, shown: &'a Shown| {
+        counts.get_mut(&(shown.row.row(), &*shown.results)).filter(|left| **left > 0).map(|left| *left -= 1).is_some()
     };
     for was in gone {
         if take(&mut came_again, was) {
-            *stayed.entry((&was.row, &was.results)).or_default() += 1;
+            *stayed.entry((was.row.row(), &was.results)).or_default() += 1;
         } else {
             changes.push(Change { shown: was, weight: -1, is_update: false });
         }

@@ -9,8 +9,8 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use tidemill_state::{EventTime, KeyTable};
 
-use self::rows::OrderedRows;
-pub(super) use self::rows::{Bytes, Place};
+pub(super) use self::rows::{Bytes, OrderedRow};
+use self::rows::{Iter, OrderedRows};
 use super::aggregate::key_types;
 use super::dirty::{state_table, with_deleted};
 use super::idle::Idle;
@@ -27,19 +27,37 @@ pub(super) struct Partitions {
     input: SchemaRef,
     table: KeyTable,
     partitions: Vec<Partition>,
-    rows: OrderedRows,
+    /// In all partitions.
+    rows: usize,
     converter: RowConverter,
     whole: RowConverter,
     arrivals: i64,
+    changed: Option<Changed>,
     /// Partitions that may have no rows any more.
     empty: Vec<u32>,
     idle: Option<Idle>,
+    scratch: Vec<u8>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Partition {
-    rows: u64,
+    rows: OrderedRows,
     is_touched: bool,
+    /// Since the last snapshot.
+    is_changed: bool,
+}
+
+/// What has changed since the last snapshot.
+#[derive(Default)]
+struct Changed {
+    /// Rows that have come after this one were not there then.
+    arrivals: i64,
+    /// Partitions to which rows have come.
+    partitions: Vec<u32>,
+    /// How many rows have come that are there.
+    added: usize,
+    /// Rows that were there then.
+    gone: Vec<OrderedRow>,
 }
 
 impl Partitions {
@@ -58,12 +76,14 @@ impl Partitions {
             later_first,
             table: KeyTable::new(&key_types(&input, keys))?,
             partitions: Vec::new(),
-            rows: OrderedRows::new(incremental),
+            rows: 0,
             converter: Order::converter(order, &input)?,
             whole: RowConverter::new(whole)?,
             arrivals: 0,
+            changed: incremental.then(Changed::default),
             empty: Vec::new(),
             idle: ttl.map(Idle::new),
+            scratch: Vec::new(),
             input,
         })
     }
@@ -73,7 +93,7 @@ impl Partitions {
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
         let mut partitions = Vec::new();
         self.table.intern(&keys, rows.num_rows(), &mut partitions)?;
-        self.partitions.resize(self.table.groups(), Partition::default());
+        self.partitions.resize_with(self.table.groups(), Partition::default);
         if let Some(idle) = &mut self.idle {
             partitions.iter().for_each(|&partition| idle.used(partition));
         }
@@ -102,46 +122,69 @@ impl Partitions {
     }
 
     /// Bytes as columns of the input.
-    pub fn columns(&self, rows: impl Iterator<Item = impl AsRef<[u8]>>) -> Result<Vec<ArrayRef>> {
-        let rows: Vec<_> = rows.collect();
+    pub fn columns<'a>(&self, rows: impl Iterator<Item = &'a OrderedRow>) -> Result<Vec<ArrayRef>> {
         let parser = self.whole.parser();
-        Ok(self.whole.convert_rows(rows.iter().map(|row| parser.parse(row.as_ref())))?)
+        Ok(self.whole.convert_rows(rows.map(|row| parser.parse(row.row())))?)
     }
 
     /// How many rows a partition has.
     pub fn rows(&self, partition: u32) -> u64 {
-        self.partitions[partition as usize].rows
+        self.partitions[partition as usize].rows.len() as u64
     }
 
     /// In order.
-    pub fn of(&self, partition: u32) -> impl DoubleEndedIterator<Item = (&Place, &Bytes)> {
-        self.rows.of(partition)
+    pub fn of(&self, partition: u32) -> Iter<'_> {
+        self.partitions[partition as usize].rows.iter()
     }
 
     /// A row comes.
-    pub fn insert(&mut self, partition: u32, order: &Bytes, row: &[u8]) {
+    pub fn insert(&mut self, partition: u32, order: &[u8], row: &[u8]) {
         self.arrivals += 1;
         let arrival = if self.later_first { -self.arrivals } else { self.arrivals };
-        self.insert_at(Place { partition, order: Arc::clone(order), arrival }, Bytes::from(row));
+        let row = OrderedRow::new(order, row, arrival, &mut self.scratch);
+        self.insert_at(partition, row);
     }
 
-    fn insert_at(&mut self, place: Place, row: Bytes) {
-        self.partitions[place.partition as usize].rows += 1;
-        self.rows.insert(place, row);
+    fn insert_at(&mut self, number: u32, row: OrderedRow) {
+        let partition = &mut self.partitions[number as usize];
+        if let Some(changed) = &mut self.changed {
+            changed.added += 1;
+            if !std::mem::replace(&mut partition.is_changed, true) {
+                changed.partitions.push(number);
+            }
+        }
+        partition.rows.insert(row);
+        self.rows += 1;
     }
 
     /// The first of the rows that are equal to `row`. A partition that has none is one to be forgotten.
-    pub fn find(&mut self, partition: u32, order: &Bytes, row: &[u8]) -> Option<Place> {
-        let place = self.rows.find(partition, order, row);
-        if place.is_none() {
+    pub fn find(&mut self, partition: u32, order: &[u8], row: &[u8]) -> Option<OrderedRow> {
+        let found = self.partitions[partition as usize].rows.find(order, row).cloned();
+        if found.is_none() {
             self.empty.push(partition);
         }
-        place
+        found
     }
 
-    pub fn remove(&mut self, place: &Place) {
-        self.partitions[place.partition as usize].rows -= 1;
-        self.rows.remove(place);
+    pub fn remove(&mut self, partition: u32, row: &OrderedRow) {
+        self.partitions[partition as usize].rows.remove(row);
+        self.removed(row);
+    }
+
+    /// Removes the row that stands last.
+    pub fn remove_last(&mut self, partition: u32) {
+        let last = self.partitions[partition as usize].rows.pop_last();
+        last.iter().for_each(|row| self.removed(row));
+    }
+
+    fn removed(&mut self, row: &OrderedRow) {
+        self.rows -= 1;
+        if let Some(changed) = &mut self.changed {
+            match row.arrival.abs() > changed.arrivals {
+                true => changed.added -= 1,
+                false => changed.gone.push(row.clone()),
+            }
+        }
     }
 
     /// Whether this is the first touch since the partition was settled.
@@ -157,8 +200,8 @@ impl Partitions {
     /// Forgets partitions without rows. Not while numbers of partitions are in use outside.
     pub fn forget_empty(&mut self) {
         for partition in std::mem::take(&mut self.empty) {
-            let &Partition { rows, is_touched } = &self.partitions[partition as usize];
-            if rows == 0 && !is_touched && self.table.is_live(partition) {
+            let Partition { rows, is_touched, .. } = &self.partitions[partition as usize];
+            if rows.len() == 0 && !is_touched && self.table.is_live(partition) {
                 self.table.remove(partition);
             }
         }
@@ -170,41 +213,51 @@ impl Partitions {
         let mut unused = idle.due(now);
         unused.retain(|&partition| self.table.is_live(partition));
         for &partition in &unused {
-            let rows: Vec<Place> = self.rows.of(partition).map(|(place, _)| place.clone()).collect();
-            rows.iter().for_each(|place| self.remove(place));
+            let rows = std::mem::take(&mut self.partitions[partition as usize].rows);
+            rows.iter().for_each(|row| self.removed(row));
             self.table.remove(partition);
         }
         unused
     }
 
     /// The state of these rows, by the time they came.
-    fn state(&self, mut rows: Vec<(&Bytes, i64)>) -> Result<Vec<ArrayRef>> {
-        rows.sort_unstable_by_key(|(_, arrival)| *arrival);
-        let mut columns = self.columns(rows.iter().map(|(row, _)| row))?;
-        columns.push(Arc::new(rows.iter().map(|(_, arrival)| *arrival).collect::<Int64Array>()));
+    fn state<'a>(&self, rows: impl Iterator<Item = &'a OrderedRow>) -> Result<Vec<ArrayRef>> {
+        let mut rows: Vec<&OrderedRow> = rows.collect();
+        rows.sort_unstable_by_key(|row| row.arrival);
+        let mut columns = self.columns(rows.iter().copied())?;
+        columns.push(Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.arrival))));
         Ok(columns)
     }
 
     /// The rows, or what has changed of them since the last snapshot.
     pub fn snapshot(&mut self) -> Result<TableSnapshot> {
         let keys = self.keys.clone().into_iter();
-        let changed = self.rows.take_changed();
-        let whole = || self.state(self.rows.all().map(|(place, row)| (row, place.arrival)).collect());
-        let Some(changed) = changed else {
+        let whole = || self.state(self.partitions.iter().flat_map(|partition| partition.rows.iter()));
+        let Some(changed) = &self.changed else {
             return Ok(TableSnapshot::by_key("rows", state_table(&self.input, &["arrival"], whole()?)?, keys));
         };
-        let is_whole = changed.added.len() * 2 >= self.rows.len();
+        let is_whole = changed.added * 2 >= self.rows;
         let columns = match is_whole {
             true => with_deleted(whole()?, vec![])?,
             false => {
-                let added = changed.added.iter().filter_map(|place| Some((self.rows.get(place)?, place.arrival)));
-                let gone = changed.gone.iter().map(|(row, arrival)| (row, *arrival)).collect();
-                with_deleted(self.state(added.collect())?, vec![self.state(gone)?])?
+                let rows = changed.partitions.iter().flat_map(|&partition| self.of(partition));
+                let added = rows.filter(|row| row.arrival.abs() > changed.arrivals);
+                with_deleted(self.state(added)?, vec![self.state(changed.gone.iter())?])?
             }
         };
+        self.forget_changed();
         let replaces_by = Some(keys.clone().chain([self.input.fields().len()]).collect());
         let table = TableSnapshot::by_key("rows", state_table(&self.input, &["arrival"], columns)?, keys);
         Ok(TableSnapshot { replaces_by, is_whole, ..table })
+    }
+
+    /// What comes and goes from now on has changed.
+    fn forget_changed(&mut self) {
+        let Some(changed) = &mut self.changed else { return };
+        for &partition in &changed.partitions {
+            self.partitions[partition as usize].is_changed = false;
+        }
+        *changed = Changed { arrivals: self.arrivals, ..Changed::default() };
     }
 
     pub fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
@@ -215,14 +268,14 @@ impl Partitions {
             let (partitions, orders) = (self.of_rows(&rows)?, self.order_of(&rows)?);
             let whole = self.bytes_of(rows.columns())?;
             for (n, partition) in partitions.into_iter().enumerate() {
-                let order = Bytes::from(orders.as_ref().map_or(&[][..], |orders| orders.row(n).data()));
+                let order = orders.as_ref().map_or(&[][..], |orders| orders.row(n).data());
                 let arrival = arrivals.value(n);
                 self.arrivals = self.arrivals.max(arrival.abs());
-                self.insert_at(Place { partition, order, arrival }, Bytes::from(whole.row(n).data()));
+                let row = OrderedRow::new(order, whole.row(n).data(), arrival, &mut self.scratch);
+                self.insert_at(partition, row);
             }
         }
-        // As of the checkpoint, nothing has changed.
-        self.rows.take_changed();
+        self.forget_changed();
         Ok(())
     }
 }

@@ -1,91 +1,166 @@
-//! Rows in order, by partition.
+//! Rows in order.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ops::Bound;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, btree_set};
+use std::slice;
 use std::sync::Arc;
 
 /// Bytes of a row in Arrow's row format, or of its order.
 pub(in crate::operators) type Bytes = Arc<[u8]>;
 
-/// Where a row stands.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::operators) struct Place {
-    pub partition: u32,
-    pub order: Bytes,
+/// A row, and where it stands: rows are compared by that alone.
+#[derive(Clone)]
+pub(in crate::operators) struct OrderedRow {
+    /// Its order, and then the row, both in Arrow's row format.
+    bytes: Bytes,
+    order_length: u32,
     /// Rises, or falls where the row that comes last comes first. No two rows of an operator have the same.
     pub arrival: i64,
 }
 
-/// All rows of all partitions, and what has changed since the last snapshot.
-pub(super) struct OrderedRows {
-    rows: BTreeMap<Place, Bytes>,
-    /// Empty bytes, before any others.
-    least: Bytes,
-    changed: Option<Changed>,
+impl OrderedRow {
+    /// `scratch` is for bytes on their way.
+    pub fn new(order: &[u8], row: &[u8], arrival: i64, scratch: &mut Vec<u8>) -> OrderedRow {
+        scratch.clear();
+        scratch.extend_from_slice(order);
+        scratch.extend_from_slice(row);
+        OrderedRow { bytes: Bytes::from(scratch.as_slice()), order_length: order.len() as u32, arrival }
+    }
+
+    pub fn order(&self) -> &[u8] {
+        &self.bytes[..self.order_length as usize]
+    }
+
+    pub fn row(&self) -> &[u8] {
+        &self.bytes[self.order_length as usize..]
+    }
+
+    /// Where it stands.
+    fn place(&self) -> (&[u8], i64) {
+        (self.order(), self.arrival)
+    }
 }
 
-#[derive(Default)]
-pub(super) struct Changed {
-    pub added: HashSet<Place>,
-    /// Rows that were there at the last snapshot, with their arrivals.
-    pub gone: Vec<(Bytes, i64)>,
+impl PartialEq for OrderedRow {
+    fn eq(&self, other: &OrderedRow) -> bool {
+        self.arrival == other.arrival
+    }
+}
+
+impl Eq for OrderedRow {}
+
+impl PartialOrd for OrderedRow {
+    fn partial_cmp(&self, other: &OrderedRow) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for OrderedRow {
+    fn cmp(&self, other: &OrderedRow) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+/// The rows of one partition: most have few.
+pub(super) enum OrderedRows {
+    Few(Vec<OrderedRow>),
+    Many(BTreeSet<OrderedRow>),
+}
+
+/// So many rows are moved in memory when one comes or goes; in tests some partitions have more.
+const FEW: usize = if cfg!(test) { 4 } else { 64 };
+
+impl Default for OrderedRows {
+    fn default() -> OrderedRows {
+        OrderedRows::Few(Vec::new())
+    }
 }
 
 impl OrderedRows {
-    pub fn new(incremental: bool) -> OrderedRows {
-        OrderedRows { rows: BTreeMap::new(), least: Arc::from([]), changed: incremental.then(Changed::default) }
-    }
-
     pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn insert(&mut self, place: Place, row: Bytes) {
-        if let Some(changed) = &mut self.changed {
-            changed.added.insert(place.clone());
-        }
-        self.rows.insert(place, row);
-    }
-
-    pub fn remove(&mut self, place: &Place) {
-        let row = self.rows.remove(place);
-        if let (Some(changed), Some(row)) = (&mut self.changed, row)
-            && !changed.added.remove(place)
-        {
-            changed.gone.push((row, place.arrival));
+        match self {
+            OrderedRows::Few(rows) => rows.len(),
+            OrderedRows::Many(rows) => rows.len(),
         }
     }
 
-    fn start(&self, partition: u32) -> Place {
-        Place { partition, order: Arc::clone(&self.least), arrival: i64::MIN }
+    pub fn insert(&mut self, row: OrderedRow) {
+        match self {
+            OrderedRows::Few(rows) if rows.len() < FEW => {
+                // Many partitions have one row, and some ten.
+                if rows.len() < 8 {
+                    rows.reserve_exact(1);
+                }
+                rows.insert(rows.partition_point(|other| *other < row), row);
+            }
+            OrderedRows::Few(rows) => {
+                let rows = std::mem::take(rows).into_iter().chain([row]).collect();
+                *self = OrderedRows::Many(rows);
+            }
+            OrderedRows::Many(rows) => _ = rows.insert(row),
+        }
+    }
+
+    pub fn remove(&mut self, row: &OrderedRow) {
+        match self {
+            OrderedRows::Few(rows) => rows.retain(|other| other != row),
+            OrderedRows::Many(rows) => _ = rows.remove(row),
+        }
+    }
+
+    /// Takes the row that stands last.
+    pub fn pop_last(&mut self) -> Option<OrderedRow> {
+        match self {
+            OrderedRows::Few(rows) => rows.pop(),
+            OrderedRows::Many(rows) => rows.pop_last(),
+        }
+    }
+
+    /// The first of the rows that stand at `order` and are equal to `row`.
+    pub fn find(&self, order: &[u8], row: &[u8]) -> Option<&OrderedRow> {
+        let is_it = |other: &&OrderedRow| other.row() == row;
+        match self {
+            OrderedRows::Few(rows) => {
+                let from = rows.partition_point(|other| other.order() < order);
+                rows[from..].iter().take_while(|other| other.order() == order).find(is_it)
+            }
+            OrderedRows::Many(rows) => {
+                let at = |arrival| OrderedRow::new(order, &[], arrival, &mut Vec::new());
+                rows.range(at(i64::MIN)..=at(i64::MAX)).find(is_it)
+            }
+        }
     }
 
     /// In order.
-    pub fn of(&self, partition: u32) -> impl DoubleEndedIterator<Item = (&Place, &Bytes)> {
-        let end = match partition.checked_add(1) {
-            Some(next) => Bound::Excluded(self.start(next)),
-            None => Bound::Unbounded,
-        };
-        self.rows.range((Bound::Included(self.start(partition)), end))
+    pub fn iter(&self) -> Iter<'_> {
+        match self {
+            OrderedRows::Few(rows) => Iter::Few(rows.iter()),
+            OrderedRows::Many(rows) => Iter::Many(rows.iter()),
+        }
     }
+}
 
-    /// The first of the rows of a partition that stand here and are equal to `row`.
-    pub fn find(&self, partition: u32, order: &Bytes, row: &[u8]) -> Option<Place> {
-        let at = |arrival: i64| Place { partition, order: Arc::clone(order), arrival };
-        let mut here = self.rows.range(at(i64::MIN)..=at(i64::MAX));
-        here.find(|(_, bytes)| bytes.as_ref() == row).map(|(place, _)| place.clone())
+pub(in crate::operators) enum Iter<'a> {
+    Few(slice::Iter<'a, OrderedRow>),
+    Many(btree_set::Iter<'a, OrderedRow>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a OrderedRow;
+
+    fn next(&mut self) -> Option<&'a OrderedRow> {
+        match self {
+            Iter::Few(rows) => rows.next(),
+            Iter::Many(rows) => rows.next(),
+        }
     }
+}
 
-    pub fn all(&self) -> impl Iterator<Item = (&Place, &Bytes)> {
-        self.rows.iter()
-    }
-
-    pub fn get(&self, place: &Place) -> Option<&Bytes> {
-        self.rows.get(place)
-    }
-
-    /// What has changed since the last call; `None` if that is not looked after.
-    pub fn take_changed(&mut self) -> Option<Changed> {
-        self.changed.as_mut().map(std::mem::take)
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            Iter::Few(rows) => rows.next_back(),
+            Iter::Many(rows) => rows.next_back(),
+        }
     }
 }

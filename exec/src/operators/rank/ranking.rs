@@ -3,7 +3,8 @@
 //! Before a partition changes for the first time in an epoch, what it shows is remembered; when changes are to go out, the difference
 //! does. A partition whose last number is taken has an edge: rows beyond it change nothing that is shown.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt32Array};
@@ -15,22 +16,29 @@ use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
 use crate::operators::Emit;
 use crate::operators::aggregate::{PIECE_ROWS, take_all};
-use crate::operators::partitions::{Bytes, Partitions, Place};
+use crate::operators::partitions::{OrderedRow, Partitions};
 
 pub(super) struct Ranking {
     spec: Rank,
     partitions: Partitions,
-    /// By partition. Rows that stand behind this have numbers above the last.
-    edges: Vec<Option<Bytes>>,
-    /// Partitions that have changed, and what they showed before, in the order of the first change.
-    touched: Vec<(u32, Vec<Shown>)>,
+    /// By partition. Rows that stand behind this one have numbers above the last.
+    edges: Vec<Option<OrderedRow>>,
+    /// Partitions that have changed, in the order of the first change, and which of `before` they showed then.
+    touched: Vec<(u32, Range<usize>)>,
+    before: Vec<Shown>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Shown {
     /// 0 if numbers are not looked at.
     number: u64,
-    row: Bytes,
+    row: OrderedRow,
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Shown) -> bool {
+        self.number == other.number && (self.row == other.row || self.row.row() == other.row.row())
+    }
 }
 
 struct Change {
@@ -47,6 +55,7 @@ impl Ranking {
             partitions: Partitions::new(input, &spec.keys, &spec.order, spec.later_first, spec.ttl, incremental)?,
             edges: Vec::new(),
             touched: Vec::new(),
+            before: Vec::new(),
             spec: spec.clone(),
         })
     }
@@ -55,8 +64,8 @@ impl Ranking {
     fn is_beyond(&self, partition: u32, order: &[u8]) -> bool {
         let ties_come_before = self.spec.numbering != Numbering::RowNumber || self.spec.later_first;
         self.edges[partition as usize].as_ref().is_some_and(|edge| match ties_come_before {
-            true => order > edge.as_ref(),
-            false => order >= edge.as_ref(),
+            true => order > edge.order(),
+            false => order >= edge.order(),
         })
     }
 
@@ -71,11 +80,11 @@ impl Ranking {
         let columns = take_all(batch.rows().columns(), &UInt32Array::from(near.clone()))?;
         let rows = self.partitions.bytes_of(&columns)?;
         for (row, &n) in near.iter().enumerate() {
-            let (partition, order) = (partitions[n as usize], Bytes::from(order(n as usize)));
+            let (partition, order) = (partitions[n as usize], order(n as usize));
             for _ in 0..batch.weight(n as usize).unsigned_abs() {
                 match batch.weight(n as usize) > 0 {
-                    true => self.add(partition, &order, rows.row(row).data()),
-                    false => self.remove(partition, &order, rows.row(row).data()),
+                    true => self.add(partition, order, rows.row(row).data()),
+                    false => self.remove(partition, order, rows.row(row).data()),
                 }
             }
             each(self)?;
@@ -83,7 +92,7 @@ impl Ranking {
         Ok(())
     }
 
-    fn add(&mut self, partition: u32, order: &Bytes, row: &[u8]) {
+    fn add(&mut self, partition: u32, order: &[u8], row: &[u8]) {
         let is_beyond = self.is_beyond(partition, order);
         if is_beyond && self.spec.append {
             return;
@@ -91,48 +100,46 @@ impl Ranking {
         if !is_beyond {
             self.touch(partition);
         }
-        self.partitions.insert(partition, order, row);
-        if self.spec.append && self.spec.numbering == Numbering::RowNumber {
-            self.cut(partition);
+        if !self.spec.append || self.spec.numbering != Numbering::RowNumber {
+            return self.partitions.insert(partition, order, row);
         }
-    }
-
-    /// Forgets the row behind the last number, if there is one.
-    fn cut(&mut self, partition: u32) {
-        if self.partitions.rows(partition) > self.spec.last {
-            let last = self.partitions.of(partition).next_back().map(|(place, _)| place.clone());
-            last.iter().for_each(|place| self.partitions.remove(place));
-        }
+        // The row behind the last number is forgotten.
         if self.partitions.rows(partition) == self.spec.last {
-            let edge = self.partitions.of(partition).next_back().map(|(place, _)| Arc::clone(&place.order));
-            self.edges[partition as usize] = edge;
+            self.partitions.remove_last(partition);
+        }
+        self.partitions.insert(partition, order, row);
+        if self.partitions.rows(partition) == self.spec.last {
+            self.edges[partition as usize] = self.partitions.of(partition).next_back().cloned();
         }
     }
 
     /// Takes back a row; one that was never there is ignored.
-    fn remove(&mut self, partition: u32, order: &Bytes, row: &[u8]) {
-        let Some(place) = self.partitions.find(partition, order, row) else { return };
+    fn remove(&mut self, partition: u32, order: &[u8], row: &[u8]) {
+        let Some(row) = self.partitions.find(partition, order, row) else { return };
         // The edge itself may be what goes.
-        if self.edges[partition as usize].as_ref().is_none_or(|edge| order <= edge) {
+        if self.edges[partition as usize].as_ref().is_none_or(|edge| order <= edge.order()) {
             self.touch(partition);
         }
-        self.partitions.remove(&place);
+        self.partitions.remove(partition, &row);
     }
 
     fn touch(&mut self, partition: u32) {
         if self.partitions.touch(partition) {
-            let (shown, _) = self.shown(partition);
-            self.touched.push((partition, shown));
+            let from = self.before.len();
+            let mut before = std::mem::take(&mut self.before);
+            self.shown(partition, &mut before);
+            self.before = before;
+            self.touched.push((partition, from..self.before.len()));
         }
     }
 
-    /// What a partition shows, in order, and its edge.
-    fn shown(&self, partition: u32) -> (Vec<Shown>, Option<Bytes>) {
-        let (mut shown, mut edge) = (Vec::new(), None);
+    /// Appends what a partition shows, in order; its edge.
+    fn shown(&self, partition: u32, shown: &mut Vec<Shown>) -> Option<OrderedRow> {
+        let mut edge = None;
         let (mut rows, mut number): (u64, u64) = (0, 0);
-        let mut before: Option<&Bytes> = None;
-        for (place, row) in self.partitions.of(partition) {
-            let is_tie = before.is_some_and(|before| *before == place.order);
+        let mut before: Option<&OrderedRow> = None;
+        for row in self.partitions.of(partition) {
+            let is_tie = before.is_some_and(|before| before.order() == row.order());
             let next = match self.spec.numbering {
                 Numbering::RowNumber => rows + 1,
                 _ if is_tie => number,
@@ -143,25 +150,27 @@ impl Ranking {
                 edge = before.cloned();
                 break;
             }
-            (rows, number, before) = (rows + 1, next, Some(&place.order));
+            (rows, number, before) = (rows + 1, next, Some(row));
             if number >= self.spec.first {
                 let number = if self.spec.numbered { number } else { 0 };
-                shown.push(Shown { number, row: Arc::clone(row) });
+                shown.push(Shown { number, row: row.clone() });
             }
         }
         let is_full = match self.spec.numbering {
             Numbering::RowNumber | Numbering::Rank => rows >= self.spec.last,
             Numbering::DenseRank => number >= self.spec.last,
         };
-        (shown, edge.or_else(|| before.filter(|_| is_full).cloned()))
+        edge.or_else(|| before.filter(|_| is_full).cloned())
     }
 
     /// Emits what has changed since the last call.
     fn settle(&mut self, out: &mut Output) -> Result<()> {
-        let mut changes = Vec::new();
-        for (partition, before) in std::mem::take(&mut self.touched) {
-            let (after, edge) = self.shown(partition);
-            difference(&before, &after, self.spec.replaces(), &mut changes);
+        let (mut changes, mut after) = (Vec::new(), Vec::new());
+        let before = std::mem::take(&mut self.before);
+        for (partition, shown) in std::mem::take(&mut self.touched) {
+            after.clear();
+            let edge = self.shown(partition, &mut after);
+            difference(&before[shown], &after, self.spec.replaces(), &mut changes);
             self.edges[partition as usize] = edge;
             if self.spec.append && self.spec.numbering != Numbering::RowNumber {
                 self.cut_ties(partition);
@@ -176,11 +185,11 @@ impl Ranking {
 
     /// Forgets the rows behind the edge.
     fn cut_ties(&mut self, partition: u32) {
-        let Some(edge) = self.edges[partition as usize].clone() else { return };
-        let is_behind = |place: &&Place| place.order > edge;
-        let behind: Vec<Place> =
-            self.partitions.of(partition).rev().map(|(place, _)| place).take_while(is_behind).cloned().collect();
-        behind.iter().for_each(|place| self.partitions.remove(place));
+        let Some(edge) = &self.edges[partition as usize] else { return };
+        let is_behind = |row: &&OrderedRow| row.order() > edge.order();
+        for _ in 0..self.partitions.of(partition).rev().take_while(is_behind).count() {
+            self.partitions.remove_last(partition);
+        }
     }
 
     fn batch(&self, changes: &[Change]) -> Result<Batch> {
@@ -205,16 +214,33 @@ fn difference(before: &[Shown], after: &[Shown], replaces: bool, changes: &mut V
         let (were, are);
         (were, before) = before.split_at(of_number(before));
         (are, after) = after.split_at(of_number(after));
-        let mut net: HashMap<&Bytes, i64> = HashMap::new();
-        were.iter().for_each(|shown| *net.entry(&shown.row).or_default() -= 1);
-        are.iter().for_each(|shown| *net.entry(&shown.row).or_default() += 1);
-        let is_update = replaces && net.values().any(|n| *n < 0) && net.values().any(|n| *n > 0);
-        for (rows, weight) in [(were, -1), (are, 1)] {
-            for shown in rows {
-                if let Some(left) = net.get_mut(&shown.row).filter(|left| **left * weight > 0) {
-                    *left -= weight;
-                    changes.push(Change { shown: shown.clone(), weight, is_update });
-                }
+        exchanged(were, are, replaces, changes);
+    }
+}
+
+/// The rows that had a number go, and those that have it come, but for those that do both.
+fn exchanged(were: &[Shown], are: &[Shown], replaces: bool, changes: &mut Vec<Change>) {
+    let mut change =
+        |shown: &Shown, weight, is_update| changes.push(Change { shown: shown.clone(), weight, is_update });
+    match (were, are) {
+        ([was], []) => return change(was, -1, false),
+        ([], [is]) => return change(is, 1, false),
+        ([was], [is]) if was == is => return,
+        ([was], [is]) => {
+            change(was, -1, replaces);
+            return change(is, 1, replaces);
+        }
+        _ => {}
+    }
+    let mut net: BTreeMap<&[u8], i64> = BTreeMap::new();
+    were.iter().for_each(|shown| *net.entry(shown.row.row()).or_default() -= 1);
+    are.iter().for_each(|shown| *net.entry(shown.row.row()).or_default() += 1);
+    let is_update = replaces && net.values().any(|n| *n < 0) && net.values().any(|n| *n > 0);
+    for (rows, weight) in [(were, -1), (are, 1)] {
+        for shown in rows {
+            if let Some(left) = net.get_mut(shown.row.row()).filter(|left| **left * weight > 0) {
+                *left -= weight;
+                change(shown, weight, is_update);
             }
         }
     }
@@ -247,7 +273,7 @@ impl Operator for Ranking {
         self.partitions.restore(tables)?;
         self.edges.resize(self.partitions.len(), None);
         for partition in self.partitions.live().collect::<Vec<u32>>() {
-            self.edges[partition as usize] = self.shown(partition).1;
+            self.edges[partition as usize] = self.shown(partition, &mut Vec::new());
         }
         Ok(())
     }
