@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use tidemill_state::checkpoint::Distribution;
+use tidemill_state::checkpoint::{Distribution, merge};
 use tidemill_state::{CheckpointId, EventTime, Spill, SpilledRows};
 
 use crate::error::Result;
@@ -107,11 +107,15 @@ pub trait Operator: Send {
     }
 
     /// Takes over what `snapshot` gave, here or in shards of which this one is a part; called at most once, before anything else. Of a
-    /// table that goes [to all](Distribution::ToAll) shards there may be several rows, one from each. Only an operator that has been given
-    /// a [`Spill`] gets tables of changes, in pieces; for others they have been merged.
+    /// table that goes [to all](Distribution::ToAll) shards there may be several rows, one from each.
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         assert!(tables.is_empty(), "only an operator that snapshots tables is given some to restore");
         Ok(())
+    }
+
+    /// Whether `restore` may get tables of changes, in pieces that nobody need have in memory at once. If not, they have been merged.
+    fn restores_pieces(&self) -> bool {
+        false
     }
 
     /// Memory is short and only the end of the epoch helps: what has changed in it can then go to disk. Asked after each batch.
@@ -162,6 +166,23 @@ impl TableSnapshot {
         keys: impl IntoIterator<Item = usize>,
     ) -> TableSnapshot {
         TableSnapshot::whole(table, rows, Distribution::ByKey(keys.into_iter().collect()))
+    }
+
+    /// The whole table, if it was of changes in pieces.
+    pub fn merged(self) -> Result<TableSnapshot> {
+        let Some(replaces_by) = &self.replaces_by else { return Ok(self) };
+        let mut pieces = Vec::new();
+        for piece in &self.spilled {
+            for rows in piece.read()? {
+                pieces.push(rows?);
+            }
+        }
+        pieces.push(self.rows.clone());
+        let rows = merge(&pieces, replaces_by)?.unwrap_or(self.rows);
+        // Without `deleted`.
+        let columns: Vec<usize> = (0..rows.num_columns() - 1).collect();
+        let rows = rows.project(&columns)?;
+        Ok(TableSnapshot { rows, replaces_by: None, is_whole: true, spilled: Vec::new(), ..self })
     }
 
     /// A whole table.

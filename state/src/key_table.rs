@@ -27,15 +27,24 @@ pub struct KeyTable {
 impl KeyTable {
     /// An empty table for keys of these column types. Without columns, every row has the same key.
     pub fn new(types: &[DataType]) -> Result<KeyTable, ArrowError> {
-        Ok(KeyTable {
-            encoder: KeyEncoder::new(types)?,
+        Ok(KeyTable::of(KeyEncoder::new(types)?))
+    }
+
+    /// An empty table for keys that are the number of a group (`UInt32`) and columns of these types.
+    pub fn in_groups(types: &[DataType]) -> Result<KeyTable, ArrowError> {
+        Ok(KeyTable::of(KeyEncoder::in_groups(types)?))
+    }
+
+    fn of(encoder: KeyEncoder) -> KeyTable {
+        KeyTable {
+            encoder,
             map: HashTable::new(),
             entries: Vec::new(),
             arena: Vec::new(),
             garbage: 0,
             free: Vec::new(),
             added: Vec::new(),
-        })
+        }
     }
 
     /// Live keys.

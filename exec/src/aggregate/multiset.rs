@@ -55,8 +55,7 @@ impl Default for List {
 
 impl Multiset {
     pub fn new(types: Vec<DataType>) -> Result<Multiset> {
-        let keys = [DataType::UInt32].into_iter().chain(types.iter().cloned()).collect::<Vec<_>>();
-        let keys = KeyTable::new(&keys)?;
+        let keys = KeyTable::in_groups(&types)?;
         Ok(Multiset { types, keys, entries: Vec::new(), lists: Vec::new(), scratch: Vec::new() })
     }
 

@@ -57,15 +57,36 @@ impl Dirty {
     }
 }
 
+/// Things with numbers.
+pub(super) trait Numbered {
+    fn live(&self) -> Vec<u32>;
+    fn count(&self) -> usize;
+    fn is_live(&self, number: u32) -> bool;
+}
+
+impl Numbered for KeyTable {
+    fn live(&self) -> Vec<u32> {
+        KeyTable::live(self).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn is_live(&self, number: u32) -> bool {
+        KeyTable::is_live(self, number)
+    }
+}
+
 /// What the next snapshot of `table` has to say: numbers, keys that went, and whether those numbers are all. Where most has changed, all is no more
 /// work, and spares whoever brings the pieces together. Without a `Dirty` it is all.
-pub(super) fn due(dirty: &mut Option<Dirty>, table: &KeyTable) -> (Vec<u32>, Vec<Vec<ArrayRef>>, bool) {
+pub(super) fn due(dirty: &mut Option<Dirty>, table: &impl Numbered) -> (Vec<u32>, Vec<Vec<ArrayRef>>, bool) {
     let (changed, gone) = match dirty {
         Some(dirty) => dirty.take(),
-        None => return (table.live().collect(), Vec::new(), true),
+        None => return (table.live(), Vec::new(), true),
     };
-    match changed.len() * 2 >= table.len() {
-        true => (table.live().collect(), Vec::new(), true),
+    match changed.len() * 2 >= table.count() {
+        true => (table.live(), Vec::new(), true),
         false => (changed.into_iter().filter(|&number| table.is_live(number)).collect(), gone, false),
     }
 }

@@ -93,6 +93,10 @@ impl Operator for Materializing {
         Ok(vec![self.rows.snapshot("rows", Distribution::ByKey((0..self.keys).collect()))?])
     }
 
+    fn restores_pieces(&self) -> bool {
+        true
+    }
+
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         tables.iter().try_for_each(|table| self.rows.restore(table))
     }

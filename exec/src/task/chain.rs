@@ -114,8 +114,12 @@ impl Chain {
                 let watermarks = table.rows.column(0).as_primitive::<Int64Type>().values();
                 self.watermark = watermarks.iter().copied().min().map_or(self.watermark, EventTime);
             }
-            if !tables.is_empty() {
-                link.operator.restore(tables).map_err(|error| error.in_operator(link.name))?;
+            let merged = match link.operator.restores_pieces() {
+                true => tables,
+                false => tables.into_iter().map(TableSnapshot::merged).collect::<Result<_>>()?,
+            };
+            if !merged.is_empty() {
+                link.operator.restore(merged).map_err(|error| error.in_operator(link.name))?;
             }
         }
         Ok(())

@@ -132,8 +132,8 @@ pub(crate) fn push_plain(cells: &Cells, row: usize, out: &mut String) {
         CellKind::Float32(values) => push_float(out, values[row]),
         CellKind::Float64(values) => push_double(out, values[row]),
         CellKind::Date(days) => push_date(out, i64::from(days[row])),
-        CellKind::Int32(values) => _ = write!(out, "{}", values[row]),
-        CellKind::Int64(values) => _ = write!(out, "{}", values[row]),
+        CellKind::Int32(values) => out.push_str(itoa::Buffer::new().format(values[row])),
+        CellKind::Int64(values) => out.push_str(itoa::Buffer::new().format(values[row])),
         CellKind::Other(Some(formatter)) => _ = write!(out, "{}", formatter.value(row)),
         _ => {
             if let Some(text) = cells.text(row) {

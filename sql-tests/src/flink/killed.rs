@@ -33,7 +33,7 @@ pub fn killed(case: &Case, seed: u64) -> Result<usize, String> {
 fn job(case: &Case, query: usize, seed: u64) -> Result<usize, String> {
     let directory = || tempfile::Builder::new().prefix("killed").tempdir().map_err(|error| error.to_string());
     let (quiet, place) = (directory()?, directory()?);
-    attempt(case, query, quiet.path(), 1, Tap::new(i64::MAX, false, 0), Duration::ZERO)?;
+    attempt(case, query, quiet.path(), (1, "memory"), Tap::new(i64::MAX, false, 0), Duration::ZERO)?;
     let changes = jobs(case, quiet.path())[query].contains("-json'");
     let output = |place: &TempDir| output::rows(&place.path().join("out"), changes);
 
@@ -41,11 +41,12 @@ fn job(case: &Case, query: usize, seed: u64) -> Result<usize, String> {
     let (mut restored, mut story) = (0, Vec::new());
     for attempts in 0.. {
         let parallelism = random.random_range(1..=4);
+        let backend = if random.random_bool(0.5) { "memory" } else { "disk" };
         let pieces = if attempts < KILLS { random.random_range(1..=6) } else { i64::MAX };
-        story.push(format!("-p {parallelism} for {pieces} pieces"));
+        story.push(format!("-p {parallelism} with state in {backend} for {pieces} pieces"));
         let tap = Tap::new(pieces, random.random_bool(0.8), random.random());
         let after = Duration::from_micros(random.random_range(0..4000));
-        let ended = attempt(case, query, place.path(), parallelism, tap, after);
+        let ended = attempt(case, query, place.path(), (parallelism, backend), tap, after);
         let ended = ended.map_err(|why| format!("{why}\nafter {story:?}"))?;
         let has_checkpoint = has_checkpoint(&place.path().join("state"));
         // It may have come to its end just before it was killed.
@@ -63,7 +64,7 @@ fn attempt(
     case: &Case,
     query: usize,
     place: &Path,
-    parallelism: u16,
+    (parallelism, backend): (u16, &str),
     tap: Tap,
     after: Duration,
 ) -> Result<bool, String> {
@@ -77,6 +78,7 @@ fn attempt(
         ("execution.checkpointing.interval", "1 ms"),
         ("execution.checkpointing.dir", &state),
         ("execution.epoch.interval", "1 ms"),
+        ("state.backend.type", backend),
     ];
     let settings = settings.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
     let run = Run { settings, goes_on: case.goes_on, timeout: None };

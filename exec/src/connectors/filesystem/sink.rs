@@ -255,24 +255,22 @@ impl Parts {
 
     /// Which rows go into which partition's directory.
     fn by_directory(&self, changes: &ChangeBatch) -> Result<BTreeMap<String, Vec<u32>>> {
-        let mut columns = Vec::new();
+        let (mut names, mut columns) = (Vec::new(), Vec::new());
         let partitioned_by = &self.sink.table.partitioned_by;
         for (&column, place) in partitioned_by.iter().zip(self.places(changes, partitioned_by)) {
             let name = self.sink.table.schema.field(column).name();
-            columns.push((name, partition::texts(name, changes.rows.column(place))?));
+            names.push(name);
+            columns.push(partition::texts(name, changes.rows.column(place))?);
         }
         let mut rows_of: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        let mut directory = String::new();
-        for row in 0..changes.rows.num_rows() {
-            directory.clear();
-            for (name, texts) in &columns {
-                let value = partition::text(texts, row);
+        // Rows that follow each other often go into the same.
+        for alike in arrow::compute::partition(&columns)?.ranges() {
+            let mut directory = String::new();
+            for (name, texts) in names.iter().zip(&columns) {
+                let value = partition::text(texts, alike.start);
                 partition::push_directory(name, value, &self.sink.default_name, &mut directory);
             }
-            match rows_of.get_mut(&directory) {
-                Some(rows) => rows.push(row as u32),
-                None => drop(rows_of.insert(directory.clone(), vec![row as u32])),
-            }
+            rows_of.entry(directory).or_default().extend(alike.map(|row| row as u32));
         }
         Ok(rows_of)
     }

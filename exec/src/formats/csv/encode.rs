@@ -59,13 +59,16 @@ impl Encoder for CsvEncoder {
                 if index > 0 {
                     text.push(char::from(self.dialect.delimiter));
                 }
-                field.clear();
-                match self.push_value(cells, row, &mut field) {
-                    Quoting::Never => text.push_str(&field),
-                    // A line with nothing on it would be read as no record at all.
-                    Quoting::IfNeeded if field.is_empty() && columns.len() == 1 => self.push_quoted(&field, &mut text),
-                    Quoting::IfNeeded if self.needs_quotes(&field) => self.push_quoted(&field, &mut text),
-                    Quoting::IfNeeded => text.push_str(&field),
+                let start = text.len();
+                let quoting = self.push_value(cells, row, &mut text);
+                let written = &text[start..];
+                // A line with nothing on it would be read as no record at all.
+                let is_no_line = written.is_empty() && columns.len() == 1;
+                if quoting == Quoting::IfNeeded && (is_no_line || self.needs_quotes(written)) {
+                    field.clear();
+                    field.push_str(written);
+                    text.truncate(start);
+                    self.push_quoted(&field, &mut text);
                 }
             }
             text.push(char::from(self.dialect.end));
@@ -86,22 +89,27 @@ enum Quoting {
 impl CsvEncoder {
     fn needs_quotes(&self, text: &str) -> bool {
         let special = |byte: u8| byte < self.safe_from || Some(byte) == self.dialect.escape;
-        self.dialect.quote.is_some() && (text.chars().count() > CHECKED_MAX || text.bytes().any(special))
+        // A character has four bytes at most, and one at least.
+        let is_long = || match text.len() {
+            ..=CHECKED_MAX => false,
+            bytes => bytes > 4 * CHECKED_MAX || text.chars().count() > CHECKED_MAX,
+        };
+        self.dialect.quote.is_some() && (is_long() || text.bytes().any(special))
     }
 
     fn push_quoted(&self, field: &str, out: &mut String) {
-        let Some(quote) = self.dialect.quote.map(char::from) else { return out.push_str(field) };
-        let escape = self.dialect.escape.map(char::from);
-        out.push(quote);
-        for character in field.chars() {
-            if character == quote {
-                out.push(quote);
-            } else if Some(character) == escape {
-                out.push(character);
-            }
-            out.push(character);
+        let Some(quote) = self.dialect.quote else { return out.push_str(field) };
+        out.push(char::from(quote));
+        let mut rest = field;
+        // Both are ASCII, so no character is cut.
+        while let Some(at) = memchr::memchr2(quote, self.dialect.escape.unwrap_or(quote), rest.as_bytes()) {
+            let (with, after) = rest.split_at(at + 1);
+            out.push_str(with);
+            out.push_str(&with[at..]);
+            rest = after;
         }
-        out.push(quote);
+        out.push_str(rest);
+        out.push(char::from(quote));
     }
 
     fn push_null(&self, out: &mut String) {

@@ -184,6 +184,10 @@ impl Operator for Aggregating {
         Ok(vec![TableSnapshot { replaces_by: Some(keys), is_whole, spilled, stays_compact, ..table }])
     }
 
+    fn restores_pieces(&self) -> bool {
+        true
+    }
+
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
         for TableSnapshot { rows, spilled, replaces_by, .. } in tables {
             for piece in spilled {

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
+use super::condition::Condition;
 use super::groups::Groups;
 use super::side::{NONE, Side};
 use super::{Join, JoinKind};
@@ -20,9 +21,7 @@ use crate::operators::aggregate::{PIECE_ROWS, key_types};
 
 pub(in crate::operators) struct Joining {
     kind: JoinKind,
-    condition: Option<Arc<dyn datafusion_physical_expr::PhysicalExpr>>,
-    /// Of pairs.
-    both: SchemaRef,
+    condition: Option<Condition>,
     append: bool,
     /// By side, whether matches are counted for each row.
     by_row: [bool; 2],
@@ -53,12 +52,12 @@ impl Joining {
     }
 
     fn counting(by_row: [bool; 2], spec: &Join, incremental: bool) -> Result<Joining> {
-        let side = |n: usize| Side::new(&spec.inputs[n], &spec.keys[n], by_row[n], spec.ttl[n], incremental);
-        let both = spec.inputs.iter().flat_map(|input| input.fields().iter().cloned());
+        let side =
+            |n: usize| Side::new(&spec.inputs[n], &spec.keys[n], by_row[n], spec.append, spec.ttl[n], incremental);
+        let condition = spec.condition.as_ref().map(|condition| Condition::new(condition, &spec.inputs));
         Ok(Joining {
             kind: spec.kind,
-            condition: spec.condition.clone(),
-            both: Arc::new(arrow::datatypes::Schema::new(both.collect::<Vec<_>>())),
+            condition: condition.transpose()?,
             append: spec.append && spec.kind.is_monotonic(),
             by_row,
             of_pairs: false,
@@ -107,7 +106,7 @@ impl Joining {
 
     /// The values of a column in these rows of a side.
     pub fn values(&self, side: usize, column: usize, rows: &[u32]) -> Result<ArrayRef> {
-        Ok(self.sides[side].columns(rows)?.swap_remove(column))
+        Ok(self.sides[side].some_columns(rows, &[column])?.swap_remove(0))
     }
 
     /// The numbers of all rows of a side.
@@ -187,11 +186,8 @@ impl Joining {
         changes: &mut Vec<Change>,
     ) -> Result<()> {
         if let Some(condition) = self.condition.as_ref().filter(|_| !candidates.is_empty()) {
-            let columns = self.columns(candidates)?;
-            let options = RecordBatchOptions::new().with_row_count(Some(candidates.len()));
-            let rows = RecordBatch::try_new_with_options(Arc::clone(&self.both), columns, &options)?;
-            let matches = condition.evaluate(&rows)?.into_array(candidates.len())?;
-            let matches = matches.as_boolean();
+            let rows = |side: usize| candidates.iter().map(|change| change.rows[side]).collect();
+            let matches = condition.holds(&self.sides, rows, candidates.len())?;
             let mut n = 0;
             candidates.retain(|_| {
                 n += 1;

@@ -76,7 +76,7 @@ impl OperatorSpec for LatestJoin {
         Ok(Box::new(Latest {
             left: Vec::new(),
             table: KeyTable::new(&key_types(&self.inputs[1], &self.keys[1]))?,
-            right: Side::new(&self.inputs[1], &self.keys[1], false, None, context.durable.is_some())?,
+            right: Side::new(&self.inputs[1], &self.keys[1], false, false, None, context.durable.is_some())?,
             last: Vec::new(),
             pairs: Pairs::new(self.outer, self.condition.clone(), self.is_marked, &self.schema),
             watermark: None,

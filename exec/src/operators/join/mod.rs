@@ -1,5 +1,7 @@
 //! Joins of streams whose rows may change: what the query would answer over all rows so far, kept up to date.
 
+mod blocks;
+mod condition;
 mod given;
 mod groups;
 mod interval;

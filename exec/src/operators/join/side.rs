@@ -7,10 +7,11 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOption
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use tidemill_state::{EventTime, KeyTable};
 
+use super::blocks::Blocks;
 use crate::error::{Error, Result};
 use crate::operator::TableSnapshot;
 use crate::operators::Ttl;
-use crate::operators::dirty::{self, Dirty, state_table, with_deleted};
+use crate::operators::dirty::{self, Dirty, Numbered, state_table, with_deleted};
 use crate::operators::idle::Idle;
 
 /// No row; or the group of rows that match nothing, as their key is null.
@@ -18,12 +19,11 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The group of a number that no row has.
 const FREE: u32 = NONE - 1;
 
-/// Equal rows are one row that is there several times.
 pub(super) struct Side {
     schema: SchemaRef,
     keys: Vec<usize>,
-    /// Rows as keys: their numbers address all that is known of them.
-    table: KeyTable,
+    /// Numbers of rows, which address all that is known of them.
+    numbers: Numbers,
     rows: Vec<Row>,
     /// By group, the first of its rows, which are linked both ways.
     first: Vec<u32>,
@@ -31,7 +31,16 @@ pub(super) struct Side {
     touched: Vec<Touched>,
     counts_matches: bool,
     dirty: Option<Dirty>,
+    /// What was restored has other columns than what is given: the next snapshot replaces it.
+    is_converted: bool,
     idle: Option<Idle>,
+}
+
+enum Numbers {
+    /// Equal rows are one row that is there several times.
+    Distinct(KeyTable),
+    /// Each row is one of its own: none is ever taken back, so nobody looks for it.
+    Apart(Blocks),
 }
 
 #[derive(Clone, Copy)]
@@ -62,27 +71,35 @@ impl Row {
 }
 
 impl Side {
+    /// `append`: rows only come.
     pub fn new(
         schema: &SchemaRef,
         keys: &[usize],
         counts_matches: bool,
+        append: bool,
         ttl: Option<Ttl>,
         incremental: bool,
     ) -> Result<Side> {
         let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        let table = KeyTable::new(&types).map_err(|error| {
+        let cannot_keep = |error: arrow::error::ArrowError| {
             let why = error.to_string();
             Error::new("a join cannot keep rows of these types").why(why).fix("select only the columns you need")
-        })?;
+        };
+        // Of rows that are forgotten in time, one that comes again is used again.
+        let numbers = match append && ttl.is_none() {
+            true => Numbers::Apart(Blocks::new(types)),
+            false => Numbers::Distinct(KeyTable::new(&types).map_err(cannot_keep)?),
+        };
         Ok(Side {
             schema: Arc::clone(schema),
             keys: keys.to_vec(),
-            table,
+            numbers,
             rows: Vec::new(),
             first: Vec::new(),
             touched: Vec::new(),
             counts_matches,
             dirty: incremental.then(Dirty::default),
+            is_converted: false,
             idle: ttl.map(Idle::new),
         })
     }
@@ -139,9 +156,13 @@ impl Side {
 
     /// The numbers of rows, which are in these groups.
     pub fn intern(&mut self, rows: &RecordBatch, groups: &[u32]) -> Result<Vec<u32>> {
-        let mut numbers = Vec::new();
-        self.table.intern(rows.columns(), rows.num_rows(), &mut numbers)?;
-        self.rows.resize(self.table.groups(), Row::NONE);
+        let numbers = self.numbers.of(rows)?;
+        self.link_all(&numbers, groups);
+        Ok(numbers)
+    }
+
+    fn link_all(&mut self, numbers: &[u32], groups: &[u32]) {
+        self.rows.resize(self.numbers.most(), Row::NONE);
         let most = groups.iter().filter(|&&group| group != NONE).max().map_or(0, |&group| group as usize + 1);
         self.first.resize(self.first.len().max(most), NONE);
         for (&row, &group) in numbers.iter().zip(groups) {
@@ -149,7 +170,6 @@ impl Side {
                 self.link(row, group);
             }
         }
-        Ok(numbers)
     }
 
     fn link(&mut self, row: u32, group: u32) {
@@ -215,10 +235,8 @@ impl Side {
                 known.extend((weight != 0).then_some(row));
             }
         }
-        if let Some(dirty) = self.dirty.as_mut().filter(|_| !known.is_empty()) {
-            dirty.gone(self.table.columns(&known)?);
-        }
-        self.remove(&gone);
+        self.mark_gone(&known)?;
+        self.remove(&gone)?;
         groups.retain(|&group| group != NONE && !self.has_group(group));
         Ok(groups)
     }
@@ -226,10 +244,8 @@ impl Side {
     /// Forgets rows, whose changes have gone out, without that being a change; gives the groups that have none any more.
     pub fn forget(&mut self, rows: &[u32]) -> Result<Vec<u32>> {
         let mut groups: Vec<u32> = rows.iter().map(|&row| self.rows[row as usize].group).collect();
-        if let Some(dirty) = self.dirty.as_mut().filter(|_| !rows.is_empty()) {
-            dirty.gone(self.table.columns(rows)?);
-        }
-        self.remove(rows);
+        self.mark_gone(rows)?;
+        self.remove(rows)?;
         groups.retain(|&group| group != NONE && !self.has_group(group));
         Ok(groups)
     }
@@ -244,18 +260,39 @@ impl Side {
 
     /// The numbers of all rows.
     pub fn all(&self) -> Vec<u32> {
-        self.table.live().collect()
+        self.numbers.live()
     }
 
-    fn remove(&mut self, gone: &[u32]) {
+    fn mark_gone(&mut self, rows: &[u32]) -> Result<()> {
+        if let Some(dirty) = self.dirty.as_mut().filter(|_| !rows.is_empty()) {
+            dirty.gone(self.numbers.identity(rows, self.schema.fields().len())?);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, gone: &[u32]) -> Result<()> {
         for &row in gone {
             self.unlink(row);
-            self.table.remove(row);
+            match &mut self.numbers {
+                Numbers::Distinct(table) => table.remove(row),
+                Numbers::Apart(blocks) => blocks.remove(row)?,
+            }
         }
+        Ok(())
     }
 
     /// The columns of rows, of which some may be [`NONE`]: then all is null.
     pub fn columns(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        self.some_columns(rows, &all)
+    }
+
+    /// Some of their columns.
+    pub fn some_columns(&self, rows: &[u32], wanted: &[usize]) -> Result<Vec<ArrayRef>> {
+        let table = match &self.numbers {
+            Numbers::Distinct(table) => table,
+            Numbers::Apart(blocks) => return blocks.columns(rows, wanted.iter().copied()),
+        };
         // Rows that follow each other are often the same: the partners of one row.
         let (mut distinct, mut places): (Vec<u32>, Vec<Option<u32>>) = (Vec::new(), Vec::with_capacity(rows.len()));
         for &row in rows {
@@ -264,7 +301,8 @@ impl Side {
             }
             places.push((row != NONE).then(|| distinct.len() as u32 - 1));
         }
-        let columns = self.table.columns(&distinct)?;
+        let columns = table.columns(&distinct)?;
+        let columns: Vec<ArrayRef> = wanted.iter().map(|&column| Arc::clone(&columns[column])).collect();
         match distinct.len() == rows.len() {
             true => Ok(columns),
             false => crate::operators::aggregate::take_all(&columns, &UInt32Array::from(places)),
@@ -273,31 +311,36 @@ impl Side {
 
     /// Its rows with their weights, or those that have changed since the last snapshot.
     pub fn snapshot(&mut self, table: impl Into<Cow<'static, str>>) -> Result<TableSnapshot> {
-        let (rows, gone, is_whole) = dirty::due(&mut self.dirty, &self.table);
-        let mut columns = self.state_columns(&rows)?;
-        if self.dirty.is_some() {
-            columns = with_deleted(columns, gone)?;
+        let width = self.schema.fields().len();
+        if std::mem::take(&mut self.is_converted) {
+            self.dirty = self.dirty.is_some().then(Dirty::default);
+            self.numbers.live().into_iter().for_each(|row| self.dirty.iter_mut().for_each(|dirty| dirty.mark(row)));
         }
-        let replaces_by = self.dirty.is_some().then(|| (0..self.schema.fields().len()).collect());
-        let whole = TableSnapshot::by_key(table, self.state(columns)?, self.keys.iter().copied());
-        Ok(TableSnapshot { replaces_by, is_whole, ..whole })
-    }
-
-    fn state_columns(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
-        let mut columns = self.table.columns(rows)?;
+        let (rows, gone, is_whole) = match &self.numbers {
+            Numbers::Distinct(table) => dirty::due(&mut self.dirty, table),
+            Numbers::Apart(blocks) => dirty::due(&mut self.dirty, blocks),
+        };
+        let mut columns = self.numbers.identity(&rows, width)?;
+        let mut beside: Vec<&str> = self.numbers.arrival().into_iter().chain(["weight"]).collect();
         let each = |value: fn(&Row) -> i64| -> ArrayRef {
-            Arc::new(rows.iter().map(|&row| value(&self.rows[row as usize])).collect::<Int64Array>())
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|&row| value(&self.rows[row as usize]))))
         };
         columns.push(each(|row| row.weight));
         if self.counts_matches {
             columns.push(each(|row| row.matches));
+            beside.push("matches");
         }
-        Ok(columns)
-    }
-
-    fn state(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-        let beside: &[&str] = if self.counts_matches { &["weight", "matches"] } else { &["weight"] };
-        state_table(&self.schema, beside, columns)
+        if self.dirty.is_some() {
+            columns = with_deleted(columns, gone)?;
+        }
+        let identity = match &self.numbers {
+            Numbers::Distinct(_) => (0..width).collect(),
+            Numbers::Apart(_) => self.keys.iter().copied().chain([width]).collect(),
+        };
+        let replaces_by = self.dirty.is_some().then_some(identity);
+        let state = state_table(&self.schema, &beside, columns)?;
+        let whole = TableSnapshot::by_key(table, state, self.keys.iter().copied());
+        Ok(TableSnapshot { replaces_by, is_whole, ..whole })
     }
 
     /// Takes over what [`snapshot`](Self::snapshot) gave. `groups` gives the groups of rows of the input.
@@ -306,52 +349,90 @@ impl Side {
         table: &TableSnapshot,
         mut groups: impl FnMut(&RecordBatch) -> Result<Vec<u32>>,
     ) -> Result<()> {
-        for piece in &table.spilled {
-            for rows in piece.read()? {
-                self.restore_rows(&rows?, table.replaces_by.is_some(), &mut groups)?;
-            }
+        let width = self.schema.fields().len();
+        let options = RecordBatchOptions::new().with_row_count(Some(table.rows.num_rows()));
+        let columns = table.rows.columns()[..width].to_vec();
+        let rows = RecordBatch::try_new_with_options(nullable(&self.schema), columns, &options)?;
+        let of_row = |column: usize| table.rows.column(column).as_primitive::<Int64Type>().values();
+        let had_arrivals = table.rows.schema().field(width).name().starts_with(ARRIVAL);
+        let weights = of_row(width + usize::from(had_arrivals));
+        let matches = self.counts_matches.then(|| of_row(width + usize::from(had_arrivals) + 1));
+        let groups = groups(&rows)?;
+        let numbers = match &mut self.numbers {
+            Numbers::Apart(blocks) if had_arrivals => blocks.restore(rows.columns(), of_row(width).iter().copied())?,
+            numbers => numbers.of(&rows)?,
+        };
+        self.is_converted |= self.numbers.arrival().is_some() != had_arrivals && !numbers.is_empty();
+        self.link_all(&numbers, &groups);
+        for (place, &row) in numbers.iter().enumerate() {
+            let row = &mut self.rows[row as usize];
+            row.weight += weights[place];
+            row.matches = matches.map_or(0, |matches| matches[place]);
         }
-        self.restore_rows(&table.rows, table.replaces_by.is_some(), &mut groups)?;
         if let Some(idle) = &mut self.idle {
-            self.table.live().for_each(|row| idle.used(row));
+            numbers.iter().for_each(|&row| idle.used(row));
         }
         // As of the checkpoint, nothing has changed.
         self.dirty = self.dirty.is_some().then(Dirty::default);
         Ok(())
     }
 
-    fn restore_rows(
-        &mut self,
-        state: &RecordBatch,
-        are_changes: bool,
-        groups: &mut impl FnMut(&RecordBatch) -> Result<Vec<u32>>,
-    ) -> Result<()> {
-        let (columns, state) = state.columns().split_at(self.schema.fields().len());
-        let options = RecordBatchOptions::new().with_row_count(Some(state[0].len()));
-        let rows = RecordBatch::try_new_with_options(nullable(&self.schema), columns.to_vec(), &options)?;
-        let numbers = self.intern(&rows, &groups(&rows)?)?;
-        let weights = state[0].as_primitive::<Int64Type>().values();
-        let matches = self.counts_matches.then(|| state[1].as_primitive::<Int64Type>().values());
-        let deleted = state.last().filter(|_| are_changes).map(|deleted| deleted.as_boolean());
-        // What was deleted comes first, and may have come back.
-        for (n, &row) in numbers.iter().enumerate() {
-            let is_deleted = deleted.is_some_and(|deleted| deleted.value(n));
-            let of_row = &mut self.rows[row as usize];
-            of_row.weight = if is_deleted { 0 } else { weights[n] };
-            of_row.matches = matches.filter(|_| !is_deleted).map_or(0, |matches| matches[n]);
-        }
-        let mut gone = numbers;
-        gone.sort_unstable();
-        gone.dedup();
-        gone.retain(|&row| self.rows[row as usize].weight == 0);
-        self.remove(&gone);
-        Ok(())
-    }
-
     /// Calls `each` with the group and the weight of every row.
     pub fn each(&self, mut each: impl FnMut(u32, i64)) {
-        let rows = self.table.live().map(|row| self.rows[row as usize]);
+        let rows = self.numbers.live().into_iter().map(|row| self.rows[row as usize]);
         rows.for_each(|row| each(row.group, row.weight));
+    }
+}
+
+/// The column of state that tells equal rows apart.
+const ARRIVAL: &str = "arrival";
+
+impl Numbers {
+    /// The numbers of rows.
+    fn of(&mut self, rows: &RecordBatch) -> Result<Vec<u32>> {
+        match self {
+            Numbers::Distinct(table) => {
+                let mut numbers = Vec::new();
+                table.intern(rows.columns(), rows.num_rows(), &mut numbers)?;
+                Ok(numbers)
+            }
+            Numbers::Apart(blocks) => blocks.append(rows.columns(), rows.num_rows()),
+        }
+    }
+
+    /// One more than the largest number.
+    fn most(&self) -> usize {
+        match self {
+            Numbers::Distinct(table) => table.groups(),
+            Numbers::Apart(blocks) => blocks.numbers(),
+        }
+    }
+
+    fn live(&self) -> Vec<u32> {
+        match self {
+            Numbers::Distinct(table) => table.live().collect(),
+            Numbers::Apart(blocks) => blocks.live(),
+        }
+    }
+
+    /// The columns that tell rows from all others, of a state with rows of so many columns.
+    fn identity(&self, rows: &[u32], width: usize) -> Result<Vec<ArrayRef>> {
+        match self {
+            Numbers::Distinct(table) => Ok(table.columns(rows)?),
+            Numbers::Apart(blocks) => {
+                let mut columns = blocks.columns(rows, 0..width)?;
+                columns.push(Arc::new(blocks.arrivals(rows)));
+                Ok(columns)
+            }
+        }
+    }
+
+    /// The name of what is more in the identity of a row than its columns.
+    fn arrival(&self) -> Option<&'static str> {
+        match self {
+            Numbers::Distinct(_) => None,
+            Numbers::Apart(_) => Some(ARRIVAL),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Times as text: `DATE_FORMAT`, `FROM_UNIXTIME`, `CONVERT_TZ`.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType::Utf8;
@@ -80,12 +81,44 @@ fn date_format(call: &Call) -> Result<ArrayRef> {
         });
     }
     let moments = Moments::new(call, 0)?;
+    let unit = patterns.constant().map(|pattern| Ok::<_, Error>(unit(&compile(pattern, Dialect::Formatter)?)));
+    let unit = unit.transpose()?;
+    // Times that follow each other often read alike.
+    let mut before: Option<(i64, Range<usize>)> = None;
     try_texts(call.rows, |row, out| {
         let (Some(local), Some(pattern)) = (moments.local(row), patterns.get(row)) else { return Ok(None) };
-        write(pattern, Dialect::Formatter, Clock { local, zone: None }, out)?;
+        let start = out.len();
+        match (unit.map(|unit| local.millis.div_euclid(unit)), &before) {
+            (Some(units), Some((units_before, text))) if units == *units_before => {
+                out.extend_from_within(text.clone());
+            }
+            (units, _) => {
+                write(pattern, Dialect::Formatter, Clock { local, zone: None }, out)?;
+                before = units.filter(|_| unit != Some(1)).map(|units| (units, start..out.len()));
+            }
+        }
         Ok(Some(()))
     })
 }
+
+/// Times within this many milliseconds, counted from 1970, look alike in a pattern; 1 if all may look different.
+fn unit(pieces: &[Piece]) -> i64 {
+    let of_piece = |piece: &Piece| match piece {
+        Piece::Literal(_) => DAY,
+        Piece::Optional(inner) => unit(inner),
+        Piece::Field(
+            'y' | 'u' | 'Y' | 'G' | 'M' | 'L' | 'Q' | 'q' | 'E' | 'e' | 'c' | 'd' | 'D' | 'F' | 'w' | 'W',
+            _,
+        ) => DAY,
+        Piece::Field('a' | 'B' | 'H' | 'k' | 'K' | 'h', _) => 3_600_000,
+        Piece::Field('m', _) => 60_000,
+        Piece::Field('s', _) => 1000,
+        Piece::Field(..) => 1,
+    };
+    pieces.iter().map(of_piece).min().unwrap_or(DAY)
+}
+
+const DAY: i64 = 86_400_000;
 
 /// What a clock shows, and of which zone it is, if that is known.
 #[derive(Clone, Copy)]

@@ -32,6 +32,10 @@ pub fn all() -> Vec<Function> {
         Function::new("regexp_extract", Utf8, |call| {
             let (text, patterns) = (call.text(0)?, Patterns::new(call, 1)?);
             let group = if call.count() == 3 { Some(call.long(2)?) } else { None };
+            let mut places = match &patterns.constant {
+                Some(Pattern::Valid(regex)) => Some(regex.capture_locations()),
+                _ => None,
+            };
             try_texts(call.rows, |row, out| {
                 let group = group.as_ref().map_or(Some(0), |group| group.get(row));
                 let (Some(text), Some(regex), Some(group)) = (text.get(row), patterns.valid(row)?, group) else {
@@ -39,11 +43,16 @@ pub fn all() -> Vec<Function> {
                 };
                 let Ok(group) = usize::try_from(group) else { return Ok(None) };
                 let found = if group == 0 {
-                    regex.find(text)
+                    regex.find(text).map(|found| (found.start(), found.end()))
                 } else {
-                    regex.captures(text).and_then(|groups| groups.get(group))
+                    let mut of_row = None;
+                    let places = match &mut places {
+                        Some(places) => places,
+                        None => of_row.insert(regex.capture_locations()),
+                    };
+                    regex.captures_read(places, text).and_then(|_| places.get(group))
                 };
-                Ok(found.map(|found| out.push_str(found.as_str())))
+                Ok(found.map(|(start, end)| out.push_str(&text[start..end])))
             })
         })
         .takes(&[Text, Text])

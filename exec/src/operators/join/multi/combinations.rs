@@ -8,14 +8,11 @@
 //! Combinations are columns of row numbers, and at most [`PIECE_ROWS`] of each length are there at a time: when so many of the first n
 //! inputs are found, they are judged by the condition and followed to their ends before the next are looked for.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
-use datafusion_physical_expr::PhysicalExpr;
+use arrow::array::{Array, BooleanArray};
 
 use crate::error::{Error, Result};
 use crate::operators::aggregate::PIECE_ROWS;
+use crate::operators::join::condition::Condition;
 use crate::operators::join::groups::Groups;
 use crate::operators::join::side::{NONE, Side};
 
@@ -24,15 +21,6 @@ pub(super) struct Step {
     pub outer: bool,
     pub joined_by: Vec<usize>,
     pub condition: Option<Condition>,
-}
-
-/// A condition over columns of some inputs.
-pub(super) struct Condition {
-    pub expression: Arc<dyn PhysicalExpr>,
-    /// Those whose columns it sees.
-    pub inputs: Vec<usize>,
-    /// All columns of these.
-    pub schema: SchemaRef,
 }
 
 /// A row of each of the first inputs; by place.
@@ -153,12 +141,8 @@ impl<F: FnMut(Combinations) -> Result<()>> Search<'_, F> {
         if count == 0 {
             return Ok(());
         }
-        let columns = condition.inputs.iter().map(|&of| self.sides[of].columns(&combinations.rows[of][judged..]));
-        let columns = columns.collect::<Result<Vec<_>>>()?.concat();
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(&condition.schema), columns, &options)?;
-        let holds = condition.expression.evaluate(&rows)?.into_array(count)?;
-        combinations.retain(judged, holds.as_boolean());
+        let holds = condition.holds(self.sides, |input| combinations.rows[input][judged..].to_vec(), count)?;
+        combinations.retain(judged, &holds);
         Ok(())
     }
 }

@@ -5,19 +5,18 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::utils::collect_columns;
+use arrow::datatypes::SchemaRef;
 
-use super::combinations::{Combinations, Condition, Step, each_change};
+use super::combinations::{Combinations, Step, each_change};
 use super::{JoinInput, MultiJoin};
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
+use crate::operators::Emit;
 use crate::operators::aggregate::{PIECE_ROWS, key_types};
+use crate::operators::join::condition::Condition;
 use crate::operators::join::groups::Groups;
 use crate::operators::join::side::{NONE, Side};
-use crate::operators::{Emit, with_columns_at};
 
 pub(super) struct MultiJoining {
     steps: Vec<Step>,
@@ -34,10 +33,12 @@ impl MultiJoining {
     pub fn new(spec: &MultiJoin, incremental: bool) -> Result<MultiJoining> {
         let inputs = &spec.inputs;
         let step = |input: &JoinInput| {
-            let condition = input.condition.as_ref().map(|condition| over_some(condition, inputs)).transpose()?;
-            Ok(Step { outer: input.outer, joined_by: input.joined_by.clone(), condition })
+            let schemas = inputs.iter().map(|input| &input.schema);
+            let condition = input.condition.as_ref().map(|condition| Condition::new(condition, schemas));
+            Ok(Step { outer: input.outer, joined_by: input.joined_by.clone(), condition: condition.transpose()? })
         };
-        let side = |input: &JoinInput| Side::new(&input.schema, &input.keys, false, input.ttl, incremental);
+        let side =
+            |input: &JoinInput| Side::new(&input.schema, &input.keys, false, spec.append, input.ttl, incremental);
         let key_types = key_types(&inputs[0].schema, &inputs[0].keys);
         Ok(MultiJoining {
             steps: inputs.iter().map(step).collect::<Result<_>>()?,
@@ -153,25 +154,6 @@ impl Changes<'_> {
             self.out.send(rows.take(&piece.into())?);
         }
     }
-}
-
-/// The condition, which is over the columns of all inputs, over those of the inputs that it sees.
-fn over_some(condition: &Arc<dyn PhysicalExpr>, inputs: &[JoinInput]) -> Result<Condition> {
-    let seen = collect_columns(condition);
-    let (mut of, mut all, mut some) = (Vec::new(), Vec::<Field>::new(), Vec::new());
-    for (n, input) in inputs.iter().enumerate() {
-        let start = all.len();
-        all.extend(input.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)));
-        if seen.iter().any(|column| (start..all.len()).contains(&column.index())) {
-            of.push(n);
-            some.extend(start..all.len());
-        }
-    }
-    let place =
-        |column: usize| some.iter().position(|&known| known == column).expect("all columns of the inputs it sees");
-    let expression = with_columns_at(condition, place)?;
-    let schema = Arc::new(Schema::new(some.iter().map(|&n| all[n].clone()).collect::<Vec<_>>()));
-    Ok(Condition { expression, inputs: of, schema })
 }
 
 impl Operator for MultiJoining {
