@@ -9,9 +9,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use hashbrown::HashMap;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use twox_hash::XxHash3_64;
 
@@ -49,17 +49,23 @@ impl fmt::Display for CheckpointError {
 
 impl std::error::Error for CheckpointError {}
 
-/// Zstandard's fastest level: a third of the bytes for little more time than none takes. No dictionaries, as keys are all different, and no
-/// statistics, as files are read whole.
+/// Zstandard's fastest level, over numbers as differences and texts apart from their lengths: half of what it has to look at without that, and
+/// half of the time. No dictionaries, as keys are all different, and no statistics, as files are read whole.
 pub(super) fn encode(rows: &RecordBatch) -> Result<Bytes, parquet::errors::ParquetError> {
-    let compression = Compression::ZSTD(ZstdLevel::try_new(1)?);
-    let properties = WriterProperties::builder()
-        .set_compression(compression)
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .build();
+        .set_statistics_enabled(EnabledStatistics::None);
+    for column in ArrowSchemaConverter::new().convert(&rows.schema())?.columns() {
+        let encoding = match column.physical_type() {
+            Type::INT32 | Type::INT64 => Encoding::DELTA_BINARY_PACKED,
+            Type::BYTE_ARRAY => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            _ => continue,
+        };
+        properties = properties.set_column_encoding(column.path().clone(), encoding);
+    }
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties.build()))?;
     writer.write(rows)?;
     writer.close()?;
     Ok(Bytes::from(bytes))
@@ -98,4 +104,43 @@ pub fn merge(files: &[RecordBatch], replaces_by: &[usize]) -> Result<Option<Reco
     let mut kept: Vec<u32> = last.into_values().filter(|&row| !is_deleted(row)).collect();
     kept.sort_unstable();
     Ok(Some(take_record_batch(&all, &UInt32Array::from(kept))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int8Array, Int64Array, ListArray,
+        StringArray, StructArray, TimestampMillisecondArray,
+    };
+    use arrow::datatypes::{Field, Int32Type};
+
+    use super::*;
+
+    #[test]
+    fn whatever_a_table_holds_comes_back() {
+        let lists = [Some(vec![Some(1), None, Some(i32::MIN)]), None, Some(vec![]), Some(vec![Some(i32::MAX)])];
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None, Some(0)]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(""), None, Some("grüße"), Some("a")]));
+        let fields = [("n", &numbers), ("t", &texts)]
+            .map(|(name, column)| (Arc::new(Field::new(name, column.data_type().clone(), true)), Arc::clone(column)));
+        let columns: Vec<ArrayRef> = vec![
+            numbers,
+            texts,
+            Arc::new(Int8Array::from(vec![Some(i8::MIN), Some(i8::MAX), None, Some(0)])),
+            Arc::new(TimestampMillisecondArray::from(vec![Some(i64::MAX), Some(i64::MIN), Some(-1), None])),
+            Arc::new(BinaryArray::from(vec![Some(&[0, 255][..]), None, Some(&[]), Some(b"x")])),
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)])),
+            Arc::new(Float64Array::from(vec![Some(-0.0), Some(f64::INFINITY), None, Some(0.1)])),
+            Arc::new(Decimal128Array::from(vec![Some(1), Some(-1), None, Some(i128::from(i64::MAX))])),
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists)),
+            Arc::new(StructArray::from(fields.to_vec())),
+        ];
+        let fields = columns.iter().enumerate();
+        let fields = fields.map(|(n, column)| Field::new(format!("c{n}"), column.data_type().clone(), true));
+        let rows = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>())), columns);
+        let rows = rows.unwrap();
+        for rows in [rows.slice(0, 0), rows] {
+            assert_eq!(decode(encode(&rows).unwrap()).unwrap(), rows);
+        }
+    }
 }

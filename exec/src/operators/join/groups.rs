@@ -141,8 +141,6 @@ impl Groups {
         for (n, side) in sides.iter().enumerate() {
             side.each(|group, weight| self.totals[group as usize * self.sides + n] += weight);
         }
-        // Keys of rows that were deleted.
-        self.remove_empty(self.table.live().collect(), sides);
         Ok(())
     }
 }

@@ -202,9 +202,6 @@ impl Operator for Latest {
             let (keys, groups) = (&self.spec.keys[1], &mut self.table);
             self.right.restore(table, |rows| groups_of(groups, rows, keys, false))?;
         }
-        // Keys of rows that were deleted.
-        let all = self.table.live().collect();
-        self.remove(all);
         self.last = vec![NONE; self.table.groups()];
         for row in self.right.all() {
             self.last[self.right.row(row).group as usize] = row;
