@@ -213,8 +213,9 @@ impl SpillTable {
 
     /// The bytes of memory that the user of this table may take: its part of what is left of the limit.
     pub fn share(&self) -> usize {
-        // The other half is for the store: blocks read lately, and what writing and merging its files takes.
-        self.spill.0.memory / 2 / self.spill.0.tables.load(Ordering::Relaxed).max(1)
+        // The rest is for the store (blocks read lately, and what writing and merging its files takes), and for what the allocator keeps of
+        // memory that was given back.
+        self.spill.0.memory / 8 * 3 / self.spill.0.tables.load(Ordering::Relaxed).max(1)
     }
 
     /// Puts rows on disk, in place of those of the same keys. `pieces` gives the keys and the other columns of one piece after the other;

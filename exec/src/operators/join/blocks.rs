@@ -41,8 +41,16 @@ struct Block {
     live: usize,
 }
 
-/// Blocks as large as this are left as they are.
+/// Blocks with so many rows, or bytes, are left as they are.
 const BLOCK_ROWS: usize = if cfg!(test) { 16 } else { 8192 };
+const BLOCK_BYTES: usize = 16 << 20;
+
+impl Block {
+    fn is_full(&self) -> Result<bool> {
+        let bytes = self.columns.iter().map(|column| column.to_data().get_slice_memory_size());
+        Ok(self.rows.len() >= BLOCK_ROWS || bytes.sum::<Result<usize, _>>()? >= BLOCK_BYTES)
+    }
+}
 
 impl Blocks {
     pub fn new(types: Vec<DataType>) -> Blocks {
@@ -95,7 +103,7 @@ impl Blocks {
     fn merge_recent(&mut self) -> Result<()> {
         while let [.., before, last] = self.recent[..] {
             let rows = |block: u32| self.blocks[block as usize].rows.len();
-            if rows(before) >= BLOCK_ROWS {
+            if self.blocks[before as usize].is_full()? || self.blocks[last as usize].is_full()? {
                 self.recent = vec![last];
             } else if rows(before) <= 2 * rows(last) {
                 self.merge(before, last)?;
