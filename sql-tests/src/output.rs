@@ -1,4 +1,4 @@
-//! What a job has written into files, as rows.
+//! What a job has left in files: its rows, and whether it can go on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,12 @@ pub fn files(directory: &Path) -> BTreeSet<(PathBuf, String)> {
         }
     }
     files
+}
+
+/// There is something to go on from in a directory with the state of jobs.
+pub fn has_checkpoint(state: &Path) -> bool {
+    let jobs = std::fs::read_dir(state).into_iter().flatten().flatten();
+    jobs.into_iter().any(|job| job.path().join("latest").exists())
 }
 
 /// The lines of all these files, sorted; of `changes` as debezium-json and canal-json write them, what is left of them.

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tidemill_exec::connect::Registry;
 use tidemill_planner::dialect::{self, Statement};
+use twox_hash::XxHash3_64;
 
 use super::Case;
 use crate::drip::{Dripping, Tap};
@@ -37,7 +38,7 @@ fn job(case: &Case, query: usize, seed: u64) -> Result<usize, String> {
     let changes = jobs(case, quiet.path())[query].contains("-json'");
     let output = |place: &TempDir| output::rows(&place.path().join("out"), changes);
 
-    let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003) ^ case.name.len() as u64);
+    let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003) ^ XxHash3_64::oneshot(case.name.as_bytes()));
     let (mut restored, mut story) = (0, Vec::new());
     for attempts in 0.. {
         let parallelism = random.random_range(1..=4);
@@ -48,7 +49,7 @@ fn job(case: &Case, query: usize, seed: u64) -> Result<usize, String> {
         let after = Duration::from_micros(random.random_range(0..4000));
         let ended = attempt(case, query, place.path(), (parallelism, backend), tap, after);
         let ended = ended.map_err(|why| format!("{why}\nafter {story:?}"))?;
-        let has_checkpoint = has_checkpoint(&place.path().join("state"));
+        let has_checkpoint = output::has_checkpoint(&place.path().join("state"));
         // It may have come to its end just before it was killed.
         if ended || (!has_checkpoint && !output::files(&place.path().join("out")).is_empty()) {
             break;
@@ -130,9 +131,4 @@ fn jobs(case: &Case, place: &Path) -> Vec<String> {
     }
     let before: String = others.iter().map(|text| format!("{text};\n")).collect();
     jobs.iter().map(|job| format!("{before}{job};")).collect()
-}
-
-fn has_checkpoint(state: &Path) -> bool {
-    let jobs = std::fs::read_dir(state).into_iter().flatten().flatten();
-    jobs.into_iter().any(|job| job.path().join("latest").exists())
 }

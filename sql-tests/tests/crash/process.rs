@@ -93,8 +93,7 @@ impl Place {
 
     /// There is something to go on from.
     pub fn has_checkpoint(&self) -> bool {
-        let jobs = std::fs::read_dir(self.path("state")).into_iter().flatten().flatten();
-        jobs.into_iter().any(|job| job.path().join("latest").exists())
+        output::has_checkpoint(&self.path("state"))
     }
 
     /// The newest checkpoint has something prepared of which it is not recorded that it was committed.

@@ -312,9 +312,11 @@ impl Side {
     /// Its rows with their weights, or those that have changed since the last snapshot.
     pub fn snapshot(&mut self, table: impl Into<Cow<'static, str>>) -> Result<TableSnapshot> {
         let width = self.schema.fields().len();
-        if std::mem::take(&mut self.is_converted) {
-            self.dirty = self.dirty.is_some().then(Dirty::default);
-            self.numbers.live().into_iter().for_each(|row| self.dirty.iter_mut().for_each(|dirty| dirty.mark(row)));
+        if std::mem::take(&mut self.is_converted)
+            && let Some(dirty) = &mut self.dirty
+        {
+            *dirty = Dirty::default();
+            self.numbers.live().into_iter().for_each(|row| dirty.mark(row));
         }
         let (rows, gone, is_whole) = match &self.numbers {
             Numbers::Distinct(table) => dirty::due(&mut self.dirty, table),

@@ -12,11 +12,11 @@ use datafusion_physical_expr::expressions::{BinaryExpr, Column};
 use expect_test::expect;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tidemill_state::Epoch;
+use tidemill_state::{CheckpointId, Epoch};
 
 use super::{Join, JoinKind};
 use crate::message::{Barrier, Batch, Message};
-use crate::operator::{Input, OperatorSpec, Output, ShardContext};
+use crate::operator::{Input, JobToken, OperatorSpec, Output, ShardContext};
 use crate::operators::{Emit, Ttl};
 use crate::testing::{check_inputs, check_undisturbed};
 
@@ -372,6 +372,35 @@ fn random_changes_end_in_what_nested_loops_find() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Changes alone would not fit behind the rows that were restored.
+#[test]
+fn state_that_was_kept_otherwise_is_given_as_a_whole_once() {
+    let columns = ["k", "v"].map(|name| Field::new(name, DataType::Int64, true)).to_vec();
+    let schema: SchemaRef = Arc::new(Schema::new(columns));
+    let inputs = [Arc::clone(&schema), Arc::clone(&schema)];
+    let token = JobToken { job: 0, first: CheckpointId(1), part: 0 };
+    let durable = ShardContext { durable: Some(token), ..ShardContext::SINGLE };
+    for append in [true, false] {
+        let mut before = join(JoinKind::Inner, &inputs, append).open(&durable).expect("the join opens");
+        let mut out = Output::default();
+        let rows: Vec<_> = (0..10).map(|n| ([Some(n), Some(n)], 1)).collect();
+        before.on_batch(Input(0), batch(&schema, &rows), &mut out).expect("rows are joined");
+        before.on_barrier(&Barrier::at_end(Epoch(1)), &mut out).expect("the epoch ends");
+        let state = before.snapshot().expect("the state can be saved");
+        let state: Vec<_> = state.into_iter().map(|table| table.merged().expect("it is whole")).collect();
+
+        let mut after = join(JoinKind::Inner, &inputs, !append).open(&durable).expect("the join opens again");
+        after.restore(state).expect("the state can be restored");
+        for (epoch, is_whole, rows) in [(2, true, 11), (3, false, 1)] {
+            let row = [([Some(100 + epoch as i64), None], 1)];
+            after.on_batch(Input(0), batch(&schema, &row), &mut out).expect("rows are joined");
+            after.on_barrier(&Barrier::at_end(Epoch(epoch)), &mut out).expect("the epoch ends");
+            let left = after.snapshot().expect("the state can be saved").swap_remove(0);
+            assert_eq!((left.is_whole, left.rows.num_rows()), (is_whole, rows), "epoch {epoch}, append {append}");
         }
     }
 }

@@ -81,8 +81,8 @@ fn date_format(call: &Call) -> Result<ArrayRef> {
         });
     }
     let moments = Moments::new(call, 0)?;
-    let unit = patterns.constant().map(|pattern| Ok::<_, Error>(unit(&compile(pattern, Dialect::Formatter)?)));
-    let unit = unit.transpose()?;
+    // A pattern that is none is an error once there is a time to write.
+    let unit = patterns.constant().and_then(|pattern| Some(unit(&compile(pattern, Dialect::Formatter).ok()?)));
     // Times that follow each other often read alike.
     let mut before: Option<(i64, Range<usize>)> = None;
     try_texts(call.rows, |row, out| {
