@@ -69,7 +69,7 @@ enum Sub {
         from_savepoint: Option<String>,
 
         /// Start no job, and say what would become of the state of each
-        #[arg(long, conflicts_with = "from_savepoint")]
+        #[arg(long)]
         check: bool,
     },
     /// Copy the newest checkpoint of a job, be it running or not, to where it stays
@@ -121,10 +121,13 @@ impl Args {
                 let why = "--check needs a file: beside it are the checkpoints";
                 return Err(<Args as CommandFactory>::command().error(ErrorKind::ArgumentConflict, why));
             }
-            Some(Sub::Run { script, check: true, .. }) => Task::Check(script),
-            Some(Sub::Run { script, from_savepoint, .. }) => {
+            Some(Sub::Run { script, from_savepoint, check }) => {
                 savepoint = from_savepoint.map(|from| ("execution.state-recovery.path".to_string(), from));
-                if script.as_os_str() == "-" { Task::StandardInput } else { Task::Script(script) }
+                match check {
+                    true => Task::Check(script),
+                    false if script.as_os_str() == "-" => Task::StandardInput,
+                    false => Task::Script(script),
+                }
             }
             None if self.statements.is_empty() => Task::Shell,
             None => Task::Statements(self.statements),
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_2_and_help_with_0() {
-        let wrong: [&[&str]; 9] = [
+        let wrong: [&[&str]; 8] = [
             &["-D", "x"],
             &["-p", "0"],
             &["--format", "xml"],
@@ -199,7 +202,6 @@ mod tests {
             &["-c", "SELECT 1", "run", "a.sql"],
             &["-c", "SELECT 1", "savepoint", "a", "b"],
             &["run", "-", "--check"],
-            &["run", "a.sql", "--check", "--from-savepoint", "b"],
             &["frob"],
         ];
         for line in wrong {

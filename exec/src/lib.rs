@@ -10,6 +10,7 @@ mod compare;
 pub mod connect;
 pub mod connectors;
 pub mod coordinator;
+mod copying;
 pub mod error;
 pub mod exchange;
 pub mod formats;

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use tidemill_state::checkpoint::{Distribution, merge};
 use tidemill_state::{CheckpointId, EventTime, Spill, SpilledRows};
 
+use crate::copying::Following;
 use crate::error::Result;
 use crate::message::{Barrier, Batch, Message};
 use crate::progress::Waiting;
@@ -106,6 +107,11 @@ pub trait Operator: Send {
         Ok(Vec::new())
     }
 
+    /// Hands over a little more of the last snapshot, if more [follows](TableSnapshot::following). Whether there is still more.
+    fn copy_more(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Takes over what `snapshot` gave, here or in shards of which this one is a part; called at most once, before anything else. Of a
     /// table that goes [to all](Distribution::ToAll) shards there may be several rows, one from each.
     fn restore(&mut self, tables: Vec<TableSnapshot>) -> Result<()> {
@@ -153,6 +159,8 @@ pub struct TableSnapshot {
     pub is_whole: bool,
     /// More rows, too many for memory, that come before `rows` and are of the same columns.
     pub spilled: Vec<Arc<dyn SpilledRows>>,
+    /// More rows, which the operator copies when rows need not wait for it. They come behind `rows`.
+    pub following: Option<Following>,
     /// The operator gives all rows again once the changes are as many: nobody else need bring the pieces together, which may not fit
     /// into memory.
     pub stays_compact: bool,
@@ -194,6 +202,7 @@ impl TableSnapshot {
             replaces_by: None,
             is_whole: true,
             spilled: Vec::new(),
+            following: None,
             stays_compact: false,
         }
     }

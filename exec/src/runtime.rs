@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts};
+use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts, Retention};
 use crate::connect::Finder;
 use crate::coordinator::{Action, Coordinator, Signal, TaskId};
 use crate::error::{Error, Result};
@@ -48,17 +48,21 @@ pub struct Job {
 
 /// Tells a job that takes checkpoints to end.
 #[derive(Clone)]
-pub struct Stop(mpsc::UnboundedSender<Signal>);
+pub struct Stop {
+    requests: mpsc::UnboundedSender<Signal>,
+    /// Whether its checkpoints stay then.
+    pub retention: Retention,
+}
 
 impl Stop {
-    /// The job ends as if its sources had: open windows close. Its last checkpoint stays.
+    /// The job ends as if its sources had: open windows close.
     pub fn drain(&self) {
-        let _ = self.0.send(Signal::Drain); // It may have ended already.
+        let _ = self.requests.send(Signal::Drain); // It may have ended already.
     }
 
     /// The job takes a last checkpoint and ends where it is. Its last event comes when that is done.
     pub fn stop(&self) {
-        let _ = self.0.send(Signal::Stop); // It may have ended already.
+        let _ = self.requests.send(Signal::Stop); // It may have ended already.
     }
 }
 
@@ -153,7 +157,7 @@ pub async fn launch(graph: JobGraph, options: JobOptions, durability: Option<Dur
     let metrics = Arc::new(Metrics::default());
     let (events, job_events) = mpsc::unbounded_channel();
     let (requests, mut requested) = mpsc::unbounded_channel();
-    let stop = durability.is_some().then_some(Stop(requests));
+    let stop = durability.as_ref().map(|durability| Stop { requests, retention: durability.retention.clone() });
     let mut restarts =
         Restarts::new(durability.as_ref().map_or(RestartStrategy::None, |durability| durability.restart));
     let job = Plan { graph, options, durability, metrics: Arc::clone(&metrics), events };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidemill_exec::checkpoint::{Durability, RestartStrategy};
+use tidemill_exec::checkpoint::{Durability, RestartStrategy, Retention};
 use tidemill_exec::connect::{OptionKind, OptionSpec, Options};
 use tidemill_exec::coordinator::Rhythm;
 use tidemill_exec::lookup::LookupLimits;
@@ -456,7 +456,7 @@ impl Settings {
             rhythm,
             tolerable_failures: number("execution.checkpointing.tolerable-failed-checkpoints"),
             retained: number("execution.checkpointing.num-retained").unwrap_or(2).max(1) as usize,
-            keep_when_stopped: retention.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION"),
+            retention: Retention::new(retention.eq_ignore_ascii_case("RETAIN_ON_CANCELLATION")),
             restart: self.restart_strategy(),
             statement,
             allow_non_restored: self.0.boolean(SETTINGS, "execution.state-recovery.ignore-unclaimed-state"),

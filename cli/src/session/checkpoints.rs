@@ -68,7 +68,7 @@ pub async fn check(name: &str, durability: Option<&Durability>, graph: &JobGraph
     match durability {
         None => lines.push(vec![Some(name.to_string()), None, Some("takes no checkpoints".to_string())]),
         Some(durability) => {
-            for (part, fate) in checkpoint::check(&durability.store, graph).await? {
+            for (part, fate) in checkpoint::check(durability, graph).await? {
                 let fate = match fate {
                     Fate::Kept => "kept",
                     Fate::New => "begins anew",

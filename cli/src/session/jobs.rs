@@ -65,6 +65,13 @@ struct Entry {
     purpose: Purpose,
 }
 
+/// The checkpoints of a job that was stopped.
+pub struct Kept {
+    pub store: Store,
+    /// They need not be removed.
+    pub stays: bool,
+}
+
 /// The task that drives a job: when it ends, so does the job.
 struct Driver {
     task: AbortHandle,
@@ -217,11 +224,11 @@ impl Jobs {
     }
 
     /// Ends a job: behind a last checkpoint if it takes any, else where it is. `drain`: as if its sources had ended. Gives where its
-    /// checkpoints are.
+    /// checkpoints are. `keep`: they are there even if they are to go, which is up to the caller then.
     ///
     /// # Errors
     /// No job has this id, or it has ended already; the last checkpoint failed; it takes none, and is to be drained.
-    pub async fn stop(&mut self, id: &str, drain: bool) -> Result<Option<Store>> {
+    pub async fn stop(&mut self, id: &str, drain: bool, keep: bool) -> Result<Option<Kept>> {
         let known: Vec<String> = self.jobs.iter().map(|entry| entry.id.clone()).collect();
         let Some(entry) = self.jobs.iter_mut().find(|entry| entry.id == id) else {
             return Err(Error::new(format!("unknown job {id}")).nearest(id, known.iter().map(String::as_str)));
@@ -233,14 +240,15 @@ impl Jobs {
         if let Some(stop) = &entry.stop {
             entry.driver.is_draining.store(drain, Ordering::Relaxed);
             entry.driver.is_stopping.store(true, Ordering::Relaxed);
+            let stays = if keep { stop.retention.stay() } else { stop.retention.stays() };
             if drain {
                 stop.drain()
             } else {
                 stop.stop()
             }
-            let store = entry.store.clone();
+            let kept = entry.store.clone().map(|store| Kept { store, stays });
             self.wait(id).await?;
-            return Ok(store);
+            return Ok(kept);
         }
         if drain {
             return Err(Error::new(format!("cannot drain job {id}"))
@@ -257,7 +265,7 @@ impl Jobs {
     pub async fn discard(&mut self, id: &str) -> Result<()> {
         if self.is_running(id) {
             // However it ends, nothing of it stays.
-            let _ = self.stop(id, false).await;
+            let _ = self.stop(id, false, false).await;
         }
         match self.store(id) {
             Some(store) => Ok(store.clear().await?),

@@ -1,6 +1,6 @@
 //! Which jobs of a session keep checkpoints, and where.
 
-use tidemill_exec::checkpoint::{Durability, in_memory, place, place_of};
+use tidemill_exec::checkpoint::{Durability, in_memory, place, place_as_found, place_of};
 use tidemill_exec::{JobGraph, Result};
 use tidemill_planner::settings::Settings;
 
@@ -34,7 +34,7 @@ impl Keeping {
         let store = match settings.checkpoint_dir().or(by_default) {
             Some(directory) => {
                 let name = if before == 0 { name.to_string() } else { format!("{name}-{}", before + 1) };
-                place(directory, &name)?
+                if self.checks { place_as_found(directory, &name)? } else { place(directory, &name)? }
             }
             None if interval.is_some() => in_memory(),
             None => return Ok(None),

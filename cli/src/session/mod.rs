@@ -204,12 +204,15 @@ impl Session {
                     None => None,
                 };
                 self.refuse_to_starve(&stop.id)?;
-                let store = self.jobs.stop(&stop.id, stop.drain).await?;
+                let kept = self.jobs.stop(&stop.id, stop.drain, place.is_some()).await?;
                 let Some(place) = place else { return Ok(Outcome::Done(format!("job {} stopped", stop.id))) };
-                let store = store.ok_or_else(|| {
+                let kept = kept.ok_or_else(|| {
                     Error::new(format!("job {} stopped without a savepoint", stop.id)).why("it takes no checkpoints")
                 })?;
-                checkpoint::savepoint(&store, &place).await?;
+                checkpoint::savepoint(&kept.store, &place).await?;
+                if !kept.stays {
+                    kept.store.clear().await?;
+                }
                 Ok(Outcome::Done(format!("job {} stopped, savepoint in {}", stop.id, place.name())))
             }
             Statement::Help => Ok(Outcome::Text("HELP is for the shell: start tidemill without arguments".to_string())),

@@ -187,25 +187,30 @@ fn a_job_that_comes_to_its_end_leaves_its_rows_and_no_state() {
 fn a_check_says_what_would_become_of_the_state_and_changes_nothing() {
     let place = Place::new(COUNT);
     place.append("tide\n");
-    let check = |wanted: &[&str]| {
-        let mut command = place.command(&["--check", "--format", "csv"]);
+    let check_with = |more: &[&str], wanted: &[&str]| {
+        let mut command = place.command(&[&["--check", "--format", "csv"], more].concat());
         let ended = Process::start(&mut command).end();
         assert_eq!(ended.code, Some(0), "{}", ended.err);
         let lines: Vec<&str> = ended.out.lines().skip(1).collect();
         assert_eq!(lines, wanted);
     };
+    let check = |wanted: &[&str]| check_with(&[], wanted);
     check(&[
         "insert into counts,source lines,begins anew",
         "insert into counts,\"aggregate(keys=[line], aggregates=[count(Int64(1))])\",begins anew",
     ]);
+    assert!(!place.path("count.state").exists(), "nothing is made");
     let mut process = place.run(&[]);
     until(&mut process, "+I[tide, 1]");
     process.signal("INT");
     process.end();
-    check(&[
+    let kept = [
         "insert into counts,source lines,kept",
         "insert into counts,\"aggregate(keys=[line], aggregates=[count(Int64(1))])\",kept",
-    ]);
+    ];
+    check(&kept);
+    let elsewhere = place.path("elsewhere").display().to_string();
+    check_with(&["--state-dir", &elsewhere, "--from-savepoint", &place.state().display().to_string()], &kept);
     place.script("SELECT line, SUM(1) FROM lines GROUP BY line");
     check(&[
         "insert into counts,source lines,kept",
@@ -274,10 +279,12 @@ fn a_star_of_four_keeps_the_rows_of_its_inputs_and_not_what_they_make() {
 #[test]
 fn a_job_is_stopped_with_a_savepoint_and_drained() {
     let place = Place::new(COUNT);
-    let saved = place.path("saved").display().to_string();
+    let (saved, kept) = (place.path("saved").display().to_string(), place.path("kept").display().to_string());
     let sql = |then: &str| {
         format!(
             "SET 'execution.checkpointing.interval' = '1 h'; SET 'execution.checkpointing.savepoint-dir' = '{saved}';
+             SET 'execution.checkpointing.dir' = '{kept}';
+             SET 'execution.checkpointing.externalized-checkpoint-retention' = 'DELETE_ON_CANCELLATION';
              CREATE TABLE n (n INT, ts AS TO_TIMESTAMP_LTZ(n * 1000, 3), WATERMARK FOR ts AS ts) WITH (
                'connector' = 'datagen', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0', 'fields.n.end' = '100000',
                'rows-per-second' = '10');
@@ -295,6 +302,8 @@ fn a_job_is_stopped_with_a_savepoint_and_drained() {
     let stopped = super::process::run(&sql("STOP JOB '1' WITH SAVEPOINT;"));
     assert_eq!((stopped.out.as_str(), stopped.code), ("", Some(0)));
     assert_eq!(std::fs::read_dir(&saved).expect("savepoints are here").count(), 2);
+    let left = super::process::run(&format!("SHOW CHECKPOINTS FROM '{kept}'"));
+    left.failed_saying(&["there are no checkpoints in"]);
 }
 
 #[test]

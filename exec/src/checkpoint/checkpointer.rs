@@ -12,7 +12,7 @@ use tidemill_state::checkpoint::{
     CheckpointError, Cost, Distribution, FileEntry, Kind, Lock, Manifest, OperatorState, SourceState, SplitState,
     Store, TableState, merge,
 };
-use tidemill_state::{CheckpointId, SpilledRows};
+use tidemill_state::{Batches, CheckpointId, SpilledRows};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use super::meaning::{Identity, Meaning};
 use super::{Durability, TaskSnapshot};
 use crate::connect::Sink;
 use crate::coordinator::TaskId;
+use crate::copying::Following;
 use crate::error::{Error, Result};
 use crate::operator::{JobToken, TableSnapshot};
 use crate::planted::{self, Defect};
@@ -69,17 +70,20 @@ pub(super) struct Files {
     pending: Vec<Pending>,
     /// As in [`TableSnapshot`].
     stays_compact: bool,
+    /// So many entries, the first, had all there was then, once they are written.
+    whole: Option<usize>,
 }
 
 #[derive(Clone)]
 enum Pending {
     Rows(RecordBatch),
     Spilled(Arc<dyn SpilledRows>),
+    Following(Following),
 }
 
 impl Files {
     fn new(distribution: Distribution, entries: Vec<FileEntry>, pending: Vec<Pending>) -> Files {
-        Files { distribution, replaces_by: None, entries, pending, stays_compact: false }
+        Files { distribution, replaces_by: None, entries, pending, stays_compact: false, whole: Some(1) }
     }
 
     /// As they lie in the store.
@@ -108,11 +112,13 @@ impl Files {
         if table.is_whole {
             self.entries.clear();
             self.pending.clear();
+            self.whole = None;
         }
         self.pending.extend(table.spilled.into_iter().map(Pending::Spilled));
         if table.is_whole || table.rows.num_rows() > 0 {
             self.pending.push(Pending::Rows(table.rows));
         }
+        self.pending.extend(table.following.map(Pending::Following));
         (self.distribution, self.replaces_by) = (table.distribution, table.replaces_by);
         self.stays_compact = table.stays_compact;
     }
@@ -218,6 +224,7 @@ impl Checkpointer {
             if let Some(files) = self.files.get_mut(&key) {
                 files.entries.extend(entries);
                 files.pending.remove(0);
+                files.whole = files.whole.or((files.pending.is_empty()).then_some(files.entries.len()));
             }
         }
         let manifest = self.describe(checkpoint, kind)?;
@@ -324,14 +331,14 @@ impl Checkpointer {
             let path = format!("chk-{checkpoint}/{}.{}.{}-merged.parquet", operator.uid, key.table, key.shard);
             let merged = write(self.durability.store.clone(), path, rows).await?;
             self.cost.bytes += merged.bytes;
-            files.entries = vec![merged];
+            (files.entries, files.whole) = (vec![merged], Some(1));
         }
         Ok(())
     }
 
     /// The job has ended. At the end of its input its sinks have everything: nothing is left to go on from.
     pub async fn end(&self, was_stopped: bool) -> Result<()> {
-        if !(was_stopped && self.durability.keep_when_stopped) {
+        if !(was_stopped && self.durability.retention.stays()) {
             self.durability.store.clear().await?;
         }
         Ok(())
@@ -341,40 +348,68 @@ impl Checkpointer {
 /// More files than this are too many to look after, however small they are.
 const FILES_MAX: usize = 100;
 
-/// Rows on disk go into files of so many, which memory can hold without noticing.
+/// Rows in pieces go into files of so many, which memory can hold without noticing.
 const FILE_ROWS: usize = 256 << 10;
 
 impl Files {
-    /// Whether the files behind the first have as many rows as that.
+    /// Whether the files of changes have as many rows as those that had all.
     fn is_scattered(&self) -> bool {
-        let Some((first, later)) = self.entries.split_first() else { return false };
-        let is_large = || !later.is_empty() && later.iter().map(|file| file.rows).sum::<u64>() >= first.rows;
+        let (whole, later) = self.entries.split_at(self.whole.unwrap_or(1).min(self.entries.len()));
+        let rows = |files: &[FileEntry]| files.iter().map(|file| file.rows).sum::<u64>();
+        let is_large = || !later.is_empty() && rows(later) >= rows(whole);
         !self.stays_compact && (later.len() >= FILES_MAX || is_large())
     }
 }
 
-/// Rows become a file, rows on disk become several. `path` lacks what tells these apart.
+/// Rows become a file, rows in pieces become several. `path` lacks what tells these apart.
 async fn write_pending(store: Store, path: String, pending: Pending) -> Result<Vec<FileEntry>> {
-    let spilled = match pending {
+    let mut pieces = match pending {
         Pending::Rows(rows) => return Ok(vec![write(store, format!("{path}.parquet"), rows).await?]),
-        Pending::Spilled(spilled) => spilled,
+        Pending::Spilled(spilled) => Pieces::Spilled(Some(blocking(move || Ok(spilled.read()?)).await?)),
+        Pending::Following(following) => Pieces::Following(following, 0),
     };
     let mut entries = Vec::new();
-    let mut rest = blocking(move || Ok(spilled.read()?)).await?;
-    loop {
-        let piece;
-        (piece, rest) = blocking(move || {
-            let mut rows: Vec<RecordBatch> = Vec::new();
-            while rows.iter().map(RecordBatch::num_rows).sum::<usize>() < FILE_ROWS {
-                let Some(more) = rest.next() else { break };
-                rows.push(more?);
-            }
-            let piece = rows.first().map(|first| concat_batches(&first.schema(), &rows)).transpose()?;
-            Ok((piece, rest))
-        })
-        .await?;
-        let Some(piece) = piece else { return Ok(entries) };
+    while let Some(piece) = pieces.next(FILE_ROWS).await? {
         entries.push(write(store.clone(), format!("{path}-{}.parquet", entries.len()), piece).await?);
+    }
+    Ok(entries)
+}
+
+/// Rows that come one piece after the other.
+enum Pieces {
+    /// Away while it reads.
+    Spilled(Option<Batches>),
+    /// And the number of the next.
+    Following(Following, usize),
+}
+
+impl Pieces {
+    /// About so many of the next rows; `None` at the end.
+    async fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>> {
+        let mut pieces: Vec<RecordBatch> = Vec::new();
+        let is_short = move |pieces: &[RecordBatch]| pieces.iter().map(RecordBatch::num_rows).sum::<usize>() < rows;
+        match self {
+            Pieces::Following(following, number) => {
+                while is_short(&pieces)
+                    && let Some(piece) = following.piece(*number).await?
+                {
+                    *number += 1;
+                    pieces.push(piece);
+                }
+            }
+            Pieces::Spilled(rest) => {
+                let Some(mut batches) = rest.take() else { return Ok(None) };
+                (pieces, *rest) = blocking(move || {
+                    while is_short(&pieces) {
+                        let Some(more) = batches.next() else { return Ok((pieces, None)) };
+                        pieces.push(more?);
+                    }
+                    Ok((pieces, Some(batches)))
+                })
+                .await?;
+            }
+        }
+        Ok(pieces.first().map(|first| concat_batches(&first.schema(), &pieces)).transpose()?)
     }
 }
 

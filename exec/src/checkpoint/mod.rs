@@ -13,6 +13,8 @@ mod recovery;
 mod rescale;
 mod restart;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +24,7 @@ pub(crate) use checkpointer::put;
 pub use checkpointer::{Checkpointer, Published};
 pub use collect::Checkpoints;
 pub use meaning::{Identity, Meaning, meaning};
-pub use place::{in_memory, place, place_for, place_of, places};
+pub use place::{in_memory, place, place_as_found, place_for, place_of, places};
 pub use recovery::{Begin, Fate, Recovery, check, savepoint, state};
 pub use rescale::rescale;
 pub use restart::{RestartStrategy, Restarts};
@@ -40,8 +42,7 @@ pub struct Durability {
     pub tolerable_failures: Option<u32>,
     /// So many checkpoints stay, the newest.
     pub retained: usize,
-    /// Checkpoints stay when the job is told to stop. When it has come to the end of its input they go.
-    pub keep_when_stopped: bool,
+    pub retention: Retention,
     /// The statement, for whoever looks into the directory.
     pub statement: String,
     /// Whether the job starts again by itself when it has failed.
@@ -58,18 +59,37 @@ impl Durability {
         let rhythm =
             Rhythm { interval: Duration::from_secs(10), min_pause: Duration::ZERO, timeout: Duration::from_secs(600) };
         let (tolerable_failures, retained, start_from) = (None, 2, None);
-        let (statement, keep_when_stopped, allow_non_restored) = (String::new(), true, false);
+        let (statement, retention, allow_non_restored) = (String::new(), Retention::new(true), false);
         Durability {
             store,
             rhythm,
             tolerable_failures,
             retained,
             restart: RestartStrategy::None,
-            keep_when_stopped,
+            retention,
             statement,
             start_from,
             allow_non_restored,
         }
+    }
+}
+
+/// Whether checkpoints stay when the job is told to stop. When it has come to the end of its input they go.
+#[derive(Clone, Debug)]
+pub struct Retention(Arc<AtomicBool>);
+
+impl Retention {
+    pub fn new(stays: bool) -> Retention {
+        Retention(Arc::new(AtomicBool::new(stays)))
+    }
+
+    pub fn stays(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// From now on they stay, for all who share this. Whether they would have without that.
+    pub fn stay(&self) -> bool {
+        self.0.swap(true, Ordering::Relaxed)
     }
 }
 

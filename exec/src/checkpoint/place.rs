@@ -19,6 +19,17 @@ pub fn place(directory: &str, job: &str) -> Result<Store> {
     within(directory, &slug(job))
 }
 
+/// The same without I/O: if there is no such local directory, an empty store stands for it.
+///
+/// # Errors
+/// As `place`.
+pub fn place_as_found(directory: &str, job: &str) -> Result<Store> {
+    match local(directory) {
+        Some(path) if !path.join(slug(job)).is_dir() => Ok(in_memory()),
+        _ => place(directory, job),
+    }
+}
+
 /// The directory of one job, such as `place` has named, or of a savepoint.
 ///
 /// # Errors

@@ -301,13 +301,17 @@ pub enum Fate {
     Lost,
 }
 
-/// What would become of everything if `graph` went on from the newest checkpoint. Changes nothing.
+/// What would become of everything if `graph` went on from the newest checkpoint, or began with the savepoint that it is told to begin
+/// with if there is none. Changes nothing.
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn check(store: &Store, graph: &JobGraph) -> Result<Vec<(String, Fate)>> {
+pub async fn check(durability: &Durability, graph: &JobGraph) -> Result<Vec<(String, Fate)>> {
     let meaning = meaning(graph);
-    let manifest = store.latest().await?.manifest;
+    let manifest = match (durability.store.latest().await?.manifest, &durability.start_from) {
+        (None, Some(savepoint)) => Some(savepoint_in(savepoint).await?),
+        (found, _) => found,
+    };
     let sources = manifest.iter().flat_map(|manifest| &manifest.sources);
     let sources = sources.map(|source| (source.uid.clone(), format!("source {}", source.table)));
     let operators = manifest.iter().flat_map(|manifest| &manifest.operators);

@@ -25,6 +25,8 @@ pub struct Chain {
     /// The last watermark fed in.
     watermark: EventTime,
     in_flight: Vec<RecordBatch>,
+    /// More of the last snapshot follows.
+    is_copying: bool,
 }
 
 struct Link {
@@ -41,7 +43,7 @@ impl Chain {
                 Ok(Link { name: spec.name(), operator })
             })
             .collect::<Result<_>>()?;
-        Ok(Chain { links, watermark: EventTime::MIN, in_flight: Vec::new() })
+        Ok(Chain { links, watermark: EventTime::MIN, in_flight: Vec::new(), is_copying: false })
     }
 
     /// Runs one message through all operators; what comes out of the last is appended to `out`.
@@ -96,12 +98,25 @@ impl Chain {
     pub fn snapshot(&mut self) -> Result<Vec<Vec<TableSnapshot>>> {
         let snapshot = |link: &mut Link| link.operator.snapshot().map_err(|error| error.in_operator(link.name));
         let mut state = self.links.iter_mut().map(snapshot).collect::<Result<Vec<_>>>()?;
+        self.is_copying = state.iter().flatten().any(|table| table.following.is_some());
         if let Some(first) = state.iter_mut().find(|tables| !tables.is_empty()) {
             let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark.0]));
             let rows = RecordBatch::try_from_iter([("watermark", watermark)])?;
             first.push(TableSnapshot::whole(CHAIN, rows, Distribution::ToAll));
         }
         Ok(state)
+    }
+
+    /// Whether more of the last snapshot follows.
+    pub fn is_copying(&self) -> bool {
+        self.is_copying
+    }
+
+    /// Hands over a little more of the last snapshot.
+    pub fn copy_more(&mut self) -> Result<()> {
+        let copy = |link: &mut Link| link.operator.copy_more().map_err(|error| error.in_operator(link.name));
+        self.is_copying = self.links.iter_mut().map(copy).try_fold(false, |any, more| more.map(|more| any | more))?;
+        Ok(())
     }
 
     /// Takes over what `snapshot` gave.

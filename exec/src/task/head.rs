@@ -106,7 +106,7 @@ impl<'a> Head<'a> {
                     }
                     Step::Complete(rows) => {
                         let rows = self.table(rows)?;
-                        if self.shard.acknowledge(Some(rows)).await == Next::Stopped {
+                        if self.shard.acknowledge(Some(rows)).await? == Next::Stopped {
                             return Ok(());
                         }
                     }
@@ -121,7 +121,7 @@ impl<'a> Head<'a> {
             let next = match (held, released) {
                 (Some(held), _) => self.came_back(held).await?,
                 (None, Some(released)) => self.process(released).await?,
-                (None, None) => match self.event().await {
+                (None, None) => match self.event().await? {
                     Event::Barrier(Some(barrier)) => self.align(Message::Barrier(barrier), None),
                     Event::Barrier(None) => {
                         self.is_drained = true;
@@ -151,15 +151,15 @@ impl<'a> Head<'a> {
     }
 
     /// The next that happens; says so when there is nothing to do for now.
-    async fn event(&mut self) -> Event {
+    async fn event(&mut self) -> Result<Event> {
         let reads =
             !self.rounds.is_at_barrier() && self.sending > 0 && self.task.feedback.bytes() < BYTES_BEFORE_INPUTS_WAIT;
         self.inputs_first = !self.inputs_first;
         let HeadTask { inputs, feedback, barriers, .. } = &mut self.task;
         if !self.is_drained {
             match barriers.try_recv() {
-                Ok(barrier) => return Event::Barrier(Some(barrier)),
-                Err(TryRecvError::Disconnected) => return Event::Barrier(None),
+                Ok(barrier) => return Ok(Event::Barrier(Some(barrier))),
+                Err(TryRecvError::Disconnected) => return Ok(Event::Barrier(None)),
                 Err(TryRecvError::Empty) => {}
             }
         }
@@ -171,17 +171,22 @@ impl<'a> Head<'a> {
             false => back(),
         };
         if let Some(event) = ready {
-            return event;
+            return Ok(event);
         }
         if std::mem::take(&mut self.is_active) {
             self.reports.signal(Signal::CaughtUp(self.reports.task)).await;
         }
-        tokio::select! {
-            biased;
-            barrier = barriers.recv(), if !self.is_drained => Event::Barrier(barrier),
-            delivery = feedback.receive() => Event::Feedback(delivery),
-            delivery = inputs.receive(), if reads => Event::Input(delivery),
-        }
+        let (shard, is_drained) = (&mut self.shard, self.is_drained);
+        shard
+            .until(async {
+                tokio::select! {
+                    biased;
+                    barrier = barriers.recv(), if !is_drained => Event::Barrier(barrier),
+                    delivery = feedback.receive() => Event::Feedback(delivery),
+                    delivery = inputs.receive(), if reads => Event::Input(delivery),
+                }
+            })
+            .await
     }
 
     fn align(&mut self, message: Message, delivery: Option<Delivery>) -> Next {

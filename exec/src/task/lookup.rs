@@ -41,18 +41,25 @@ pub async fn run_lookup(task: LookupTask, chain: Chain, tail: Tail, reports: &Re
     let mut is_open = true;
     loop {
         let has_room = lookups.count < capacity && lookups.bytes < BYTES_UNDER_WAY;
-        let step = tokio::select! {
-            biased;
-            Some(step) = lookups.queue.next() => step,
-            delivery = inbox.receive(), if is_open && has_room => {
-                match delivery {
-                    Some(delivery) => lookups.take(&mut align, delivery)?,
-                    None => is_open = false,
-                }
+        let event = shard.until(async {
+            tokio::select! {
+                biased;
+                Some(step) = lookups.queue.next() => Event::Done(step),
+                delivery = inbox.receive(), if is_open && has_room => Event::Came(delivery),
+                else => Event::Gone,
+            }
+        });
+        let step = match event.await? {
+            Event::Done(step) => step,
+            Event::Came(Some(delivery)) => {
+                lookups.take(&mut align, delivery)?;
                 continue;
             }
-            // The senders are gone without an end: the job is failing.
-            else => return shard.abandon().await,
+            Event::Came(None) => {
+                is_open = false;
+                continue;
+            }
+            Event::Gone => return shard.abandon().await,
         };
         let ended = matches!(step, Ok(Step::Pass(Aligned::End)));
         match step.and_then(|step| lookups.done(step, &mut shard)) {
@@ -73,6 +80,14 @@ pub async fn run_lookup(task: LookupTask, chain: Chain, tail: Tail, reports: &Re
             Next::Ended => return shard.close(Vec::new()),
         }
     }
+}
+
+enum Event {
+    Done(Result<Step>),
+    /// `None`: nobody is there to send.
+    Came(Option<Delivery>),
+    /// The senders are gone without an end: the job is failing.
+    Gone,
 }
 
 /// What has come in and not gone out, in order.

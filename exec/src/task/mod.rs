@@ -89,7 +89,7 @@ pub async fn run_inputs(
     let mut shard = Shard::new(chain, tail, reports);
     shard.resume();
     shard.deliver().await?;
-    while let Some(delivery) = inbox.receive().await {
+    while let Some(delivery) = shard.until(inbox.receive()).await? {
         let (lane, message) = (delivery.lane, delivery.message.clone());
         let mut ended = false;
         align.push(lane, message, delivery, &mut |aligned| {

@@ -1,5 +1,7 @@
 //! What is the same for every task: a chain, where its rows go, and who hears of both.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -26,6 +28,9 @@ pub struct Shard<'a> {
     asked: bool,
     reports: &'a Reports,
 }
+
+/// While rows come, so much of each moment goes into copying what is left of a snapshot.
+const COPYING_AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Whether a task goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +85,7 @@ impl<'a> Shard<'a> {
     /// Hands on what came out. If that was a barrier, it counts as passed.
     pub async fn deliver(&mut self) -> Result<Next> {
         let demand = self.send().await?;
-        if self.acknowledge(None).await == Next::Stopped {
+        if self.acknowledge(None).await? == Next::Stopped {
             return Ok(Next::Stopped);
         }
         self.ask_for_barrier().await;
@@ -90,11 +95,16 @@ impl<'a> Shard<'a> {
     /// Hands on what came out, and says nothing of it.
     pub async fn send(&mut self) -> Result<Next> {
         let demand = self.tail.deliver(&mut self.output).await?;
+        let begun = Instant::now();
+        // The barrier itself does not wait for copies.
+        while self.chain.is_copying() && self.passing.is_none() && begun.elapsed() < COPYING_AT_ONCE {
+            self.chain.copy_more()?;
+        }
         Ok(if demand == Demand::Nothing { Next::Ended } else { Next::More })
     }
 
     /// The barrier that was sent on, if one was, counts as passed. With the state of the first operator goes `beside`.
-    pub async fn acknowledge(&mut self, beside: Option<TableSnapshot>) -> Next {
+    pub async fn acknowledge(&mut self, beside: Option<TableSnapshot>) -> Result<Next> {
         if let Some((barrier, snapshot)) = self.passing.take() {
             self.reports.metrics.progress.operators(self.reports.task, self.chain.time());
             if let Some(mut snapshot) = snapshot {
@@ -104,10 +114,32 @@ impl<'a> Shard<'a> {
             }
             self.reports.signal(Signal::Acknowledged(self.reports.task, barrier.epoch)).await;
             if barrier.stops {
-                return Next::Stopped;
+                self.copy_all()?;
+                return Ok(Next::Stopped);
             }
         }
-        Next::More
+        Ok(Next::More)
+    }
+
+    /// Waits for what comes; until it does, copies what is left of the last snapshot.
+    pub async fn until<T>(&mut self, coming: impl Future<Output = T>) -> Result<T> {
+        let mut coming = pin!(coming);
+        while self.chain.is_copying() {
+            if let Poll::Ready(came) = futures::poll!(&mut coming) {
+                return Ok(came);
+            }
+            self.chain.copy_more()?;
+            tokio::task::yield_now().await;
+        }
+        Ok(coming.await)
+    }
+
+    /// Copies what is left of the last snapshot: nobody will be there to do it later.
+    fn copy_all(&mut self) -> Result<()> {
+        while self.chain.is_copying() {
+            self.chain.copy_more()?;
+        }
+        Ok(())
     }
 
     /// Says so if memory is short and only the end of the epoch helps.
@@ -162,6 +194,7 @@ impl<'a> Shard<'a> {
             let (mut operators, prepared) = (self.chain.snapshot()?, self.tail.take_last());
             operators.iter_mut().take(1).for_each(|first| first.extend(beside.clone()));
             self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared, stall: Duration::ZERO });
+            self.copy_all()?;
         }
         Ok(())
     }

@@ -127,7 +127,8 @@ impl SourceTask {
                 Err(TryRecvError::Empty) => {
                     let watermarks = self.watermarks.as_ref();
                     let waits = Waits { barriers: &mut barriers, skips: &mut skips, watermarks, backlog: &mut backlog };
-                    match next_event(self.reader.as_mut(), self.alignment.as_mut(), waits, &mut active, reports).await {
+                    let coming = next_event(self.reader.as_mut(), self.alignment.as_mut(), waits, &mut active, reports);
+                    match shard.until(coming).await? {
                         Ok(event) => event,
                         Err(error) => {
                             shard.abandon().await?;

@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use crate::aggregate::{AggregateCall, find};
 use crate::operators::AggregateColumn;
 
-pub use transcript::{appended, check, check_inputs, check_undisturbed};
+pub use transcript::{appended, check, check_inputs, check_undisturbed, settled};
 
 /// A batch of one text column `word`.
 pub fn rows(words: &[&str]) -> RecordBatch {

@@ -13,9 +13,9 @@
 //! | `// ...` | why |
 //!
 //! Each transcript is replayed in several ways: as written with one row per batch; with all rows between two marks in one batch; cut
-//! at random; with a crash after every barrier, where the state is dealt out to three shards and back on the way; and with all rows
-//! and watermarks between two barriers in one batch; operators whose state may lie on disk also with all of it there. What comes out between two marks (in the last replay: between two barriers) must
-//! be the same each time, up to order and cancelling changes.
+//! at random; with a crash after every barrier, or before, where the state is dealt out to three shards and back on the way; and with
+//! all rows and watermarks between two barriers in one batch; operators whose state may lie on disk also with all of it there. What
+//! comes out between two marks (in the last replay: between two barriers) must be the same each time, up to order and cancelling changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +23,11 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use expect_test::Expect;
+use futures::FutureExt;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidemill_state::{Batches, CheckpointId, Epoch, EventTime, Spill, SpillError, SpilledRows};
@@ -70,7 +72,11 @@ pub fn check_inputs<S: OperatorSpec, const INPUTS: usize>(make: impl Fn(&[Schema
     let spec = make(script.schemas.as_slice().try_into().expect("a columns line per input"));
     let (printed, as_written) = Replay::new(&spec).run(&script, &Cut::EachRow);
     expected.assert_eq(&printed);
-    let ways = [("all rows between marks in one batch", Cut::Marks), ("a crash after every barrier", Cut::Crash)];
+    let ways = [
+        ("all rows between marks in one batch", Cut::Marks),
+        ("a crash after every barrier", Cut::Crash),
+        ("a crash before every barrier", Cut::LateCrash),
+    ];
     let random = (0..8).map(|seed| ("random batches", Cut::Random(seed)));
     for (how, cut) in ways.into_iter().chain(random) {
         let (text, outcome) = Replay::new(&spec).run(&script, &cut);
@@ -86,7 +92,7 @@ pub fn check_inputs<S: OperatorSpec, const INPUTS: usize>(make: impl Fn(&[Schema
         let directory = tempfile::tempdir().expect("there is a directory for temporary files");
         // Without any memory, all groups go to disk again and again.
         let spill = Spill::open(directory.path(), 0).expect("the disk can be used");
-        for cut in [Cut::Marks, Cut::Crash] {
+        for cut in [Cut::Marks, Cut::Crash, Cut::LateCrash] {
             let context = ShardContext { spill: Some(spill.clone()), ..DURABLE };
             let (text, outcome) = Replay::at(&spec, context).run(&script, &cut);
             assert_eq!(outcome, as_written, "replayed with state on disk:\n{text}");
@@ -98,7 +104,10 @@ enum Cut {
     EachRow,
     Marks,
     Random(u64),
+    /// At once after every barrier.
     Crash,
+    /// As late as it can be: the snapshot of the last barrier has been copied while rows came.
+    LateCrash,
     /// Watermarks are marks within one batch.
     Barriers,
 }
@@ -276,6 +285,22 @@ fn merged(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<Table
     snapshot.into_iter().map(merge).collect()
 }
 
+/// A snapshot, once the operator has copied all that follows.
+pub fn settled(operator: &mut dyn Operator, snapshot: Vec<TableSnapshot>) -> Vec<TableSnapshot> {
+    while operator.copy_more().expect("the state can be copied") {}
+    let settle = |table: TableSnapshot| {
+        let Some(following) = &table.following else { return table };
+        let mut pieces = vec![table.rows.clone()];
+        while let Some(piece) = following.piece(pieces.len() - 1).now_or_never().expect("it is there").expect("a piece")
+        {
+            pieces.push(piece);
+        }
+        let rows = concat_batches(&table.rows.schema(), &pieces).expect("pieces have the same columns");
+        TableSnapshot { rows, following: None, ..table }
+    };
+    snapshot.into_iter().map(settle).collect()
+}
+
 /// Tables with those that come later, in pieces.
 pub fn appended(before: Vec<TableSnapshot>, snapshot: Vec<TableSnapshot>) -> Vec<TableSnapshot> {
     let append = |table: TableSnapshot| {
@@ -312,8 +337,9 @@ struct Replay<'a, S> {
     spec: &'a S,
     context: ShardContext,
     operator: Box<dyn Operator>,
-    /// State at the last barrier, and what was fed since.
+    /// State at the last barrier: that before it, and what was taken at it, of which more may follow.
     saved: Vec<TableSnapshot>,
+    taken: Vec<TableSnapshot>,
     since: Vec<Fed>,
     outcome: Outcome,
 }
@@ -331,7 +357,8 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
 
     fn at(spec: &'a S, context: ShardContext) -> Replay<'a, S> {
         let operator = spec.open(&context).expect("the operator opens");
-        Replay { spec, context, operator, saved: Vec::new(), since: Vec::new(), outcome: vec![Interval::default()] }
+        let (saved, taken, since) = (Vec::new(), Vec::new(), Vec::new());
+        Replay { spec, context, operator, saved, taken, since, outcome: vec![Interval::default()] }
     }
 
     fn run(mut self, script: &Script, cut: &Cut) -> (String, Outcome) {
@@ -346,7 +373,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
             let flush_before = match event {
                 Event::Row(input, _) if *input != pending.input => true,
                 Event::Row(..) => match cut {
-                    Cut::EachRow | Cut::Crash => true,
+                    Cut::EachRow | Cut::Crash | Cut::LateCrash => true,
                     Cut::Marks | Cut::Barriers => false,
                     Cut::Random(_) => random.random_bool(0.4),
                 },
@@ -363,7 +390,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 Event::Row(input, row) => {
                     pending.input = *input;
                     pending.rows.push(row.clone());
-                    if matches!(cut, Cut::EachRow | Cut::Crash) {
+                    if matches!(cut, Cut::EachRow | Cut::Crash | Cut::LateCrash) {
                         self.feed_rows(&script.schemas, &mut pending, &mut printed);
                     }
                 }
@@ -377,6 +404,9 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
                 }
                 Event::Barrier(epoch, time) => {
                     open = Epoch(epoch + 1);
+                    if matches!(cut, Cut::LateCrash) && open > Epoch(2) {
+                        self.crash();
+                    }
                     let barrier =
                         Barrier { epoch: Epoch(*epoch), time: EventTime(*time), checkpoint: None, stops: false };
                     self.barrier(barrier, &mut printed);
@@ -442,17 +472,26 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
     fn barrier(&mut self, barrier: Barrier, printed: &mut String) {
         let mut out = Output::default();
         self.operator.on_barrier(&barrier, &mut out).expect("the barrier is handled");
-        let snapshot = self.operator.snapshot().expect("the state can be saved");
-        let bring_together = if self.context.spill.is_some() { appended } else { merged };
-        self.saved = bring_together(std::mem::take(&mut self.saved), snapshot);
+        self.settle();
+        self.taken = self.operator.snapshot().expect("the state can be saved");
         self.since.clear();
         self.report(out, printed);
         self.outcome.last_mut().expect("there is an open interval").barrier = true;
         self.outcome.push(Interval::default());
     }
 
+    /// Brings the last snapshot, once it has been copied, together with those before.
+    fn settle(&mut self) {
+        let snapshot = settled(&mut *self.operator, std::mem::take(&mut self.taken));
+        if !snapshot.is_empty() {
+            let bring_together = if self.context.spill.is_some() { appended } else { merged };
+            self.saved = bring_together(std::mem::take(&mut self.saved), snapshot);
+        }
+    }
+
     /// What came out before the crash since the last barrier came out once already; repeating it is the sink's business.
     fn crash(&mut self) {
+        self.settle();
         self.operator = self.spec.open(&self.context).expect("the operator opens again");
         self.operator.restore(self.through_three_shards()).expect("the state can be restored");
         for fed in self.since.clone() {
@@ -469,6 +508,7 @@ impl<'a, S: OperatorSpec> Replay<'a, S> {
             let mut operator = self.spec.open(&context).expect("the operator opens as a shard");
             operator.restore(tables.clone()).expect("a shard can be restored");
             let snapshot = operator.snapshot().expect("the state of a shard can be saved");
+            let snapshot = settled(&mut *operator, snapshot);
             if self.context.spill.is_some() { appended(tables, snapshot) } else { snapshot }
         });
         rescale(shards.collect(), 1).expect("the state can be brought together").remove(0)

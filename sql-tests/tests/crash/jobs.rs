@@ -30,6 +30,22 @@ const fn changing(name: &'static str, columns: &'static str, query: &'static str
 /// There is room for a part of 20 000 keys.
 const ON_DISK: &str = "SET 'state.backend.type' = 'disk'; SET 'state.memory' = '1 mb';";
 
+/// So much changes between two checkpoints that the rest of a snapshot is copied while rows come.
+const fn many_groups(name: &'static str, settings: &'static str) -> Job {
+    Job {
+        settings,
+        views: "CREATE TABLE quick (k INT, v INT) WITH (
+                  'connector' = 'datagen', 'rows-per-second' = '200000', 'number-of-rows' = '300000', 'seed' = '11',
+                  'fields.k.min' = '0', 'fields.k.max' = '20000', 'fields.v.min' = '-100', 'fields.v.max' = '100');",
+        ..changing(
+            name,
+            "many BIGINT, squares BIGINT, products BIGINT",
+            "SELECT COUNT(*), SUM(n * n), SUM(n * s) FROM \
+             (SELECT k, COUNT(*) AS n, SUM(CAST(v AS BIGINT)) AS s FROM quick GROUP BY k)",
+        )
+    }
+}
+
 /// Barriers pass a loop while rows are under way in it.
 const LOOPS_DO_NOT_WAIT: &str = "SET 'table.exec.recursion.rounds' = '0';";
 
@@ -90,6 +106,11 @@ pub const JOBS: &[Job] = &[
         settings: ON_DISK,
         ..append("distinct_on_disk", "id BIGINT", "SELECT DISTINCT MOD(id * 7919, 20000) FROM many")
     },
+    many_groups("many_groups", "SET 'execution.checkpointing.interval' = '60 ms';"),
+    many_groups(
+        "many_groups_on_disk",
+        "SET 'execution.checkpointing.interval' = '60 ms'; SET 'state.backend.type' = 'disk'; SET 'state.memory' = '2 mb';",
+    ),
     changing("global", "n BIGINT, s BIGINT", "SELECT COUNT(*), SUM(CAST(v AS BIGINT)) FROM many"),
     changing(
         "retractions",

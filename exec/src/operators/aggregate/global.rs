@@ -9,6 +9,7 @@ use tidemill_state::{Batches, Spill, SpillError, SpilledFile, SpilledRows, Spill
 use super::groups::{EVICTED_AT_ONCE, Groups, take_all};
 use super::results::Results;
 use super::{Aggregate, Emit};
+use crate::copying::{Copying, GROUPS_AT_ONCE};
 use crate::error::Result;
 use crate::message::{Barrier, Batch};
 use crate::operator::{Input, Operator, Output, TableSnapshot};
@@ -25,6 +26,8 @@ pub(in crate::operators) struct Aggregating {
     changed: Changed,
     /// Snapshots are of what has changed since the last.
     dirty: Option<Dirty>,
+    /// What is left of the last snapshot.
+    copying: Option<Copying>,
     /// What has changed since the last snapshot, of groups that are on disk now.
     logs: Vec<SpilledFile>,
     idle: Option<Idle>,
@@ -150,6 +153,8 @@ impl Operator for Aggregating {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableSnapshot>> {
+        // The last may have been given up.
+        while self.copy_more()? {}
         let Some(dirty) = &mut self.dirty else {
             let live: Vec<u32> = self.groups.keys.live().collect();
             let rows = self.table(self.groups.partials(&live)?)?;
@@ -166,7 +171,8 @@ impl Operator for Aggregating {
             true => (changed, gone) = (self.groups.keys.live().collect(), Vec::new()),
             false => changed.retain(|&group| self.groups.keys.is_live(group)),
         }
-        let rows = self.changes(gone, &changed)?;
+        let (first, rest) = changed.split_at(changed.len().min(GROUPS_AT_ONCE));
+        let rows = self.changes(gone, first)?;
         let mut spilled: Vec<Arc<dyn SpilledRows>> = Vec::new();
         if let Some(cold) = self.groups.cold() {
             let logs = std::mem::take(&mut self.logs);
@@ -174,14 +180,31 @@ impl Operator for Aggregating {
                 self.handed_over = HandedOver { whole: self.groups.len(), changes: 0 };
                 spilled.push(Arc::new(Undeleted { rows: cold.freeze(), schema: rows.schema() }));
             } else {
-                self.handed_over.changes += rows.num_rows();
+                self.handed_over.changes += rows.num_rows() + rest.len();
                 spilled.extend(logs.into_iter().map(|log| Arc::new(log) as Arc<dyn SpilledRows>));
             }
         }
+        let following = (!rest.is_empty()).then(|| {
+            let (copying, following) = Copying::new(rest.iter().copied());
+            self.copying = Some(copying);
+            following
+        });
         let keys: Vec<usize> = (0..self.keys.len()).collect();
         let stays_compact = self.groups.cold().is_some();
         let table = TableSnapshot::by_key("groups", rows, keys.iter().copied());
-        Ok(vec![TableSnapshot { replaces_by: Some(keys), is_whole, spilled, stays_compact, ..table }])
+        Ok(vec![TableSnapshot { replaces_by: Some(keys), is_whole, spilled, following, stays_compact, ..table }])
+    }
+
+    fn copy_more(&mut self) -> Result<bool> {
+        let Some(mut copying) = self.copying.take() else { return Ok(false) };
+        let groups = copying.next();
+        if groups.is_empty() {
+            copying.end();
+            return Ok(false);
+        }
+        copying.send(self.changes(Vec::new(), &groups)?);
+        self.copying = Some(copying);
+        Ok(true)
     }
 
     fn restores_pieces(&self) -> bool {
@@ -238,6 +261,7 @@ impl Aggregating {
             changed: Changed::default(),
             // A single group is as well written whole.
             dirty: (incremental && !spec.keys.is_empty()).then(Dirty::default),
+            copying: None,
             logs: Vec::new(),
             idle: spec.ttl.map(Idle::new),
             handed_over: HandedOver::default(),
@@ -260,6 +284,7 @@ impl Aggregating {
         if groups.is_empty() {
             return Ok(());
         }
+        self.copy(&groups)?;
         if let Some(dirty) = &mut self.dirty {
             let (changed, gone) = dirty.take_of(&groups);
             let (first, others) = changed.split_at(changed.len().min(EVICTED_AT_ONCE));
@@ -322,8 +347,20 @@ impl Aggregating {
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
+    /// Copies those of `groups` that the last snapshot is of and that have not been copied: they are about to change.
+    fn copy(&mut self, groups: &[u32]) -> Result<()> {
+        let Some(mut copying) = self.copying.take() else { return Ok(()) };
+        let due = copying.take_of(groups);
+        if !due.is_empty() {
+            copying.send(self.changes(Vec::new(), &due)?);
+        }
+        self.copying = Some(copying);
+        Ok(())
+    }
+
     /// Forgets groups without rows.
     fn remove(&mut self, gone: &[u32]) -> Result<()> {
+        self.copy(gone)?;
         if let Some(dirty) = self.dirty.as_mut().filter(|_| !gone.is_empty()) {
             dirty.gone(self.groups.keys.columns(gone)?);
         }
@@ -394,7 +431,7 @@ impl Aggregating {
         if !existing.is_empty() {
             changed.before.push(self.groups.evaluate(&existing)?);
         }
-        Ok(())
+        self.copy(&existing)
     }
 
     /// Emits, for each changed group that is `due`, its former result with weight -1 and its present one with +1, unless they are

@@ -14,7 +14,7 @@ use super::tests::by_first;
 use super::{Aggregate, Emit};
 use crate::message::{Barrier, Batch, Message};
 use crate::operator::{Input, JobToken, Operator, OperatorSpec, Output, ShardContext};
-use crate::testing::appended;
+use crate::testing::{appended, settled};
 
 /// Rows with their weights.
 type Bag = BTreeMap<Vec<String>, i64>;
@@ -76,17 +76,25 @@ fn with_any_amount_of_memory_the_changes_are_the_same_across_checkpoints_and_res
             let context = ShardContext { spill: Some(spill), durable, ..ShardContext::SINGLE };
             let mut in_memory = spec.open(&ShardContext::SINGLE).expect("it opens");
             let mut on_disk = spec.open(&context).expect("it opens");
-            let (mut live, mut saved) = (Vec::new(), Vec::new());
+            let (mut live, mut saved, mut taken, mut since) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for epoch in 1..=60 {
                 let batch = changes(&mut random, 400, &mut live);
                 let (expected, got) = (step(&mut *in_memory, &batch, epoch), step(&mut *on_disk, &batch, epoch));
                 assert_eq!(got, expected, "seed {seed}, {memory} bytes, epoch {epoch}");
-                if epoch % 3 == 0 {
-                    saved = appended(saved, on_disk.snapshot().expect("it can be saved"));
+                since.push(batch);
+                on_disk.copy_more().expect("it can be copied");
+                // Some rows come before all is copied.
+                if epoch % 3 == 2 {
+                    saved = appended(saved, settled(&mut *on_disk, std::mem::take(&mut taken)));
                 }
-                if epoch % 15 == 0 {
+                if epoch % 3 == 0 {
+                    taken = on_disk.snapshot().expect("it can be saved");
+                    since.clear();
+                }
+                if epoch % 15 == 14 {
                     on_disk = spec.open(&context).expect("it opens again");
                     on_disk.restore(saved.clone()).expect("it can be restored");
+                    since.iter().for_each(|batch| drop(step(&mut *on_disk, batch, epoch)));
                 }
             }
         }
