@@ -40,6 +40,11 @@ pub trait OperatorSpec: Debug + Send + Sync {
         None
     }
 
+    /// Whether its state lies on disk as far as memory is short, in a job that has [some](ShardContext::spill).
+    fn goes_to_disk(&self) -> bool {
+        false
+    }
+
     /// Whether it goes by processing time, which barriers carry: then they come in a steady rhythm, also while nothing is read.
     fn needs_clock(&self) -> bool {
         false

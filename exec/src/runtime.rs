@@ -162,6 +162,7 @@ pub async fn launch(graph: JobGraph, options: JobOptions, durability: Option<Dur
         Restarts::new(durability.as_ref().map_or(RestartStrategy::None, |durability| durability.restart));
     let job = Plan { graph, options, durability, metrics: Arc::clone(&metrics), events };
     let mut driver = job.start().await?;
+    job.state_in_memory().into_iter().for_each(|note| drop(job.events.send(JobEvent::Note(note))));
     let driver = tokio::spawn(async move {
         loop {
             let mut error = match driver.drive(&mut requested).await {
@@ -200,6 +201,16 @@ struct Plan {
 }
 
 impl Plan {
+    /// Which operators keep their state in memory although there is a disk for it.
+    fn state_in_memory(&self) -> Option<String> {
+        let operators = self.graph.stages.iter().flat_map(|stage| &stage.chain);
+        let in_memory = operators.filter(|operator| operator.state_bound().is_some() && !operator.goes_to_disk());
+        let names: BTreeSet<&str> = in_memory.map(|operator| operator.name()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let is_told = self.options.state != StateBackend::Memory && !names.is_empty();
+        is_told.then(|| format!("state of {names} stays in memory: only that of GROUP BY and DISTINCT goes to disk"))
+    }
+
     async fn start(&self) -> Result<Driver> {
         let Plan { graph, metrics, events, .. } = self;
         let spill = match &self.options.state {

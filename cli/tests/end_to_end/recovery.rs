@@ -332,6 +332,23 @@ fn until_any(process: &mut Process, wanted: &[&str]) {
     while !wanted.contains(&process.line().as_str()) {}
 }
 
+#[test]
+fn a_job_with_state_on_disk_says_what_stays_in_memory() {
+    let sql = |query: &str| {
+        format!(
+            "SET 'state.backend.type' = 'disk';
+             CREATE TABLE n (n INT) WITH ('connector' = 'datagen', 'number-of-rows' = '10');
+             CREATE TABLE o (n BIGINT) WITH ('connector' = 'blackhole');
+             INSERT INTO o {query};"
+        )
+    };
+    let said = "state of join stays in memory: only that of GROUP BY and DISTINCT goes to disk";
+    let joined = super::process::run(&sql("SELECT COUNT(*) FROM n a JOIN n b ON a.n = b.n GROUP BY a.n"));
+    assert!(joined.code == Some(0) && joined.err.contains(said), "{}", joined.err);
+    let counted = super::process::run(&sql("SELECT COUNT(*) FROM n GROUP BY n"));
+    assert!(counted.code == Some(0) && !counted.err.contains("stays in memory"), "{}", counted.err);
+}
+
 /// Each format that was ever released has its fixture.
 #[test]
 fn checkpoints_of_every_format_can_be_gone_on_from() {

@@ -108,6 +108,10 @@ impl OperatorSpec for Aggregate {
         })
     }
 
+    fn goes_to_disk(&self) -> bool {
+        true
+    }
+
     fn needs_clock(&self) -> bool {
         self.ttl.is_some()
     }
