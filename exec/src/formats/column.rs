@@ -43,7 +43,7 @@ pub struct Reading {
 pub struct Column {
     field: FieldRef,
     len: usize,
-    /// A bit per row, clear for NULL; `None` as long as there is no NULL.
+    /// A bit per row up to the last NULL, clear for NULL; the rows behind are not.
     validity: Option<BooleanBufferBuilder>,
     pub kind: Kind,
 }
@@ -178,7 +178,7 @@ impl Column {
     }
 
     pub fn is_valid(&self, row: usize) -> bool {
-        row < self.len && self.validity.as_ref().is_none_or(|validity| validity.get_bit(row))
+        row < self.len && self.validity.as_ref().is_none_or(|validity| row >= validity.len() || validity.get_bit(row))
     }
 
     /// The value of a row that is not NULL, in a `STRING` column.
@@ -220,18 +220,21 @@ impl Column {
                 return;
             }
         }
-        let valid = self.len;
-        self.validity.get_or_insert_with(|| all_valid(valid)).append_n(missing, false);
+        self.validity_of_all().append_n(missing, false);
         self.len = len;
     }
 
     /// Appends the value that was just written into `kind`: everything but its validity is there.
     #[inline]
     pub fn push_valid(&mut self) {
-        if let Some(validity) = &mut self.validity {
-            validity.append(true);
-        }
         self.len += 1;
+    }
+
+    /// A bit per row.
+    fn validity_of_all(&mut self) -> &mut BooleanBufferBuilder {
+        let validity = self.validity.get_or_insert_with(|| BooleanBufferBuilder::new(self.len + 1));
+        validity.append_n(self.len - validity.len(), true);
+        validity
     }
 
     /// Appends a text to a `STRING` column. `ascii` spares the check that it is UTF-8.
@@ -359,7 +362,7 @@ impl Column {
         }
         if self.len > len {
             self.len = len;
-            if let Some(validity) = &mut self.validity {
+            if let Some(validity) = self.validity.as_mut().filter(|validity| validity.len() > len) {
                 validity.truncate(len);
             }
         }
@@ -367,8 +370,9 @@ impl Column {
 
     /// The array, leaving the column empty.
     pub fn finish(&mut self) -> Result<ArrayRef> {
+        let nulls = self.validity.is_some().then(|| NullBuffer::new(self.validity_of_all().finish()));
+        self.validity = None;
         let len = std::mem::take(&mut self.len);
-        let nulls = self.validity.take().map(|mut validity| NullBuffer::new(validity.finish()));
         let data_type = self.field.data_type();
         let array: ArrayRef = match &mut self.kind {
             Kind::Null => Arc::new(NullArray::new(len)),
@@ -421,7 +425,7 @@ impl Texts {
     }
 
     #[inline]
-    fn push(&mut self, text: &[u8]) -> Result<(), Wrong> {
+    pub fn push(&mut self, text: &[u8]) -> Result<(), Wrong> {
         self.bytes.extend_from_slice(text);
         self.close()
     }
@@ -446,8 +450,7 @@ impl Texts {
     }
 
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let capacity = self.bytes.len();
-        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(capacity));
+        let bytes = taken(&mut self.bytes);
         (take_offsets(&mut self.offsets), Buffer::from_vec(bytes))
     }
 }
@@ -472,12 +475,6 @@ impl MapColumn {
     }
 }
 
-fn all_valid(len: usize) -> BooleanBufferBuilder {
-    let mut validity = BooleanBufferBuilder::new(len + 1);
-    validity.append_n(len, true);
-    validity
-}
-
 /// The last offset; there is always one.
 #[inline]
 fn last(offsets: &[i32]) -> i32 {
@@ -485,19 +482,25 @@ fn last(offsets: &[i32]) -> i32 {
 }
 
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let mut next = Vec::with_capacity(offsets.len());
-    next.push(0);
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, next)))
+    let taken = taken(offsets);
+    offsets.push(0);
+    OffsetBuffer::new(ScalarBuffer::from(taken))
 }
 
-/// An array over the vector itself. The next one gets the same capacity, because the next batch is likely as large.
+/// The vector, with an empty one in its place that has room for a batch as large, or a little larger: to grow is to copy all.
+fn taken<T>(values: &mut Vec<T>) -> Vec<T> {
+    let capacity = values.len() + values.len() / 8;
+    std::mem::replace(values, Vec::with_capacity(capacity))
+}
+
+/// An array over the vector itself.
 fn primitive<T: ArrowNativeType>(
     data_type: &DataType,
     values: &mut Vec<T>,
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef> {
     let len = values.len();
-    let values = std::mem::replace(values, Vec::with_capacity(len));
+    let values = taken(values);
     let data = ArrayData::builder(data_type.clone()).len(len).add_buffer(Buffer::from_vec(values)).nulls(nulls);
     Ok(make_array(data.build()?))
 }

@@ -22,16 +22,17 @@ pub struct Found {
 #[inline(always)]
 pub fn find(bytes: &[u8], from: usize, hits: impl Fn(Block) -> Block, is_hit: impl Fn(u8) -> bool) -> Found {
     let mut at = from;
-    let mut ascii = true;
+    let mut others = 0;
     while let Some(block) = bytes.get(at..).and_then(Block::first_of) {
         match hits(block).first_hit() {
-            Some(before) => return Found { at: at + before, ascii: ascii & block.is_ascii(before) },
+            Some(before) => return Found { at: at + before, ascii: others | block.above_127(before) == 0 },
             None => {
-                ascii &= block.is_ascii(Block::LEN);
+                others |= block.above_127(Block::LEN);
                 at += Block::LEN;
             }
         }
     }
+    let mut ascii = others == 0;
     while let Some(&byte) = bytes.get(at) {
         if is_hit(byte) {
             break;
@@ -85,10 +86,10 @@ mod wide {
             (mask != 0).then(|| mask.trailing_zeros() as usize)
         }
 
-        /// Whether the first `count` bytes are ASCII.
+        /// Zero if the first `count` bytes are ASCII.
         #[inline(always)]
-        pub fn is_ascii(self, count: usize) -> bool {
-            self.highs() & ((1 << count) - 1) == 0
+        pub fn above_127(self, count: usize) -> u32 {
+            self.highs() & ((1 << count) - 1)
         }
 
         #[inline(always)]
@@ -140,8 +141,8 @@ mod word {
         }
 
         #[inline(always)]
-        pub fn is_ascii(self, count: usize) -> bool {
-            count == 0 || self.0 & (HIGHS >> (8 * (8 - count))) == 0
+        pub fn above_127(self, count: usize) -> u64 {
+            if count == 0 { 0 } else { self.0 & (HIGHS >> (8 * (8 - count))) }
         }
     }
 }
@@ -185,7 +186,7 @@ mod tests {
             let expected = text[..8].iter().position(|&byte| byte == b'"' || byte < b' ');
             assert_eq!(block.equal(b'"').or(block.below(b' ')).first_hit(), expected, "{text:?}");
             for count in 0..=8 {
-                assert_eq!(block.is_ascii(count), text[..count].is_ascii(), "{text:?} {count}");
+                assert_eq!(block.above_127(count) == 0, text[..count].is_ascii(), "{text:?} {count}");
             }
         }
     }

@@ -9,7 +9,7 @@ use super::super::wrong::BadRecords;
 use super::DecodeSettings;
 use super::filter::Filter;
 use super::read::{Keys, RecordReader};
-use super::token::{BadValue, Scanner, Trouble};
+use super::token::{BadValue, Scan, Scanner, Trouble};
 use crate::connect::{Decoder, Skipped, TableDefinition};
 use crate::error::Result;
 use crate::message::Batch;
@@ -63,7 +63,7 @@ impl JsonDecoder {
     }
 
     /// Reads the record that begins at `start`; gives its end, and how many changes it stands for.
-    fn record(&mut self, bytes: &[u8], start: usize) -> Result<(usize, usize), Trouble> {
+    fn record(&mut self, bytes: &[u8], start: usize) -> Scan<(usize, usize)> {
         if let Some(end) = self.filter.end_of_other(bytes, start)? {
             return Ok((end, 0));
         }
@@ -72,7 +72,7 @@ impl JsonDecoder {
             RecordReader { scan: Scanner { bytes, at: start }, settings: &self.settings, scratch: &mut self.scratch };
         reader.object(&mut self.rows.columns, &mut self.keys, row)?;
         let end = reader.scan.at;
-        let changes = (self.check)(&self.rows.columns, row).map_err(|bad| Trouble::Value(Box::new(bad)))?;
+        let changes = (self.check)(&self.rows.columns, row).map_err(|bad| Box::new(Trouble::Value(bad)))?;
         Ok((end, changes))
     }
 
@@ -90,7 +90,7 @@ impl JsonDecoder {
             let mut scan = Scanner { bytes, at: start };
             match scan.skip_value() {
                 Ok(()) => return Some(scan.at),
-                Err(Trouble::Unfinished) if !last => return None,
+                Err(trouble) if matches!(*trouble, Trouble::Unfinished) && !last => return None,
                 Err(_) => {}
             }
         }
@@ -118,7 +118,7 @@ impl Decoder for JsonDecoder {
                     at = end;
                     continue;
                 }
-                Err(trouble) => trouble,
+                Err(trouble) => *trouble,
             };
             self.rows.undo_row();
             if matches!(trouble, Trouble::Unfinished) && !last {

@@ -54,14 +54,14 @@ impl Filter {
         let mut scan = Scanner { bytes, at: start };
         match self.look(&mut scan) {
             Ok(()) => {}
-            Err(Trouble::Malformed { .. }) => return Ok(None),
+            Err(trouble) if matches!(*trouble, Trouble::Malformed { .. }) => return Ok(None),
             Err(other) => return Err(other),
         }
         let mut all = true;
         for condition in &self.conditions {
             all &= condition.holds.ok_or_else(|| {
                 let why = format!("it is missing, and '{}' asks what it is", condition.option);
-                Trouble::Value(Box::new(BadValue { path: condition.field.to_string(), why }))
+                Box::new(Trouble::Value(BadValue { path: condition.field.to_string(), why }))
             })?;
         }
         Ok((!all).then_some(scan.at))

@@ -1,7 +1,7 @@
 //! One record, straight into columns: no document in between.
 //!
 //! Lines of one source look alike, so each object expects the keys of the one before it, in the same order: then a key is one
-//! comparison of bytes, quotes and colon included, and no text is hashed. A key that comes unexpected is looked up and becomes
+//! comparison of bytes, from the comma to the colon, and no text is hashed. A key that comes unexpected is looked up and becomes
 //! what is expected there next time.
 
 use std::cmp::Ordering;
@@ -31,46 +31,46 @@ pub struct Keys {
 
 #[derive(Default)]
 struct Expected {
-    /// With quotes and colon: `"price":`
+    /// From the comma before it, if there is one, to the colon: `,"price":`
     literal: Vec<u8>,
-    /// The first and the last eight bytes of it, so that most keys are compared with two instructions and no call. Shorter ones
-    /// have zeros at the end, and a mask that leaves those out.
+    /// The first eight bytes of it, the next, and the last, so that most keys are compared with a few instructions and no call.
+    /// Where there are fewer, a mask leaves the others out of the first; shorter ones have no further words.
     front: u64,
     front_mask: u64,
+    middle: u64,
     back: u64,
     /// `None`: the value is not wanted.
     column: Option<usize>,
 }
 
 impl Expected {
-    /// `key` is in quotes.
-    fn set(&mut self, key: &[u8], column: Option<usize>) {
+    fn set(&mut self, literal: &[u8], column: Option<usize>) {
         self.literal.clear();
-        self.literal.extend_from_slice(key);
-        self.literal.push(b':');
+        self.literal.extend_from_slice(literal);
         self.column = column;
         let mut front = [0; 8];
         let width = self.literal.len().min(8);
         front[..width].copy_from_slice(&self.literal[..width]);
         self.front = u64::from_le_bytes(front);
         self.front_mask = u64::MAX >> (64 - 8 * width);
+        self.middle =
+            self.literal.get(8..).and_then(<[u8]>::first_chunk).map_or(0, |middle| u64::from_le_bytes(*middle));
         self.back = self.literal.last_chunk::<8>().map_or(0, |back| u64::from_le_bytes(*back));
     }
 
-    /// Whether `bytes` begin with the key and its colon.
-    #[inline]
+    /// Whether `bytes` begin with it.
+    #[inline(always)]
     fn is_next(&self, bytes: &[u8]) -> bool {
-        let length = self.literal.len();
-        let (Some(front), Some(key)) = (bytes.first_chunk::<8>(), bytes.get(..length)) else {
+        let (Some(front), Some(found)) = (bytes.first_chunk::<8>(), bytes.get(..self.literal.len())) else {
             return false;
         };
         if (u64::from_le_bytes(*front) ^ self.front) & self.front_mask != 0 {
             return false;
         }
-        match key.last_chunk::<8>() {
-            Some(back) if u64::from_le_bytes(*back) != self.back => false,
-            Some(_) if length > 16 => key == self.literal,
-            _ => true,
+        match (found.last_chunk::<8>(), found.get(8..).and_then(<[u8]>::first_chunk::<8>)) {
+            (Some(back), _) if u64::from_le_bytes(*back) != self.back => false,
+            (_, Some(middle)) if u64::from_le_bytes(*middle) != self.middle => false,
+            _ => found.len() <= 24 || found == self.literal,
         }
     }
 }
@@ -120,39 +120,43 @@ impl RecordReader<'_> {
             self.scan.at += 1;
             return self.missing(columns, row);
         }
-        let mut position = 0;
-        loop {
-            let target = self.key(keys, position)?;
-            position += 1;
-            match target {
-                None => self.scan.skip_value()?,
+        let mut filled = 0;
+        for position in 0.. {
+            match self.key(keys, position)? {
+                None => self.skip()?,
                 Some(index) => {
                     let column = &mut columns[index];
+                    filled += 1;
                     match column.len().cmp(&row) {
                         Ordering::Equal => {}
                         Ordering::Less => column.pad(row),
-                        // The key was there before: the last one counts.
-                        Ordering::Greater => column.truncate(row),
+                        Ordering::Greater => {
+                            // The key was there before: the last one counts.
+                            column.truncate(row);
+                            filled -= 1;
+                        }
                     }
-                    self.value(column, &mut keys.shapes[index]).map_err(|trouble| within(trouble, column.name()))?;
+                    if !self.usual_value(column) {
+                        self.value(column, &mut keys.shapes[index])
+                            .map_err(|trouble| within(trouble, column.name()))?;
+                    }
                 }
             }
             match self.scan.peek()? {
-                b',' => self.scan.at += 1,
+                b',' => {}
                 b'}' => break,
                 _ => return self.scan.malformed("a comma or the closing brace"),
             }
-            self.scan.peek()?;
         }
         self.scan.at += 1;
-        self.missing(columns, row)
+        if filled == keys.by_name.len() { Ok(()) } else { self.missing(columns, row) }
     }
 
-    /// A key with its colon; where its value goes.
-    #[inline]
+    /// A key with its colon, and with its comma if it is not the first; where its value goes.
+    #[inline(always)]
     fn key(&mut self, keys: &mut Keys, position: usize) -> Scan<Option<usize>> {
         if let Some(expected) = keys.expected.get(position)
-            && expected.is_next(&self.scan.bytes[self.scan.at..])
+            && expected.is_next(self.scan.bytes.get(self.scan.at..).unwrap_or_default())
         {
             self.scan.at += expected.literal.len();
             return Ok(expected.column);
@@ -160,21 +164,57 @@ impl RecordReader<'_> {
         self.unexpected_key(keys, position)
     }
 
+    #[inline(never)]
     fn unexpected_key(&mut self, keys: &mut Keys, position: usize) -> Scan<Option<usize>> {
+        let start = self.scan.at;
+        if position > 0 {
+            self.scan.expect(b',', "a comma")?;
+        }
         if self.scan.peek()? != b'"' {
             return self.scan.malformed("a key in double quotes");
         }
         let quoted = self.scan.string()?;
-        let literal = self.scan.slice(quoted.start - 1, quoted.end + 1);
         let column = keys.by_name.get(self.text_of(quoted)?).copied();
         self.scan.expect(b':', "a colon after the key")?;
         if position < EXPECTED_MAX {
             if keys.expected.len() <= position {
                 keys.expected.resize_with(position + 1, Expected::default);
             }
-            keys.expected[position].set(literal, column);
+            keys.expected[position].set(self.scan.slice(start, self.scan.at), column);
         }
         Ok(column)
+    }
+
+    /// Goes past a value that nobody wants: mostly a text.
+    #[inline(always)]
+    fn skip(&mut self) -> Scan<()> {
+        match self.scan.bytes.get(self.scan.at) {
+            Some(b'"') => self.scan.string().map(drop),
+            _ => self.scan.skip_value(),
+        }
+    }
+
+    /// The values that come most, without a call: a text without escapes into a `STRING`, a whole number into a `BIGINT`. If it is none of these,
+    /// `false`, and nothing has happened.
+    #[inline(always)]
+    fn usual_value(&mut self, column: &mut Column) -> bool {
+        match (&mut column.kind, self.scan.bytes.get(self.scan.at)) {
+            (Kind::Text(texts), Some(b'"')) => {
+                let Some(text) = self.scan.plain_string() else { return false };
+                // It is ASCII; only its length can be wrong.
+                if texts.push(text).is_err() {
+                    self.scan.at -= text.len() + 2;
+                    return false;
+                }
+            }
+            (Kind::Int64(values), Some(b'-' | b'0'..=b'9')) => match self.scan.short_integer() {
+                Some(value) => values.push(value),
+                None => return false,
+            },
+            _ => return false,
+        }
+        column.push_valid();
+        true
     }
 
     /// The characters of a string.
@@ -197,7 +237,7 @@ impl RecordReader<'_> {
         for column in columns.iter().filter(|column| column.len() <= row && !matches!(column.kind, Kind::Unread)) {
             if must_be_there(column) {
                 let why = Wrong::Missing.explain(b"", column.data_type());
-                return Err(Trouble::Value(Box::new(BadValue { path: column.name().to_string(), why })));
+                return Err(Box::new(Trouble::Value(BadValue { path: column.name().to_string(), why })));
             }
         }
         Ok(())
@@ -270,12 +310,26 @@ impl RecordReader<'_> {
     /// A number. The outer result is about JSON, the inner one about the column.
     #[inline]
     fn number(&mut self, column: &mut Column) -> Scan<Result<(), Wrong>> {
-        if let Kind::Int64(values) = &mut column.kind
-            && let Some(value) = self.scan.short_integer()
-        {
-            values.push(value);
-            column.push_valid();
-            return Ok(Ok(()));
+        let begun = self.scan.at;
+        match &mut column.kind {
+            Kind::Int64(values) => {
+                if let Some(value) = self.scan.short_integer() {
+                    values.push(value);
+                    column.push_valid();
+                    return Ok(Ok(()));
+                }
+            }
+            Kind::Int32(values) => {
+                if let Some(value) = self.scan.short_integer() {
+                    if let Ok(value) = i32::try_from(value) {
+                        values.push(value);
+                        column.push_valid();
+                        return Ok(Ok(()));
+                    }
+                    self.scan.at = begun;
+                }
+            }
+            _ => {}
         }
         let number = self.scan.number()?;
         let text = self.scan.slice(number.start, number.end);
@@ -385,23 +439,20 @@ impl RecordReader<'_> {
         Err(self.trouble(column, start, wrong))
     }
 
-    fn trouble(&self, column: &Column, start: usize, wrong: Wrong) -> Trouble {
+    fn trouble(&self, column: &Column, start: usize, wrong: Wrong) -> Box<Trouble> {
         let value = self.scan.slice(start, self.scan.at);
         let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-        Trouble::Value(Box::new(BadValue { path: String::new(), why: wrong.explain(value, column.data_type()) }))
+        Box::new(Trouble::Value(BadValue { path: String::new(), why: wrong.explain(value, column.data_type()) }))
     }
 }
 
 /// Puts the column's name before the path of a bad value.
 #[cold]
-fn within(trouble: Trouble, column: &str) -> Trouble {
-    match trouble {
-        Trouble::Value(mut bad) => {
-            bad.path = if bad.path.is_empty() { column.to_string() } else { format!("{column}.{}", bad.path) };
-            Trouble::Value(bad)
-        }
-        other => other,
+fn within(mut trouble: Box<Trouble>, column: &str) -> Box<Trouble> {
+    if let Trouble::Value(bad) = &mut *trouble {
+        bad.path = if bad.path.is_empty() { column.to_string() } else { format!("{column}.{}", bad.path) };
     }
+    trouble
 }
 
 /// Marks the entries from `first` on whose key comes again later.
