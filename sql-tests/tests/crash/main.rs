@@ -31,6 +31,10 @@ fn child() {
 /// How often each job is killed in a round.
 const KILLS: usize = 14;
 
+/// So many seeds may miss a planted defect: mostly the first finds it, but on a machine that is busy with other things processes may be killed
+/// before they have done anything.
+const SEEDS_OF_DEFECT: u64 = 40;
+
 #[test]
 fn whatever_moment_a_job_is_killed_at_it_ends_with_the_rows_of_an_undisturbed_run() {
     let rounds = number("TIDEMILL_CRASH_ROUNDS").unwrap_or(1) as usize;
@@ -88,13 +92,13 @@ fn rows_written_ahead_are_printed_again_only_if_nobody_could_know_that_they_were
 #[test]
 fn rows_that_are_printed_before_the_manifest_are_found() {
     let is_found = |seed| printed::disturbed(&jobs::PRINTED, seed, KILLS, Some("commit")).is_err();
-    assert!((1..=10).any(is_found));
+    assert!((1..=SEEDS_OF_DEFECT).any(is_found));
 }
 
 /// Some seed shows the defect.
 fn is_found(defect: &str, job: &Job) {
-    let found = (1..=10).any(|seed| disturbed(job, seed, KILLS, Some(defect)).1.is_err());
-    assert!(found, "no seed of ten shows the defect '{defect}'");
+    let found = (1..=SEEDS_OF_DEFECT).any(|seed| disturbed(job, seed, KILLS, Some(defect)).1.is_err());
+    assert!(found, "no seed shows the defect '{defect}'");
 }
 
 /// Kills a job again and again, lets it come to its end, and compares. Says how often it was killed.

@@ -19,7 +19,7 @@ pub fn texts(rows: usize, mut write: impl FnMut(usize, &mut String) -> Option<()
 
 /// [`texts`], for bodies that can fail.
 pub fn try_texts(rows: usize, mut write: impl FnMut(usize, &mut String) -> Result<Option<()>>) -> Result<ArrayRef> {
-    let mut buffer = String::new();
+    let mut buffer = String::with_capacity(rows * TEXT_BYTES_USUAL);
     let mut offsets: Vec<i32> = Vec::with_capacity(rows + 1);
     let mut valid = BooleanBufferBuilder::new(rows);
     offsets.push(0);
@@ -33,9 +33,12 @@ pub fn try_texts(rows: usize, mut write: impl FnMut(usize, &mut String) -> Resul
         offsets.push(i32::try_from(buffer.len()).map_err(|_| too_long())?);
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let nulls = NullBuffer::new(valid.finish());
-    Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(buffer.into_bytes()), Some(nulls))?))
+    let nulls = Some(NullBuffer::new(valid.finish())).filter(|nulls| nulls.null_count() > 0);
+    Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(buffer.into_bytes()), nulls)?))
 }
+
+/// Room for so many per row spares most of the copying of a buffer that grows.
+const TEXT_BYTES_USUAL: usize = 16;
 
 /// No single text may be longer than this; a wild length argument should be an error, not an exhausted machine.
 pub const TEXT_BYTES_MAX: usize = 256 << 20;

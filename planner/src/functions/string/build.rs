@@ -3,6 +3,7 @@
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::DataType::Utf8;
 use datafusion::error::Result;
+use memchr::memmem::Finder;
 
 use super::{byte_at, char_len};
 use crate::functions::call::{Call, Function, Kind::*, texts};
@@ -36,13 +37,19 @@ pub fn all() -> Vec<Function> {
         .takes_many(&[Text, Text]),
         Function::new("replace", Utf8, |call| {
             let (text, old, new) = (call.text(0)?, call.text(1)?, call.text(2)?);
+            // What is searched for is mostly the same in all rows, and then is looked at once.
+            let constant = old.constant().filter(|old| !old.is_empty()).map(Finder::new);
             texts(call.rows, |row, out| {
                 let (text, old, new) = (text.get(row)?, old.get(row)?, new.get(row)?);
                 let mut copied = 0;
-                for (at, found) in text.match_indices(old) {
+                let mut replace = |at: usize| {
                     out.push_str(&text[copied..at]);
                     out.push_str(new);
-                    copied = at + found.len();
+                    copied = at + old.len();
+                };
+                match &constant {
+                    Some(old) => old.find_iter(text.as_bytes()).for_each(replace),
+                    None => text.match_indices(old).for_each(|(at, _)| replace(at)),
                 }
                 out.push_str(&text[copied..]);
                 Some(())

@@ -103,7 +103,7 @@ fn split_index(call: &Call) -> Result<arrow::array::ArrayRef> {
             // As in Java's splitByWholeSeparator: no separator means white space.
             "" => text.split(char::is_whitespace).nth(index)?,
             // One byte is searched for many times faster than a text.
-            separator if separator.len() == 1 => text.split(char::from(separator.as_bytes()[0])).nth(index)?,
+            separator if separator.len() == 1 => between(text, separator.as_bytes()[0], index)?,
             separator => text.split(separator).nth(index)?,
         };
         out.push_str(piece);
@@ -118,6 +118,16 @@ fn split_index(call: &Call) -> Result<arrow::array::ArrayRef> {
     }
     let separator = call.text(1)?;
     texts(call.rows, |row, out| piece(text.get(row)?, separator.get(row)?, index.get(row)?, out))
+}
+
+/// The piece number `index`, from 0, between separators of one ASCII character.
+fn between(text: &str, separator: u8, index: usize) -> Option<&str> {
+    let mut separators = memchr::memchr_iter(separator, text.as_bytes());
+    let start = match index.checked_sub(1) {
+        None => 0,
+        Some(before) => separators.nth(before)? + 1,
+    };
+    Some(&text[start..separators.next().unwrap_or(text.len())])
 }
 
 /// Everything before the `count`-th separator, or after the `-count`-th from the end; the whole text if there are fewer.

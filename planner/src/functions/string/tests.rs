@@ -27,6 +27,9 @@ fn flinks_recorded_answers() {
     assert_eq!(of_texts("ltrim", &["  a"]), "a");
     assert_eq!(of_texts("rtrim", &["a  "]), "a");
     assert_eq!(of_texts("replace", &["aXbX", "X", "-"]), "a-b-");
+    assert_eq!(of_texts("replace", &["aaa", "aa", "b"]), "ba");
+    assert_eq!(of_texts("replace", &["héhé", "é", ""]), "hh");
+    assert_eq!(of_texts("replace", &["abc", "", "-"]), "-a-b-c-");
     assert_eq!(call("concat", &[text("a"), no_text(), text("b")]), "NULL");
     assert_eq!(call("concat_ws", &[text("-"), text("a"), no_text(), text("b")]), "a-b");
     assert_eq!(call("lpad", &[text("7"), int(3), text("0")]), "007");
