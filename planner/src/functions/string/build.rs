@@ -47,9 +47,10 @@ pub fn all() -> Vec<Function> {
                     out.push_str(new);
                     copied = at + old.len();
                 };
-                match &constant {
-                    Some(old) => old.find_iter(text.as_bytes()).for_each(replace),
-                    None => text.match_indices(old).for_each(|(at, _)| replace(at)),
+                match (old.as_bytes(), &constant) {
+                    (&[byte], _) => memchr::memchr_iter(byte, text.as_bytes()).for_each(replace),
+                    (_, Some(old)) => old.find_iter(text.as_bytes()).for_each(replace),
+                    (_, None) => text.match_indices(old).for_each(|(at, _)| replace(at)),
                 }
                 out.push_str(&text[copied..]);
                 Some(())
