@@ -70,7 +70,7 @@ pub(super) struct Files {
     pending: Vec<Pending>,
     /// As in [`TableSnapshot`].
     stays_compact: bool,
-    /// So many entries, the first, had all there was then, once they are written.
+    /// So many entries, the first, had all there was then; `None` until these are written.
     whole: Option<usize>,
 }
 
@@ -224,7 +224,7 @@ impl Checkpointer {
             if let Some(files) = self.files.get_mut(&key) {
                 files.entries.extend(entries);
                 files.pending.remove(0);
-                files.whole = files.whole.or((files.pending.is_empty()).then_some(files.entries.len()));
+                files.whole = files.whole.or(files.pending.is_empty().then_some(files.entries.len()));
             }
         }
         let manifest = self.describe(checkpoint, kind)?;

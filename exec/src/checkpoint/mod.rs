@@ -102,7 +102,7 @@ pub struct TaskSnapshot {
     pub operators: Vec<Vec<TableSnapshot>>,
     /// What its sink has prepared since the last one.
     pub prepared: Vec<Bytes>,
-    /// How long the task was held up by handing over its state.
+    /// How long the task was held up at the barrier by handing over its state.
     pub stall: Duration,
 }
 

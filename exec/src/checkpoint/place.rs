@@ -19,7 +19,7 @@ pub fn place(directory: &str, job: &str) -> Result<Store> {
     within(directory, &slug(job))
 }
 
-/// The same without I/O: if there is no such local directory, an empty store stands for it.
+/// The same, and makes nothing: if there is no such local directory, an empty store stands for it.
 ///
 /// # Errors
 /// As `place`.

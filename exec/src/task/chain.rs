@@ -1,6 +1,9 @@
 //! The operators of one task, one feeding the next without a queue between them.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -112,8 +115,29 @@ impl Chain {
         self.is_copying
     }
 
-    /// Hands over a little more of the last snapshot.
-    pub fn copy_more(&mut self) -> Result<()> {
+    /// Hands over more of the last snapshot, until that was all or the time is over.
+    pub fn copy_for(&mut self, time: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while self.is_copying && begun.elapsed() < time {
+            self.copy_more()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what comes; until it does, hands over more of the last snapshot.
+    pub async fn until<T>(&mut self, coming: impl Future<Output = T>) -> Result<T> {
+        let mut coming = pin!(coming);
+        while self.is_copying {
+            if let Poll::Ready(came) = futures::poll!(&mut coming) {
+                return Ok(came);
+            }
+            self.copy_more()?;
+            tokio::task::yield_now().await;
+        }
+        Ok(coming.await)
+    }
+
+    fn copy_more(&mut self) -> Result<()> {
         let copy = |link: &mut Link| link.operator.copy_more().map_err(|error| error.in_operator(link.name));
         self.is_copying = self.links.iter_mut().map(copy).try_fold(false, |any, more| more.map(|more| any | more))?;
         Ok(())
@@ -197,5 +221,42 @@ impl Link {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::message::Batch;
+
+    /// How many pieces of a snapshot are left.
+    struct Copies(Arc<AtomicUsize>);
+
+    impl Operator for Copies {
+        fn on_batch(&mut self, _: Input, _: Batch, _: &mut Output) -> Result<()> {
+            Ok(())
+        }
+
+        fn copy_more(&mut self) -> Result<bool> {
+            Ok(self.0.fetch_sub(1, Ordering::Relaxed) > 1)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_long_copies_all_meanwhile_and_who_need_not_wait_copies_nothing() {
+        let left = Arc::new(AtomicUsize::new(3));
+        let link = Link { name: "copies", operator: Box::new(Copies(Arc::clone(&left))) };
+        let mut chain = Chain { links: vec![link], watermark: EventTime::MIN, in_flight: Vec::new(), is_copying: true };
+        assert_eq!(chain.until(async { 7 }).await.expect("nothing fails"), 7);
+        assert_eq!(left.load(Ordering::Relaxed), 3);
+        let copied = async {
+            while left.load(Ordering::Relaxed) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        chain.until(copied).await.expect("nothing fails");
+        assert!(!chain.is_copying());
     }
 }

@@ -1,7 +1,5 @@
 //! What is the same for every task: a chain, where its rows go, and who hears of both.
 
-use std::pin::pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -29,7 +27,7 @@ pub struct Shard<'a> {
     reports: &'a Reports,
 }
 
-/// While rows come, so much of each moment goes into copying what is left of a snapshot.
+/// While rows come, so long behind each batch goes into copying what is left of a snapshot.
 const COPYING_AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Whether a task goes on.
@@ -94,11 +92,10 @@ impl<'a> Shard<'a> {
 
     /// Hands on what came out, and says nothing of it.
     pub async fn send(&mut self) -> Result<Next> {
-        let demand = self.tail.deliver(&mut self.output).await?;
-        let begun = Instant::now();
+        let demand = self.chain.until(self.tail.deliver(&mut self.output)).await??;
         // The barrier itself does not wait for copies.
-        while self.chain.is_copying() && self.passing.is_none() && begun.elapsed() < COPYING_AT_ONCE {
-            self.chain.copy_more()?;
+        if self.chain.is_copying() && self.passing.is_none() {
+            self.chain.copy_for(COPYING_AT_ONCE)?;
         }
         Ok(if demand == Demand::Nothing { Next::Ended } else { Next::More })
     }
@@ -114,7 +111,7 @@ impl<'a> Shard<'a> {
             }
             self.reports.signal(Signal::Acknowledged(self.reports.task, barrier.epoch)).await;
             if barrier.stops {
-                self.copy_all()?;
+                self.chain.copy_for(Duration::MAX)?;
                 return Ok(Next::Stopped);
             }
         }
@@ -123,23 +120,7 @@ impl<'a> Shard<'a> {
 
     /// Waits for what comes; until it does, copies what is left of the last snapshot.
     pub async fn until<T>(&mut self, coming: impl Future<Output = T>) -> Result<T> {
-        let mut coming = pin!(coming);
-        while self.chain.is_copying() {
-            if let Poll::Ready(came) = futures::poll!(&mut coming) {
-                return Ok(came);
-            }
-            self.chain.copy_more()?;
-            tokio::task::yield_now().await;
-        }
-        Ok(coming.await)
-    }
-
-    /// Copies what is left of the last snapshot: nobody will be there to do it later.
-    fn copy_all(&mut self) -> Result<()> {
-        while self.chain.is_copying() {
-            self.chain.copy_more()?;
-        }
-        Ok(())
+        self.chain.until(coming).await
     }
 
     /// Says so if memory is short and only the end of the epoch helps.
@@ -194,7 +175,7 @@ impl<'a> Shard<'a> {
             let (mut operators, prepared) = (self.chain.snapshot()?, self.tail.take_last());
             operators.iter_mut().take(1).for_each(|first| first.extend(beside.clone()));
             self.reports.snapshot(None, TaskSnapshot { splits, operators, prepared, stall: Duration::ZERO });
-            self.copy_all()?;
+            self.chain.copy_for(Duration::MAX)?;
         }
         Ok(())
     }

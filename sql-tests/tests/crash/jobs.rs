@@ -30,7 +30,7 @@ const fn changing(name: &'static str, columns: &'static str, query: &'static str
 /// There is room for a part of 20 000 keys.
 const ON_DISK: &str = "SET 'state.backend.type' = 'disk'; SET 'state.memory' = '1 mb';";
 
-/// So much changes between two checkpoints that the rest of a snapshot is copied while rows come.
+/// So much changes between two checkpoints that a snapshot is handed over in several pieces, most of them behind the barrier.
 const fn many_groups(name: &'static str, settings: &'static str) -> Job {
     Job {
         settings,

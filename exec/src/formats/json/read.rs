@@ -310,7 +310,6 @@ impl RecordReader<'_> {
     /// A number. The outer result is about JSON, the inner one about the column.
     #[inline]
     fn number(&mut self, column: &mut Column) -> Scan<Result<(), Wrong>> {
-        let begun = self.scan.at;
         match &mut column.kind {
             Kind::Int64(values) => {
                 if let Some(value) = self.scan.short_integer() {
@@ -321,12 +320,10 @@ impl RecordReader<'_> {
             }
             Kind::Int32(values) => {
                 if let Some(value) = self.scan.short_integer() {
-                    if let Ok(value) = i32::try_from(value) {
-                        values.push(value);
-                        column.push_valid();
-                        return Ok(Ok(()));
-                    }
-                    self.scan.at = begun;
+                    let Ok(value) = i32::try_from(value) else { return Ok(Err(Wrong::Range)) };
+                    values.push(value);
+                    column.push_valid();
+                    return Ok(Ok(()));
                 }
             }
             _ => {}
