@@ -302,6 +302,10 @@ impl Store {
                 }
                 Err(error) => return Err(error),
             };
+            // Written by a process that ended before it had said so, and overlooked by who took the job over, which has removed what was prepared for it.
+            if hint.is_some_and(|(latest, generation)| number > latest && manifest.generation < generation) {
+                continue;
+            }
             match self.verify(&manifest).await {
                 Ok(()) => {
                     let manifest = Some(self.without_committed(manifest).await?);

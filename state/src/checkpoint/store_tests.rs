@@ -165,3 +165,17 @@ fn later_rows_replace_earlier_ones_of_their_key_and_deleted_ones_go() {
     assert_eq!(merged, batch(&[(Some("a"), 1, false), (None, 6, false), (Some("c"), 7, false), (Some("b"), 8, false)]));
     assert!(merge(&[], &[0]).unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_was_overlooked_when_the_job_was_taken_over_does_not_come_back() {
+    let (_, store) = memory();
+    store.publish(&manifest(7, vec![])).await.unwrap();
+    // Whoever takes over does not see it, and numbers go on behind an earlier one.
+    store.publish(&Manifest { generation: 2, ..manifest(6, vec![]) }).await.unwrap();
+    let found = store.latest().await.unwrap();
+    assert_eq!((found.manifest.map(|manifest| manifest.checkpoint), found.last), (Some(6), 7));
+    // One that is as new as what was said last is as good.
+    store.publish(&Manifest { generation: 2, ..manifest(8, vec![]) }).await.unwrap();
+    store.objects.put(&store.path(LATEST), "6 2".into()).await.unwrap();
+    assert_eq!(store.latest().await.unwrap().manifest.map(|manifest| manifest.checkpoint), Some(8));
+}
