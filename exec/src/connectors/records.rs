@@ -154,6 +154,54 @@ impl Records {
         self.discarding = false;
     }
 
+    /// The rows of `bytes`, which begin at `start` of the split, if they are whole records with nothing wrong in them. Whatever they are, the next call begins anew.
+    pub fn decode_whole(&mut self, start: u64, bytes: &mut Vec<u8>) -> Option<Vec<SplitBatch>> {
+        std::mem::swap(&mut self.bytes, bytes);
+        (self.start, self.offset) = (0, start);
+        let mut batches = Vec::new();
+        let ended = loop {
+            match self.next() {
+                Ok(Some(batch)) => batches.push(batch),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let is_whole = ended.is_ok() && self.start == self.bytes.len() && !self.discarding;
+        std::mem::swap(&mut self.bytes, bytes);
+        (self.start, self.tried, self.hopeful, self.discarding) = (0, 0, false, false);
+        (self.skipped, self.failed) = (None, None);
+        is_whole.then_some(batches)
+    }
+
+    /// Whether all that was pushed is decoded, up to `position`.
+    pub fn is_between_records_at(&self, position: u64) -> bool {
+        self.start == self.bytes.len() && self.offset == position && !self.discarding && self.failed.is_none()
+    }
+
+    /// Somebody else has decoded what is before `position`.
+    pub fn go_on_at(&mut self, position: u64) {
+        self.offset = position;
+        self.tried = 0;
+    }
+
+    /// Gives back what is not decoded, as if it had not been pushed.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        self.tried = 0;
+        let rest = self.bytes.split_off(self.start);
+        self.bytes.clear();
+        self.start = 0;
+        rest
+    }
+
+    pub fn split(&self) -> &SplitId {
+        &self.split
+    }
+
+    /// The byte at which records are likely to end.
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
     /// Bytes decoded, from the start of the split.
     pub fn position(&self) -> u64 {
         self.offset

@@ -9,6 +9,7 @@
 //! | `partition` | `k=v` directories |
 //! | `columns` | which columns come from the records, the path, the file's properties |
 //! | `source` | reads files one after another, watches for new ones, follows growing ones |
+//! | `beside` | decodes parts of a large file on several threads |
 //! | `sink`, `part` | writes part files, visible only when finished |
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::records::{self, Records, format_of};
 use crate::connect::{Connector, Lookups, OptionKind, OptionSpec, Registry, Sink, Source, SplitId, TableDefinition};
 use crate::error::{Error, Result};
 
+mod beside;
 mod columns;
 mod listing;
 mod local;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
 use super::OPTIONS;
+use super::beside::{Cutter, Workers};
 use super::columns::{Columns, FileColumns};
 use super::local::LocalFile;
 use super::location::Location;
@@ -23,7 +26,10 @@ use crate::error::{Error, Result};
 use crate::message::Batch;
 
 /// Large enough that the calls do not matter, small enough to be seen soon.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+
+/// A file is decoded on several threads once so much of it has been read: fewer bytes are decoded sooner than threads start.
+const LARGE_BYTES: u64 = 2 * CHUNK_BYTES as u64;
 
 /// How often a followed file is looked at if no interval is given.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
@@ -44,6 +50,24 @@ struct Files {
     follows: bool,
     /// The files that somebody reads, so that each is new only once.
     known: Mutex<BTreeSet<String>>,
+    /// How many [`Busy`] ones there are.
+    busy: AtomicUsize,
+}
+
+/// Who reads files that were there when the job began.
+struct Busy(Arc<Files>);
+
+impl Busy {
+    fn new(files: &Arc<Files>) -> Busy {
+        files.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(files))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl FilesystemSource {
@@ -55,7 +79,15 @@ impl FilesystemSource {
         follows: bool,
     ) -> FilesystemSource {
         let known = Mutex::new(BTreeSet::new());
-        FilesystemSource(Arc::new(Files { location, columns, format, interval, follows, known }))
+        FilesystemSource(Arc::new(Files {
+            location,
+            columns,
+            format,
+            interval,
+            follows,
+            known,
+            busy: AtomicUsize::new(0),
+        }))
     }
 }
 
@@ -91,7 +123,8 @@ impl Source for FilesystemSource {
     async fn open(&self, splits: Vec<(SplitId, Option<Offset>)>) -> Result<Box<dyn Reader>> {
         let files = Arc::clone(&self.0);
         files.know(splits.iter().map(|(split, _)| split.0.as_ref()));
-        Ok(Box::new(Pump::thread("files", true, move |feed| files.read(splits, feed))?))
+        let busy = Busy::new(&files);
+        Ok(Box::new(Pump::thread("files", true, move |feed| files.read(splits, busy, feed))?))
     }
 }
 
@@ -113,7 +146,7 @@ impl Files {
         files.into_iter().map(|file| file.as_ref().to_string()).filter(|file| known.insert(file.clone())).collect()
     }
 
-    fn read(&self, splits: Vec<(SplitId, Option<Offset>)>, feed: &Feed) -> Result<(), Halt> {
+    fn read(&self, splits: Vec<(SplitId, Option<Offset>)>, busy: Busy, feed: &Feed) -> Result<(), Halt> {
         let mut followed = Vec::new();
         let mut looks_for_files = false;
         for (split, offset) in splits {
@@ -122,6 +155,7 @@ impl Files {
                 _ => followed.extend(self.read_file(split, offset.as_ref(), feed)?),
             }
         }
+        drop(busy);
         feed.backlog_is_read();
         while (looks_for_files && self.interval.is_some()) || !followed.is_empty() {
             feed.wait_blocking(self.interval.unwrap_or(FOLLOW_INTERVAL))?;
@@ -161,7 +195,13 @@ impl Files {
         let mut records = self.records(&split, start)?;
         let mut reader = from(file, start, compressed).map_err(|error| unreadable(path, &error))?;
         let mut chunk = vec![0; chunk_bytes(properties.size)];
+        let mut in_order = false;
         while !records.has_ended() {
+            let threads = self.threads();
+            if !in_order && threads > 1 && records.position() - start >= LARGE_BYTES {
+                self.read_beside(threads, reader.as_mut(), &mut records, &columns, feed)?;
+                in_order = true;
+            }
             let read = if compressed {
                 read_full(reader.as_mut(), &mut chunk)
             } else {
@@ -175,6 +215,52 @@ impl Files {
         }
         self.report_end(&split, records.position(), &columns, feed)?;
         Ok(None)
+    }
+
+    /// How many threads there are for each file that is being read.
+    fn threads(&self) -> usize {
+        static CORES: LazyLock<usize> = LazyLock::new(|| match cfg!(test) {
+            true => 3,
+            false => std::thread::available_parallelism().map_or(1, NonZero::get),
+        });
+        *CORES / self.busy.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Decodes on several threads, to the end of the file or until its chunks turn out not to be whole records. `records` has what is left.
+    fn read_beside(
+        &self,
+        threads: usize,
+        reader: &mut dyn Read,
+        records: &mut Records,
+        columns: &FileColumns,
+        feed: &Feed,
+    ) -> Result<(), Halt> {
+        let split = records.split().clone();
+        let cannot_read = |error: io::Error| unreadable(&split.0, &error);
+        let decoders = (0..threads).map(|_| self.records(&split, records.position())).collect::<Result<_>>()?;
+        std::thread::scope(|scope| {
+            let mut workers = Workers::start(scope, decoders).map_err(Error::from)?;
+            let mut cutter = Cutter::new(reader, CHUNK_BYTES, records);
+            let (mut memory, mut ended) = (Vec::new(), false);
+            loop {
+                while !ended && workers.has_room() && workers.help() {
+                    match cutter.next(memory.pop().unwrap_or_default(), records.delimiter()).map_err(cannot_read)? {
+                        Some(chunk) => workers.give(chunk)?,
+                        None => ended = true,
+                    }
+                }
+                let Some(decoded) = workers.take()? else { break };
+                let (rows, used) = workers.merge(decoded, records);
+                memory.push(used);
+                for mut batch in rows {
+                    batch.rows = columns.complete(&batch.rows)?;
+                    feed.send_blocking(batch)?;
+                }
+                send_rows(records, columns, feed)?;
+            }
+            records.push(cutter.rest());
+            send_rows(records, columns, feed)
+        })
     }
 
     fn read_whole(

@@ -104,6 +104,71 @@ async fn a_file_of_many_chunks_is_read_whole() {
     assert_eq!((lines.len(), lines.iter().all(|l| *l == line)), (3000, true));
 }
 
+/// Lines of a CSV file that is large enough to be decoded on several threads.
+fn large_csv(line: impl Fn(usize) -> String) -> (Files, TableDefinition) {
+    let text: String = (0..4000).map(|n| format!("{n},{}\n", line(n))).collect();
+    assert!(text.len() as u64 > 8 * LARGE_BYTES);
+    let files = Files::new(&[("f", &text)]);
+    let mut table = table(&[("n", DataType::Int64), ("v", DataType::Utf8)], &[("format", "csv")]);
+    table.options.set("path", files.path("f").display().to_string());
+    (files, table)
+}
+
+#[tokio::test]
+async fn a_large_file_is_read_in_its_order_wherever_its_records_end() {
+    // Of plain lines; of a few that span several; of almost only such, so that chunks are never whole records.
+    for spanned in [usize::MAX, 1000, 2] {
+        let is_spanned = |n: usize| n % spanned == 1;
+        let (_files, table) = large_csv(|n| match is_spanned(n) {
+            // Each of its lines looks like a record.
+            true => format!("\"first\n{}0,last\"", "0,quoted\n".repeat(n % 30)),
+            false => "x".repeat(n % 40),
+        });
+        let source = source(&table, &[0, 1]);
+        let batches = read_batches(open(source.as_ref()).await.as_mut()).await.unwrap();
+        let all: Vec<String> = batches.iter().flat_map(|batch| lines_of(&batch.rows)).collect();
+        assert_eq!(all.len(), 4000);
+        for (n, line) in all.iter().enumerate() {
+            assert!(
+                line.starts_with(&format!("{n},{}", if is_spanned(n) { "first" } else { "x" })) || n % 40 == 0,
+                "{n}: {line}"
+            );
+        }
+        let mut seen = 0;
+        for (n, batch) in batches.into_iter().enumerate() {
+            seen += batch.rows.len();
+            if n % 7 == 0 {
+                let mut rest = source.open(vec![(batch.split, Some(batch.resume_at))]).await.unwrap();
+                assert_eq!(read_all(rest.as_mut()).await.unwrap(), all[seen..], "from batch {n} on");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_before_a_bad_record_of_a_large_file_come_out_before_the_error() {
+    let (_files, table) = large_csv(|n| if n == 2345 { "a,b".to_string() } else { "x".repeat(30) });
+    let mut reader = open(source(&table, &[0]).as_ref()).await;
+    let mut rows = 0;
+    let error = loop {
+        match reader.next().await {
+            Ok(batch) => rows += batch.unwrap().rows.len(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert_eq!(rows, 2345);
+    assert!(error.contains("2345,a,b"), "{error}");
+}
+
+#[tokio::test]
+async fn bad_records_of_a_large_file_are_counted_once() {
+    let (_files, mut table) = large_csv(|n| if n % 100 == 7 { "a,b".to_string() } else { "x".repeat(30) });
+    table.options.set("csv.ignore-parse-errors", "true");
+    let batches = read_batches(open(source(&table, &[0]).as_ref()).await.as_mut()).await.unwrap();
+    let skipped: u64 = batches.iter().filter_map(|batch| Some(batch.skipped.as_ref()?.records)).sum();
+    assert_eq!((batches.iter().map(|batch| batch.rows.len()).sum::<usize>(), skipped), (3960, 40));
+}
+
 #[tokio::test]
 async fn partition_columns_come_from_the_path_and_metadata_from_the_file() {
     let files = Files::new(&[("d=2020-01-01/k=7/f", "a\nb"), ("d=2020-01-02/k=__DEFAULT_PARTITION__/f", "c")]);
