@@ -86,6 +86,8 @@ pub struct Coordinator {
     began: Option<Instant>,
     /// When it ends at the earliest.
     earliest: Option<Instant>,
+    /// How long the last barrier took to pass all tasks.
+    took: Duration,
     clock: Option<Clock>,
     backlog: Backlog,
     checkpoints: Option<Checkpoints>,
@@ -138,6 +140,11 @@ const EPOCH_MIN: Duration = Duration::from_millis(1);
 /// its next rows are being decoded does not spend its time on barriers.
 const EPOCH_PER_BARRIER: u32 = 4;
 
+/// The same under load, where nobody waits for a certain row: results that change again and again are told less often if telling takes long. But
+/// not less often than each so many intervals.
+const LOADED_EPOCH_PER_BARRIER: u32 = 10;
+const INTERVALS_MAX: u32 = 10;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Quiet,
@@ -161,6 +168,7 @@ impl Coordinator {
             deadline: None,
             began: None,
             earliest: None,
+            took: Duration::ZERO,
             clock: None,
             backlog: Backlog::Unknown,
             checkpoints: None,
@@ -213,7 +221,9 @@ impl Coordinator {
             Signal::Active(task) => {
                 self.progress(task, Progress::Reading);
                 self.checkpoints.iter_mut().for_each(|checkpoints| checkpoints.is_due = true);
-                self.deadline.get_or_insert(now + self.interval);
+                let interval =
+                    (self.took * LOADED_EPOCH_PER_BARRIER).clamp(self.interval, self.interval * INTERVALS_MAX);
+                self.deadline.get_or_insert(now + interval);
             }
             Signal::CaughtUp(task) => self.progress(task, Progress::CaughtUp),
             Signal::ReadBacklog(task) => self.has_read_backlog(task),
@@ -248,7 +258,10 @@ impl Coordinator {
         }
         if self.outstanding.as_ref().is_some_and(BTreeSet::is_empty) {
             self.outstanding = None;
-            self.earliest = self.began.map(|began| began + EPOCH_MIN.max((now - began) * EPOCH_PER_BARRIER));
+            if let Some(began) = self.began {
+                self.took = now - began;
+                self.earliest = Some(began + EPOCH_MIN.max(self.took * EPOCH_PER_BARRIER));
+            }
             actions.push(Action::EpochComplete(self.epoch));
             if let Backlog::In(epoch) = self.backlog {
                 actions.push(Action::CaughtUp(epoch));
@@ -426,6 +439,21 @@ mod tests {
         assert_eq!(coordinator.step(Signal::CaughtUp(OTHER_SOURCE), now), [Action::WakeAt(now + INTERVAL)]);
         assert_eq!(coordinator.step(Signal::Tick, now + INTERVAL / 2), [Action::WakeAt(now + INTERVAL)]);
         assert_eq!(coordinator.step(Signal::Tick, now + INTERVAL), [barrier(1)]);
+    }
+
+    #[test]
+    fn under_load_an_epoch_is_longer_if_barriers_take_long() {
+        for (took, interval) in [(INTERVAL / 20, INTERVAL), (INTERVAL / 5, 2 * INTERVAL), (9 * INTERVAL, 10 * INTERVAL)]
+        {
+            let (mut coordinator, now) = coordinator();
+            coordinator.step(Signal::Active(SOURCE), now);
+            assert_eq!(coordinator.step(Signal::Tick, now + INTERVAL), [barrier(1)]);
+            let now = now + INTERVAL + took;
+            for task in [SOURCE, OTHER_SOURCE, SINK] {
+                coordinator.step(Signal::Acknowledged(task, Epoch(1)), now);
+            }
+            assert_eq!(coordinator.step(Signal::Active(SOURCE), now), [Action::WakeAt(now + interval)]);
+        }
     }
 
     #[test]

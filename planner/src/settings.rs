@@ -57,7 +57,12 @@ pub const SETTINGS: &[OptionSpec] = &[
         Integer,
         "so many in a row may fail before the job does; default: any number",
     ),
-    OptionSpec::with_default("execution.epoch.interval", Time, "100 ms", "how long an epoch lasts at most under load"),
+    OptionSpec::with_default(
+        "execution.epoch.interval",
+        Time,
+        "100 ms",
+        "how long an epoch lasts under load; longer, up to ten times, if the changes of one take more than a tenth of it to go out",
+    ),
     OptionSpec::with_default(
         "execution.runtime-mode",
         OneOf(&["automatic", "batch", "streaming"]),

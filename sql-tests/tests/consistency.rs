@@ -63,7 +63,7 @@ async fn inputs_of_one_join_have_come_equally_far() {
     for parallelism in ["1", "4"] {
         let differences = changes(difference, 20_000, parallelism, "epoch").await;
         assert_eq!(differences, [(true, "0".to_string())], "with {parallelism} shards");
-        let differences = changes(difference, 500, parallelism, "each-row").await;
+        let differences = changes(difference, 5_000, parallelism, "each-row").await;
         assert!(differences.len() > 1 && differences.last() == Some(&(true, "0".to_string())), "{differences:?}");
     }
 }

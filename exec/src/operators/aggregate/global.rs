@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidemill_state::{Batches, Spill, SpillError, SpilledFile, SpilledRows, SpilledTable};
 
@@ -410,7 +411,10 @@ impl Aggregating {
             changed.touches += 1;
             let place = &mut changed.places[group as usize];
             if let Some(known) = place.checked_sub(1) {
-                changed.entries[known as usize].last_touch = changed.touches;
+                // Of partials nobody asks.
+                if !self.partial {
+                    changed.entries[known as usize].last_touch = changed.touches;
+                }
                 continue;
             }
             let is_live = self.groups.is_live(group);
@@ -454,9 +458,12 @@ impl Aggregating {
             // if every change had been emitted. Partials come in no order that means anything.
             changed.entries.sort_unstable_by_key(|entry| entry.last_touch);
         }
-        let net = self.net(&changed)?;
-        if let Some(net) = net {
-            send_in_pieces(net, out);
+        // Piece by piece, so that what is made on the way stays in the cache.
+        let before = joined(&changed.before)?;
+        for entries in changed.entries.chunks(PIECE_ROWS / 2) {
+            if let Some(net) = self.net(entries, &before)? {
+                out.send(net);
+            }
         }
         let gone = |entry: &Entry| (self.groups.rows[entry.group as usize] == 0).then_some(entry.group);
         let gone: Vec<u32> = changed.entries.iter().filter_map(gone).collect();
@@ -519,32 +526,36 @@ impl Aggregating {
         Ok(())
     }
 
-    /// The net change of all entries, in their order; `None` if there is none.
-    fn net(&self, changed: &Changed) -> Result<Option<Batch>> {
-        let groups: Vec<u32> = changed.entries.iter().map(|entry| entry.group).collect();
+    /// The net change of these entries, in their order; `None` if there is none. `before` is what `entries` count.
+    fn net(&self, entries: &[Entry], before: &[ArrayRef]) -> Result<Option<Batch>> {
+        let groups: Vec<u32> = entries.iter().map(|entry| entry.group).collect();
         let live: Vec<u32> = groups.iter().copied().filter(|&group| self.groups.is_live(group)).collect();
-        let results = Results::new(&changed.before, self.groups.evaluate(&live)?, changed.rows_before)?;
+        let before_rows: UInt32Array = entries.iter().filter_map(|entry| entry.before).collect();
+        let before = [take_all(before, &before_rows)?];
+        let results = Results::new(&before, self.groups.evaluate(&live)?, before_rows.len() as u32)?;
 
         let mut key_rows: Vec<u32> = Vec::with_capacity(groups.len() * 2);
         let mut value_rows: Vec<u32> = Vec::with_capacity(groups.len() * 2);
         let mut weights: Vec<i64> = Vec::with_capacity(groups.len() * 2);
         let mut updates: Vec<bool> = Vec::with_capacity(groups.len() * 2);
-        let mut next_live = changed.rows_before;
-        for (row, entry) in (0u32..).zip(&changed.entries) {
+        let (mut next_before, mut next_live) = (0, before_rows.len() as u32);
+        for (row, entry) in (0u32..).zip(entries) {
+            let before = entry.before.map(|_| next_before);
+            next_before += u32::from(before.is_some());
             let after = self.groups.is_live(entry.group).then_some(next_live);
             next_live += u32::from(after.is_some());
-            if let (Some(before), Some(after)) = (entry.before, after)
+            if let (Some(before), Some(after)) = (before, after)
                 && self.idle.is_none()
                 && results.equal(before, after)
             {
                 continue;
             }
-            for (value_row, weight) in [(entry.before, -1), (after, 1)] {
+            for (value_row, weight) in [(before, -1), (after, 1)] {
                 if let Some(value_row) = value_row {
                     key_rows.push(row);
                     value_rows.push(value_row);
                     weights.push(weight);
-                    updates.push(entry.before.is_some() && after.is_some());
+                    updates.push(before.is_some() && after.is_some());
                 }
             }
         }
@@ -561,6 +572,14 @@ impl Aggregating {
             false => Batch::with_updates(rows, Int64Array::from(weights), BooleanArray::from(updates)),
         }))
     }
+}
+
+/// One after the other, column by column. Of no rows, there may be no columns.
+fn joined(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
+    let Some(first) = parts.first() else { return Ok(Vec::new()) };
+    let column =
+        |n: usize| Ok(compute::concat(&parts.iter().map(|part| part[n].as_ref()).collect::<Vec<&dyn Array>>())?);
+    (0..first.len()).map(column).collect()
 }
 
 /// How many changed rows go out in one batch: what follows works on them while they are in the cache.

@@ -200,6 +200,53 @@ fn the_local_phase_turns_the_rows_of_an_epoch_into_one_partial_per_key() {
 }
 
 #[test]
+fn where_rows_are_almost_as_many_keys_the_local_phase_passes_them_on_for_a_while() {
+    check_undisturbed(
+        |[input]| {
+            let columns = vec![column(input, "COUNT", None, false), column(input, "MAX", Some(1), false)];
+            LocalAggregate::new(vec![0], columns, Arc::clone(input)).expect("states have types")
+        },
+        expect![[r#"
+            columns user text, amount int
+
+            + ann 1
+            + bob 2
+            + cat 3
+            + dan 4
+            | 1
+                => + ann  1  1  1
+                => + bob  1  1  2
+                => + cat  1  1  3
+                => + dan  1  1  4
+            + ann 5
+                => + ann  1  1  5
+            + ann null
+                => + ann  1  1  null
+            - bob 2
+                => + bob  -1  -1  2
+            | 2
+            + ann 6
+                => + ann  1  1  6
+            + ann 7
+                => + ann  1  1  7
+            + ann 8
+                => + ann  1  1  8
+            + ann 9
+                => + ann  1  1  9
+            + ann 10
+                => + ann  1  1  10
+            | 3
+            + ann 11
+            + ann 12
+            | 4
+                => + ann  2  2  12
+            $
+                => $
+        "#]],
+    );
+}
+
+#[test]
 fn many_changes_go_out_in_pieces() {
     use crate::message::{Barrier, Batch, Message};
     use crate::operator::{Input, OperatorSpec, Output, ShardContext};
