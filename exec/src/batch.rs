@@ -1,5 +1,6 @@
 //! Our sources, operators and sinks inside a DataFusion batch plan, so that batch and stream read and write through the same code.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -161,6 +162,15 @@ impl OperatorExec {
     pub fn single(operator: Arc<dyn OperatorSpec>, input: Arc<dyn ExecutionPlan>) -> OperatorExec {
         let input = Arc::new(CoalescePartitionsExec::new(input));
         OperatorExec { single: true, ..OperatorExec::new(operator, input) }
+    }
+
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    /// What it runs, if that is a `T`.
+    pub fn operator<T: OperatorSpec>(&self) -> Option<&T> {
+        (self.operator.as_ref() as &dyn Any).downcast_ref()
     }
 
     fn over(&self, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Arc<dyn ExecutionPlan> {

@@ -1,5 +1,6 @@
 //! What an operator is ([`OperatorSpec`]) and what it does ([`Operator`]).
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::progress::Waiting;
 /// What an operator is: immutable, printable, shared by all its shards.
 ///
 /// The planner builds these; `EXPLAIN` prints them; nothing here changes while a job runs.
-pub trait OperatorSpec: Debug + Send + Sync {
+pub trait OperatorSpec: Any + Debug + Send + Sync {
     /// Lower-case, as shown in `EXPLAIN`, metrics and errors: "filter", "aggregate".
     fn name(&self) -> &'static str;
 

@@ -13,6 +13,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, UserDefinedLogicalNode};
+use datafusion::physical_optimizer::optimizer::{PhysicalOptimizer, PhysicalOptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
@@ -23,6 +24,7 @@ use tidemill_exec::view::{Snapshot, Version, View};
 use tidemill_exec::{Error, Result};
 
 use crate::match_recognize::{self, MatchNode};
+use crate::panes::Panes;
 use crate::scan::Scan;
 use crate::settings::Settings;
 use crate::stream::nullable;
@@ -52,6 +54,7 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
         // Asked before DataFusion's, which the defaults append.
         .with_expr_planners(functions::planners(&scalars))
         .with_default_features()
+        .with_physical_optimizer_rules(physical_rules())
         .with_query_planner(Arc::new(Planner { notes, pins: Arc::default() }))
         .build();
     if let Some(patterns) = functions::syntax::FlinkPatterns::new(&scalars) {
@@ -72,6 +75,12 @@ pub fn state(settings: &Settings, streaming: bool, notes: Notes) -> Result<Sessi
         state.register_udwf(function)?;
     }
     Ok(state)
+}
+
+/// DataFusion's behind our own, which change what its planner makes of a plan before it is spread over partitions.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(Panes);
+    std::iter::once(ours).chain(PhysicalOptimizer::new().rules).collect()
 }
 
 /// Function names as users see them: those that SQL's special forms become are left out.

@@ -15,6 +15,7 @@ pub mod insert;
 pub mod lookup;
 pub mod match_recognize;
 pub mod materialize;
+mod panes;
 mod plan_error;
 mod recursion;
 pub mod scan;

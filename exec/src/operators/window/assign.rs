@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
 use tidemill_state::EventTime;
 
 use crate::error::{Error, Result};
 use crate::message::Batch;
 use crate::operator::{ExplainLine, Input, Operator, OperatorSpec, Output, ShardContext};
-use crate::window::{Shape, Windows};
+use crate::operators::aggregate::take_all;
+use crate::window::{Shape, Window, Windows};
 
 /// Emits the columns of the input, then `window_start`, `window_end` and `window_time`. Drops nothing that is late: it holds nothing back.
 #[derive(Debug)]
@@ -52,29 +53,51 @@ impl Operator for Assigning {
 
     fn on_batch(&mut self, _: Input, batch: Batch, out: &mut Output) -> Result<()> {
         let times = batch.rows().column(self.time).as_primitive::<TimestampMillisecondType>();
+        if times.null_count() > 0 {
+            return Err(null_time(self.schema.field(self.time).name()));
+        }
+        let windows = self.windows;
+        let mut last = Window { start: 0, end: 0 };
+        let slices = times.values().iter().map(|&time| {
+            let local = windows.clock.local(time);
+            // Most rows are in the slice of the one before.
+            if !(last.start <= local && local < last.end) {
+                last = windows.slice_of(local);
+            }
+            last
+        });
+        if matches!(windows.shape, Shape::Tumble { .. }) {
+            let (starts, ends): (Vec<i64>, Vec<i64>) = slices.map(|slice| (slice.start, slice.end)).unzip();
+            let rows = self.with_windows(batch.rows().columns().to_vec(), &starts, &ends)?;
+            out.send(batch.with_rows(rows));
+            return Ok(());
+        }
         let (mut origin, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, time) in (0u32..).zip(times) {
-            let time = time.ok_or_else(|| null_time(self.schema.field(self.time).name()))?;
-            let slice = self.windows.slice_of(self.windows.clock.local(time));
+        for (row, slice) in (0u32..).zip(slices) {
             let first = origin.len();
-            for window in self.windows.of_slice(slice) {
+            for window in windows.of_slice(slice) {
                 origin.push(row);
                 starts.push(window.start);
                 ends.push(window.end);
             }
-            if matches!(self.windows.shape, Shape::Hop { .. }) {
+            if matches!(windows.shape, Shape::Hop { .. }) {
                 // The newest window first, as in Flink.
                 starts[first..].reverse();
                 ends[first..].reverse();
             }
         }
         let origin = UInt32Array::from(origin);
-        let mut columns = super::super::aggregate::take_all(batch.rows().columns(), &origin)?;
-        let time_type = self.schema.field(columns.len() + 2).data_type();
-        columns.extend(window_columns(&starts, &ends, |end| self.windows.clock.closes_at(end), time_type));
-        let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        let rows = self.with_windows(take_all(batch.rows().columns(), &origin)?, &starts, &ends)?;
         out.send(batch.derived(rows, &origin)?);
         Ok(())
+    }
+}
+
+impl Assigning {
+    fn with_windows(&self, mut columns: Vec<ArrayRef>, starts: &[i64], ends: &[i64]) -> Result<RecordBatch> {
+        let time_type = self.schema.field(columns.len() + 2).data_type();
+        columns.extend(window_columns(starts, ends, |end| self.windows.clock.closes_at(end), time_type));
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }
 
