@@ -107,7 +107,7 @@ impl Latency {
 }
 
 /// The connection of the program, unless it ends without one.
-fn accept(listener: &TcpListener, child: &mut Child) -> Result<TcpStream, Failure> {
+pub fn accept(listener: &TcpListener, child: &mut Child) -> Result<TcpStream, Failure> {
     listener.set_nonblocking(true)?;
     loop {
         match listener.accept() {

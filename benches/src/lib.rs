@@ -9,6 +9,8 @@ pub mod checkpoints;
 pub mod engine;
 pub mod events;
 pub mod figures;
+pub mod ingest;
+pub mod jobs;
 pub mod keys;
 pub mod latency;
 pub mod nexmark;

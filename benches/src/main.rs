@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tidemill_benches::{
-    Failure, checkpoints, engine, keys, latency, nexmark, passthrough, startup, windows, wordcount,
+    Failure, checkpoints, engine, ingest, jobs, keys, latency, nexmark, passthrough, startup, windows, wordcount,
 };
 
 /// Benches of the whole program; each makes its data, runs tidemill as a child process, and checks what it answers.
@@ -25,10 +25,14 @@ enum Bench {
     Nexmark(nexmark::Nexmark),
     /// What does a row cost in overlapping windows, and beside batch?
     Windows(windows::Windows),
+    /// How do streams compare with batch engines at what both can do?
+    Jobs(jobs::Jobs),
     /// How many rows/s does a GROUP BY with many keys take?
     Keys(keys::Keys),
     /// How long from a line on a socket to its count?
     Latency(latency::Latency),
+    /// How many lines/s does a socket take, and what do paced and idle streams cost?
+    Ingest(ingest::Ingest),
     /// What do checkpoints cost a GROUP BY with many keys?
     Checkpoints(checkpoints::Checkpoints),
     /// How long does the smallest query take, and how much memory?
@@ -46,8 +50,10 @@ fn main() -> ExitCode {
         Bench::Passthrough(bench) => bench.run(),
         Bench::Nexmark(bench) => bench.run(),
         Bench::Windows(bench) => bench.run(),
+        Bench::Jobs(bench) => bench.run(),
         Bench::Keys(bench) => bench.run(),
         Bench::Latency(bench) => bench.run(),
+        Bench::Ingest(bench) => bench.run(),
         Bench::Checkpoints(bench) => bench.run(),
         Bench::Startup(bench) => bench.run(),
     };

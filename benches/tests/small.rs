@@ -87,3 +87,17 @@ fn checkpoints_cost_what_has_changed() {
     let printed = bench(&["checkpoints", "changes", "--keys", "5000"]);
     assert!(printed.contains("50 of them"), "{printed}");
 }
+
+#[test]
+fn jobs_give_the_same_as_streams_and_in_batch_from_every_format() {
+    let formats = ["--format", "parquet", "--format", "csv", "--format", "json"];
+    let printed =
+        bench(&[&["jobs", "--events", "3000", "--rows", "2000", "--megabytes", "0.05"], &formats[..]].concat());
+    assert_eq!(printed.lines().filter(|line| line.contains("result: ")).count(), (5 * 3 + 1) * 2, "{printed}");
+}
+
+#[test]
+fn lines_of_sockets_are_taken_in() {
+    let printed = bench(&["ingest", "--lines", "20000", "--rate", "1000", "--seconds", "1"]);
+    assert_eq!(printed.lines().filter(|line| line.contains("peak")).count(), 6, "{printed}");
+}

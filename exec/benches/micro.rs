@@ -197,14 +197,20 @@ fn keys() {
     for (many, name) in [(1000, "a thousand"), (1_000_000, "a million")] {
         let batches = batches(many);
         for (kind, column) in [("numbers", 0), ("texts", 1)] {
-            measured(&format!("keys: {kind}, of {name}"), batches.len() * BATCH, 0, || {
-                let types = [batches[0].column(column).data_type().clone()];
-                let (mut table, mut groups) = (KeyTable::new(&types).expect("a table"), Vec::new());
+            let types = [batches[0].column(column).data_type().clone()];
+            let mut groups = Vec::new();
+            let mut intern = |table: &mut KeyTable| {
                 for batch in &batches {
                     table.intern(&[Arc::clone(batch.column(column))], BATCH, &mut groups).expect("keys");
                 }
-                black_box(&table);
-            });
+                black_box(table.len());
+            };
+            let rows = batches.len() * BATCH;
+            let empty = || KeyTable::new(&types).expect("a table");
+            measured(&format!("keys: {kind}, of {name}, new"), rows, 0, || intern(&mut empty()));
+            let mut table = empty();
+            intern(&mut table);
+            measured(&format!("keys: {kind}, of {name}, known"), rows, 0, || intern(&mut table));
         }
     }
 }
