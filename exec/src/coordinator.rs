@@ -84,6 +84,8 @@ pub struct Coordinator {
     deadline: Option<Instant>,
     /// When the open epoch began, with the barrier before it.
     began: Option<Instant>,
+    /// How long it lasts at least.
+    least: Duration,
     /// When it ends at the earliest.
     earliest: Option<Instant>,
     /// How long the last barrier took to pass all tasks.
@@ -136,6 +138,9 @@ struct Clock {
 /// How long an epoch lasts at least. The first rows after a pause do not wait.
 const EPOCH_MIN: Duration = Duration::from_millis(1);
 
+/// The same where all results wait for event time to pass.
+const PATIENT_EPOCH_MIN: Duration = Duration::from_millis(10);
+
 /// How long it lasts in terms of what the barrier before took to pass all tasks, so that a source that has caught up again and again while
 /// its next rows are being decoded does not spend its time on barriers.
 const EPOCH_PER_BARRIER: u32 = 4;
@@ -167,6 +172,7 @@ impl Coordinator {
             outstanding: None,
             deadline: None,
             began: None,
+            least: EPOCH_MIN,
             earliest: None,
             took: Duration::ZERO,
             clock: None,
@@ -189,6 +195,11 @@ impl Coordinator {
             is_last_taken: false,
         });
         self
+    }
+
+    /// The same for a job whose results all wait for event time to pass.
+    pub fn patient(self) -> Coordinator {
+        Coordinator { least: PATIENT_EPOCH_MIN, ..self }
     }
 
     /// The same, with barriers `every` so often even if nothing is read: they carry processing time.
@@ -260,7 +271,7 @@ impl Coordinator {
             self.outstanding = None;
             if let Some(began) = self.began {
                 self.took = now - began;
-                self.earliest = Some(began + EPOCH_MIN.max(self.took * EPOCH_PER_BARRIER));
+                self.earliest = Some(began + self.least.max(self.took * EPOCH_PER_BARRIER));
             }
             actions.push(Action::EpochComplete(self.epoch));
             if let Backlog::In(epoch) = self.backlog {
@@ -506,6 +517,21 @@ mod tests {
             coordinator.step(Signal::Acknowledged(SINK, Epoch(1)), now + took),
             [Action::EpochComplete(Epoch(1)), Action::WakeAt(next)]
         );
+        assert_eq!(coordinator.step(Signal::Tick, next), [barrier(2)]);
+    }
+
+    #[test]
+    fn a_patient_job_has_fewer_barriers() {
+        let (coordinator, now) = coordinator();
+        let mut coordinator = coordinator.patient();
+        coordinator.step(Signal::Active(SOURCE), now);
+        assert_eq!(coordinator.step(Signal::CaughtUp(SOURCE), now), [barrier(1)], "the first does not wait");
+        for task in [SOURCE, OTHER_SOURCE, SINK] {
+            coordinator.step(Signal::Acknowledged(task, Epoch(1)), now);
+        }
+        coordinator.step(Signal::Active(SOURCE), now);
+        let next = now + PATIENT_EPOCH_MIN;
+        assert_eq!(coordinator.step(Signal::CaughtUp(SOURCE), now), [Action::WakeAt(next)]);
         assert_eq!(coordinator.step(Signal::Tick, next), [barrier(2)]);
     }
 

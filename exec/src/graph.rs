@@ -30,6 +30,26 @@ impl JobGraph {
         heads.into_iter().all(|head| !matches!(head, Head::Source(head) if !head.source.bounded()))
     }
 
+    /// Whether all that a sink gets has waited for event time to pass.
+    pub fn waits_for_time(&self) -> bool {
+        let waits = |stage: &Stage| stage.chain.iter().any(|operator| operator.waits_for_time());
+        let is_source = |stage: &Stage| matches!(stage.head, Head::Source(_));
+        let mut hurried: Vec<usize> = (0..self.stages.len()).filter(|&id| is_source(&self.stages[id])).collect();
+        let mut seen: BTreeSet<usize> = hurried.iter().copied().collect();
+        while let Some(id) = hurried.pop() {
+            let stage = &self.stages[id];
+            if waits(stage) {
+                continue;
+            }
+            if matches!(stage.tail, Tail::Sink { .. }) {
+                return false;
+            }
+            let next = self.edges.iter().filter(|edge| edge.from.0 == id).map(|edge| edge.to.0);
+            hurried.extend(next.filter(|next| seen.insert(*next)));
+        }
+        true
+    }
+
     /// By head, the stages of each loop: those that lie between the head and where its feedback comes from, both included.
     pub fn loops(&self) -> Vec<(StageId, BTreeSet<StageId>)> {
         let heads = self.stages.iter().enumerate().filter_map(|(id, stage)| match &stage.head {

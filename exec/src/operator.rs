@@ -46,6 +46,11 @@ pub trait OperatorSpec: Any + Debug + Send + Sync {
         false
     }
 
+    /// Whether it emits only when event time passes: then nobody behind it is in a hurry for a barrier.
+    fn waits_for_time(&self) -> bool {
+        false
+    }
+
     /// Whether it goes by processing time, which barriers carry: then they come in a steady rhythm, also while nothing is read.
     fn needs_clock(&self) -> bool {
         false

@@ -372,6 +372,9 @@ impl Plan {
 
         let interval = self.options.epoch_interval;
         let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), interval);
+        if graph.waits_for_time() {
+            coordinator = coordinator.patient();
+        }
         if needs_clock {
             coordinator = coordinator.with_clock(interval);
         }

@@ -260,6 +260,55 @@ async fn keys_are_counted_across_shards_and_splits() {
     assert_eq!(job.metrics.rows_read.load(Ordering::SeqCst), 18);
 }
 
+/// Passes rows on, when event time passes or at once.
+#[derive(Debug)]
+struct Passing {
+    waits: bool,
+}
+
+impl OperatorSpec for Passing {
+    fn name(&self) -> &'static str {
+        "passing"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn explain(&self, _: &mut ExplainLine) {}
+
+    fn waits_for_time(&self) -> bool {
+        self.waits
+    }
+
+    fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
+        unreachable!("its jobs are only looked at")
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_patient_if_all_that_its_sinks_get_waits_for_event_time() {
+    let numbers = || source(Numbers::new(1, &[&[1]], Endless::No), 1);
+    let passing = |waits| Arc::new(Passing { waits }) as Arc<dyn OperatorSpec>;
+    // A source, what stands between, and a sink; a branch of it may lead to another sink.
+    let waits = |between: bool, before_sink: bool, branches: bool| {
+        let (first, second) = (collect(), collect());
+        let middle = Stage { chain: vec![passing(between)], ..numbers() };
+        let middle = Stage { head: Head::Inputs, ..middle };
+        let mut edges = vec![edge(0, 1, Exchange::Forward), edge(1, 2, Exchange::Forward)];
+        edges.extend(branches.then(|| edge(0, 3, Exchange::Forward)));
+        let stages = vec![
+            numbers(),
+            middle,
+            stage(vec![passing(before_sink)], &first, 1),
+            stage(vec![passing(!branches)], &second, 1),
+        ];
+        JobGraph { stages, edges }.waits_for_time()
+    };
+    assert!(waits(true, false, false) && waits(false, true, false) && waits(true, true, false));
+    assert!(!waits(false, false, false) && !waits(true, true, true));
+}
+
 async fn failure_of(bad: Bad) -> String {
     let collected = collect();
     let numbers = Numbers::new(2, &[&[1]], Endless::Repeating);

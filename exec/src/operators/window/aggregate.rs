@@ -97,6 +97,10 @@ impl OperatorSpec for WindowAggregate {
         self.kind == TimeKind::Processing
     }
 
+    fn waits_for_time(&self) -> bool {
+        self.kind == TimeKind::Event
+    }
+
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         let keys = match self.partial {
             true => self.schema.fields()[..self.keys.len()].iter().map(|field| field.data_type().clone()).collect(),

@@ -74,6 +74,10 @@ impl OperatorSpec for SessionAggregate {
         self.kind == TimeKind::Processing
     }
 
+    fn waits_for_time(&self) -> bool {
+        self.kind == TimeKind::Event
+    }
+
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
         let contents = Aggregates::new(&self.columns, self.keys.len(), self.schema())?;
         let columns = columns(&self.input, self.time, &self.keys);
@@ -100,6 +104,10 @@ impl OperatorSpec for SessionAssign {
 
     fn needs_clock(&self) -> bool {
         self.kind == TimeKind::Processing
+    }
+
+    fn waits_for_time(&self) -> bool {
+        self.kind == TimeKind::Event
     }
 
     fn open(&self, _: &ShardContext) -> Result<Box<dyn Operator>> {
