@@ -16,6 +16,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
@@ -77,6 +78,18 @@ impl<'a> Assigned<'a> {
         index.checked_sub(self.assign.schema.fields().len() - PARTS)
     }
 
+    /// Whether a value follows from the window, and so would be another in a pane.
+    fn is_of_window(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
+        let first = self.assign.schema.fields().len() - PARTS;
+        let is_part = |column: &Column| column.index() >= first;
+        collect_columns(expr).iter().any(|column| match self.projection.map(ProjectionExec::expr) {
+            Some(exprs) => {
+                exprs.get(column.index()).is_none_or(|inner| collect_columns(&inner.expr).iter().any(is_part))
+            }
+            None => is_part(column),
+        })
+    }
+
     /// The same rows with their panes instead.
     fn panes(&self) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let windows = self.assign.windows;
@@ -103,12 +116,19 @@ fn in_panes(plan: &dyn ExecutionPlan) -> DataFusionResult<Option<Arc<dyn Executi
     let keys = first.group_expr();
     let parts: Vec<Option<usize>> = keys.expr().iter().map(|(key, _)| assigned.part(key)).collect();
     let is_pane = matches!(windows.shape, Shape::Tumble { .. });
+    let values = || {
+        let others =
+            keys.expr().iter().zip(&parts).filter(|(_, part)| part.is_none()).map(|((key, _), _)| Arc::clone(key));
+        let arguments = first.aggr_expr().iter().flat_map(|call| call.expressions());
+        others.chain(arguments).chain(first.filter_expr().iter().flatten().cloned())
+    };
     let can = merges
         && *first.mode() == AggregateMode::Partial
         && keys.is_single()
         && windows.clock == LocalClock::UTC
         && parts.contains(&Some(0))
         && (is_pane || parts.contains(&Some(1)))
+        && (is_pane || !values().any(|value| assigned.is_of_window(&value)))
         && first.aggr_expr().iter().all(|call| is_pane || OF_PANES.contains(&call.fun().name()));
     if !can {
         return Ok(None);
