@@ -1,8 +1,8 @@
 //! How many lines/s does a socket take as fast as they are sent, and what do a paced stream and one that is idle cost?
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -76,7 +76,7 @@ impl Stream {
     fn query(self) -> &'static str {
         match self {
             Stream::Texts => "SELECT COUNT(*), 0 FROM lines",
-            Stream::Json => "SELECT SUM(auction), SUM(price) + SUM(CHAR_LENGTH(note)) FROM lines",
+            Stream::Json => "SELECT COUNT(auction), SUM(price) + SUM(CHAR_LENGTH(note)) FROM lines",
             Stream::Paced | Stream::Idle => {
                 "SELECT COUNT(*), MAX(price) FROM TABLE(TUMBLE(TABLE lines, DESCRIPTOR(ts), INTERVAL '10' SECOND))
                  GROUP BY auction, window_start, window_end"
@@ -129,7 +129,7 @@ impl Ingest {
             "SET 'table.dml-sync' = 'true';
              CREATE TABLE lines ({}) WITH (
                'connector' = 'socket', 'hostname' = '127.0.0.1', 'port' = '{}', 'format' = '{}');
-             CREATE TABLE results (a BIGINT, b BIGINT) WITH ('connector' = 'blackhole');
+             CREATE TABLE results (n BIGINT, m BIGINT) WITH ('connector' = 'print');
              INSERT INTO results {}",
             stream.columns(),
             listener.local_addr()?.port(),
@@ -137,30 +137,31 @@ impl Ingest {
             stream.query(),
         );
         let mut command = self.runs.command(&sql)?;
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let printed = child.stdout.take().ok_or("standard output is piped")?;
+        let counted = std::thread::spawn(move || counted(printed));
         let mut socket = accept(&listener, &mut child)?;
         let started = Instant::now();
         let mut chance = Chance::new(3);
         let mut block =
             |lines: u64, second: u64| -> String { (0..lines).map(|_| stream.line(&mut chance, second)).collect() };
         let pace = Duration::from_secs(self.seconds);
+        let mut sent = 0;
         match stream {
             Stream::Texts | Stream::Json => {
                 let text = block(BLOCK_LINES, 0);
-                let mut left = self.lines;
-                while left > 0 {
-                    let lines = left.min(BLOCK_LINES);
+                while sent < self.lines {
+                    let lines = (self.lines - sent).min(BLOCK_LINES);
                     socket.write_all(&text.as_bytes()[..lines as usize * LINE_BYTES])?;
-                    left -= lines;
+                    sent += lines;
                 }
             }
             Stream::Paced => {
                 let seconds: Vec<String> = (0..60).map(|second| block(self.rate.min(1000), second)).collect();
-                let mut sent = 0;
                 while started.elapsed() < pace {
                     let elapsed = started.elapsed();
                     let due = (elapsed.as_secs_f64() * self.rate as f64) as u64;
-                    let text = &seconds[elapsed.as_secs() as usize % 60];
+                    let text = &seconds[(elapsed.as_secs() as usize).min(59)];
                     while sent < due {
                         let lines = (due - sent).min(self.rate.min(1000));
                         socket.write_all(&text.as_bytes()[..lines as usize * LINE_BYTES])?;
@@ -173,9 +174,27 @@ impl Ingest {
         }
         drop(socket);
         let (status, cpu, peak_bytes) = wait(child)?;
-        match status.success() {
-            true => Ok(Cost { wall: started.elapsed(), cpu, peak_bytes }),
-            false => Err(format!("{command:?} ended with {status}").into()),
+        let cost = Cost { wall: started.elapsed(), cpu, peak_bytes };
+        let counted = counted.join().map_err(|_| "the reader panicked")??;
+        match (status.success(), counted == sent) {
+            (true, true) => Ok(cost),
+            (true, false) => Err(format!("{}: {sent} were sent, {counted} counted", stream.name()).into()),
+            (false, _) => Err(format!("{command:?} ended with {status}").into()),
         }
     }
+}
+
+/// The sum of the first column over the rows that are there in the end.
+fn counted(printed: ChildStdout) -> std::io::Result<u64> {
+    let mut sum = 0;
+    for line in BufReader::new(printed).lines() {
+        let line = line?;
+        let Some((kind, row)) = line.split_once('[') else { continue };
+        let count: u64 = row.split(',').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+        match kind {
+            "+I" | "+U" => sum += count,
+            _ => sum -= count,
+        }
+    }
+    Ok(sum)
 }

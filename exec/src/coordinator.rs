@@ -1,7 +1,7 @@
 //! Decides when epochs begin and end. Performs no I/O and reads no clock: feed it what happened, do what it says.
 //!
 //! An epoch ends as soon as every source that has read something has caught up with its input, so that a trickle of rows is
-//! answered at once; under load it ends after the epoch interval. One barrier is under way at a time: slow sinks make epochs
+//! answered at once; under load it ends after the epoch interval, or later if barriers take long. One barrier is under way at a time: slow sinks make epochs
 //! longer, not more of them.
 //!
 //! Some barriers are checkpoints too: one at a time, in their own rhythm, and only if something was read since the last. The job ends

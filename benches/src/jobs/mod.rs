@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use crate::Failure;
@@ -30,8 +31,8 @@ pub struct Jobs {
     /// What files are read; may be repeated
     #[arg(long = "format", default_values = ["parquet"])]
     formats: Vec<Format>,
-    /// Only this job (tumble, hop, join, keys, average, words); may be repeated
-    #[arg(long = "job")]
+    /// Only this job; may be repeated
+    #[arg(long = "job", value_parser = PossibleValuesParser::new(JOBS.iter().map(|job| job.name)))]
     jobs: Vec<String>,
     /// A Python with the packages duckdb and datafusion, to run them beside
     #[arg(long)]
@@ -110,7 +111,9 @@ impl Jobs {
         for (who, costs) in all.iter().zip(costs) {
             let result = task.result(*who)?;
             let expected = expected.get_or_insert_with(|| result.clone());
-            let name = format!("{} {} {}", task.job.name, task.format.name(), who.name());
+            let is_text = task.job.tables.iter().any(|name| Table::named(name).is_text());
+            let format = if is_text { "text" } else { task.format.name() };
+            let name = format!("{} {format} {}", task.job.name, who.name());
             if *expected != result {
                 return Err(format!("{name} gives {result} instead of {expected}").into());
             }

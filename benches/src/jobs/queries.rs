@@ -142,7 +142,7 @@ pub struct Job {
     pub peer: &'static str,
 }
 
-pub const JOBS: [Job; 6] = [
+pub static JOBS: [Job; 6] = [
     Job {
         name: "tumble",
         tables: &["bids"],

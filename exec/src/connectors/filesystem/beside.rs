@@ -115,6 +115,7 @@ fn died() -> Error {
 pub(super) struct Cutter<'a> {
     reader: &'a mut dyn Read,
     chunk_bytes: usize,
+    delimiter: u8,
     /// Of the next chunk in the file.
     start: u64,
     /// What was read behind the last end of a line.
@@ -124,11 +125,17 @@ pub(super) struct Cutter<'a> {
 impl<'a> Cutter<'a> {
     /// `reader` goes on behind what `records` has.
     pub fn new(reader: &'a mut dyn Read, chunk_bytes: usize, records: &mut Records) -> Cutter<'a> {
-        Cutter { reader, chunk_bytes, start: records.position(), rest: records.take_rest() }
+        Cutter {
+            reader,
+            chunk_bytes,
+            delimiter: records.delimiter(),
+            start: records.position(),
+            rest: records.take_rest(),
+        }
     }
 
     /// The next chunk, in the memory given; none at the end of the file.
-    pub fn next(&mut self, mut bytes: Vec<u8>, delimiter: u8) -> io::Result<Option<Chunk>> {
+    pub fn next(&mut self, mut bytes: Vec<u8>) -> io::Result<Option<Chunk>> {
         bytes.clear();
         bytes.reserve(self.rest.len() + self.chunk_bytes + 64);
         bytes.append(&mut self.rest);
@@ -136,7 +143,7 @@ impl<'a> Cutter<'a> {
             self.rest = bytes;
             return Ok(None);
         }
-        let end = memrchr(delimiter, &bytes).map_or(bytes.len(), |at| at + 1);
+        let end = memrchr(self.delimiter, &bytes).map_or(bytes.len(), |at| at + 1);
         self.rest.extend_from_slice(&bytes[end..]);
         bytes.truncate(end);
         let start = self.start;

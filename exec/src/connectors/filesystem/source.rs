@@ -244,7 +244,7 @@ impl Files {
             let (mut memory, mut ended) = (Vec::new(), false);
             loop {
                 while !ended && workers.has_room() && workers.help() {
-                    match cutter.next(memory.pop().unwrap_or_default(), records.delimiter()).map_err(cannot_read)? {
+                    match cutter.next(memory.pop().unwrap_or_default()).map_err(cannot_read)? {
                         Some(chunk) => workers.give(chunk)?,
                         None => ended = true,
                     }
