@@ -40,8 +40,8 @@ pub(crate) enum KeyEncoder {
     Binary,
     /// One column of 64-bit integers, or of times kept as such: the bytes that Arrow's row format has for it.
     Number(DataType),
-    /// The number of a group, and such an integer or time: four bytes and eight, or four for null. Not what `hash_rows` makes of two such
-    /// columns: for keys that never leave their table.
+    /// The number of a group, and such an integer or time. Not what `hash_rows` makes of two such columns: for keys that never leave
+    /// their table.
     NumberInGroup(DataType),
     /// Anything else, in Arrow's row format, where null is bytes too.
     Rows(RowConverter),
@@ -53,12 +53,15 @@ pub(crate) enum Keys {
     Text(StringArray),
     Binary(BinaryArray),
     Numbers(Vec<Number>),
-    NumbersInGroups(Vec<[u8; 12]>, Option<NullBuffer>),
+    NumbersInGroups(Vec<NumberInGroup>),
     Rows(Rows),
 }
 
 /// Whether it is not null, and the number with its sign flipped, so that bytes are in order.
 type Number = [u8; 9];
+
+/// A [`Number`], and that of a group behind it.
+type NumberInGroup = [u8; 13];
 
 #[inline]
 fn number(value: i64) -> Number {
@@ -75,6 +78,13 @@ fn value_of(key: &[u8]) -> Option<i64> {
 
 fn is_number(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Int64 | DataType::Timestamp(..))
+}
+
+fn encoded(values: &PrimitiveArray<Int64Type>) -> Vec<Number> {
+    match values.null_count() {
+        0 => values.values().iter().map(|&value| number(value)).collect(),
+        _ => values.iter().map(|value| value.map_or([0; 9], number)).collect(),
+    }
 }
 
 /// The values of a column of [numbers](is_number).
@@ -107,23 +117,17 @@ impl KeyEncoder {
             KeyEncoder::Nothing => unreachable!("keys without columns are counted by the caller"),
             KeyEncoder::Text => Keys::Text(columns[0].as_string::<i32>().clone()),
             KeyEncoder::Binary => Keys::Binary(columns[0].as_binary::<i32>().clone()),
-            KeyEncoder::Number(_) => {
-                let values = numbers(&columns[0])?;
-                Keys::Numbers(match values.null_count() {
-                    0 => values.values().iter().map(|&value| number(value)).collect(),
-                    _ => values.iter().map(|value| value.map_or([0; 9], number)).collect(),
-                })
-            }
+            KeyEncoder::Number(_) => Keys::Numbers(encoded(&numbers(&columns[0])?)),
             KeyEncoder::NumberInGroup(_) => {
                 let (groups, values) = (columns[0].as_primitive::<UInt32Type>(), numbers(&columns[1])?);
-                let key = |(group, value): (&u32, &i64)| {
-                    let mut key = [0; 12];
-                    key[..4].copy_from_slice(&group.to_le_bytes());
-                    key[4..].copy_from_slice(&value.to_le_bytes());
+                let key = |(group, value): (&u32, Number)| {
+                    let mut key = [0; 13];
+                    key[..9].copy_from_slice(&value);
+                    key[9..].copy_from_slice(&group.to_le_bytes());
                     key
                 };
-                let keys = groups.values().iter().zip(values.values()).map(key).collect();
-                Keys::NumbersInGroups(keys, values.nulls().filter(|nulls| nulls.null_count() > 0).cloned())
+                let keys = groups.values().iter().zip(encoded(&values)).map(key);
+                Keys::NumbersInGroups(keys.collect())
             }
             KeyEncoder::Rows(converter) => Keys::Rows(converter.convert_columns(columns)?),
         })
@@ -153,11 +157,11 @@ impl KeyEncoder {
                 vec![make_array(numbers.into_data().into_builder().data_type(data_type.clone()).build()?)]
             }
             KeyEncoder::NumberInGroup(data_type) => {
-                let bytes = |key: Option<&'a [u8]>| key.expect("such a key is never null");
-                let group = |key| bytes(key).first_chunk().map_or(0, |group| u32::from_le_bytes(*group));
-                let value = |key| bytes(key)[4..].first_chunk().map(|value| i64::from_le_bytes(*value));
+                let parts =
+                    |key: Option<&'a [u8]>| key.expect("such a key is never null").split_at(size_of::<Number>());
+                let group = |key| parts(key).1.first_chunk().map_or(0, |group| u32::from_le_bytes(*group));
                 let groups = UInt32Array::from_iter_values(keys.clone().map(group));
-                let values: PrimitiveArray<Int64Type> = keys.map(value).collect();
+                let values: PrimitiveArray<Int64Type> = keys.map(|key| value_of(parts(key).0)).collect();
                 let values = values.into_data().into_builder().data_type(data_type.clone()).build()?;
                 vec![Arc::new(groups), make_array(values)]
             }
@@ -195,7 +199,7 @@ impl Keys {
             Keys::Text(array) => array.len(),
             Keys::Binary(array) => array.len(),
             Keys::Numbers(numbers) => numbers.len(),
-            Keys::NumbersInGroups(keys, _) => keys.len(),
+            Keys::NumbersInGroups(keys) => keys.len(),
             Keys::Rows(rows) => rows.num_rows(),
         }
     }
@@ -207,10 +211,7 @@ impl Keys {
             Keys::Text(array) => array.is_valid(row).then(|| array.value(row).as_bytes()),
             Keys::Binary(array) => array.is_valid(row).then(|| array.value(row)),
             Keys::Numbers(numbers) => Some(&numbers[row]),
-            Keys::NumbersInGroups(keys, nulls) => {
-                let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-                Some(if is_null { &keys[row][..4] } else { &keys[row] })
-            }
+            Keys::NumbersInGroups(keys) => Some(&keys[row]),
             Keys::Rows(rows) => Some(rows.row(row).data()),
         }
     }

@@ -24,6 +24,10 @@ impl AggregateFunction for Count {
         Ok(Resolved { arguments: arguments.iter().map(plain).collect(), result: DataType::Int64, nullable: false })
     }
 
+    fn counts_rows(&self, call: &AggregateCall) -> bool {
+        call.arguments.is_empty() && !call.distinct
+    }
+
     fn accumulator(&self, call: &AggregateCall) -> Result<Box<dyn Accumulator>> {
         if call.distinct {
             return Distinct::over(self, call);

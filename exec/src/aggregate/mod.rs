@@ -108,6 +108,11 @@ pub trait AggregateFunction: Debug + Send + Sync {
         false
     }
 
+    /// Whether the result of this call is how many rows there are, so that who counts them anyway needs no [`Accumulator`].
+    fn counts_rows(&self, _call: &AggregateCall) -> bool {
+        false
+    }
+
     /// Running state for one shard. Honours everything the call says, `DISTINCT` included.
     ///
     /// # Errors

@@ -17,18 +17,44 @@ pub(in crate::operators) struct Groups {
     pub(in crate::operators) keys: KeyTable,
     /// Net number of rows per group: a group is live while it is positive.
     pub(in crate::operators) rows: Vec<i64>,
-    accumulators: Vec<(AggregateColumn, Box<dyn Accumulator>)>,
+    columns: Vec<Column>,
     /// Where groups are that nobody has asked for lately.
     cold: Option<Box<Cold>>,
 }
 
+struct Column {
+    of: AggregateColumn,
+    /// `None` for `COUNT(*)`, which is what `rows` are: one column less to reach for with each row.
+    accumulator: Option<Box<dyn Accumulator>>,
+}
+
+impl Column {
+    fn new(of: &AggregateColumn) -> Result<Column> {
+        let accumulator = match of.counts_rows() {
+            true => None,
+            false => Some(of.call.function.accumulator(&of.call)?),
+        };
+        Ok(Column { of: of.clone(), accumulator })
+    }
+
+    /// How many columns its partial results have.
+    fn width(&self) -> usize {
+        self.accumulator.as_ref().map_or(1, |accumulator| accumulator.state_types().len())
+    }
+}
+
 impl Groups {
     pub(in crate::operators) fn new(key_types: &[DataType], columns: &[AggregateColumn]) -> Result<Groups> {
-        let accumulators = columns
-            .iter()
-            .map(|column| Ok((column.clone(), column.call.function.accumulator(&column.call)?)))
-            .collect::<Result<_>>()?;
-        Ok(Groups { keys: KeyTable::new(key_types)?, rows: Vec::new(), accumulators, cold: None })
+        let columns = columns.iter().map(Column::new).collect::<Result<_>>()?;
+        Ok(Groups { keys: KeyTable::new(key_types)?, rows: Vec::new(), columns, cold: None })
+    }
+
+    fn accumulators(&self) -> impl Iterator<Item = &dyn Accumulator> {
+        self.columns.iter().filter_map(|column| column.accumulator.as_deref())
+    }
+
+    fn accumulators_mut(&mut self) -> impl Iterator<Item = &mut (dyn Accumulator + 'static)> {
+        self.columns.iter_mut().filter_map(|column| column.accumulator.as_deref_mut())
     }
 
     /// From now on, groups that are not in use may lie on disk.
@@ -37,7 +63,7 @@ impl Groups {
     /// The disk fails; the state of one of the aggregates cannot be put there.
     pub(super) fn spill(&mut self, spill: &Spill, key_types: &[DataType]) -> Result<()> {
         let keys = key_types.iter().enumerate().map(|(n, key)| Field::new(format!("key{n}"), key.clone(), true));
-        let columns: Vec<AggregateColumn> = self.accumulators.iter().map(|(column, _)| column.clone()).collect();
+        let columns: Vec<AggregateColumn> = self.columns.iter().map(|column| column.of.clone()).collect();
         let fields: Vec<Field> = keys.chain(partial_fields(&columns)?).collect();
         self.cold = Some(Box::new(Cold::new(spill.table(Arc::new(Schema::new(fields)), key_types.len())?)));
         Ok(())
@@ -54,8 +80,8 @@ impl Groups {
 
     /// Bytes of memory held.
     fn bytes(&self) -> usize {
-        let accumulators = self.accumulators.iter().map(|(_, accumulator)| accumulator.bytes());
-        self.keys.bytes() + self.rows.capacity() * size_of::<i64>() + accumulators.sum::<usize>()
+        let accumulators = self.accumulators().map(|accumulator| accumulator.bytes()).sum::<usize>();
+        self.keys.bytes() + self.rows.capacity() * size_of::<i64>() + accumulators
     }
 
     /// Whether there are more groups in memory than may be, each of which takes `more` bytes elsewhere.
@@ -113,7 +139,7 @@ impl Groups {
     pub(in crate::operators) fn make_room(&mut self, groups: usize) {
         if groups > self.rows.len() {
             self.rows.resize(groups, 0);
-            self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.resize(groups));
+            self.accumulators_mut().for_each(|accumulator| accumulator.resize(groups));
         }
     }
 
@@ -130,7 +156,8 @@ impl Groups {
                 groups.iter().zip(weights).for_each(|(&group, weight)| self.rows[group as usize] += weight)
             }
         }
-        for (column, accumulator) in &mut self.accumulators {
+        for Column { of: column, accumulator } in &mut self.columns {
+            let Some(accumulator) = accumulator else { continue };
             let arguments: Vec<ArrayRef> =
                 column.arguments.iter().map(|&index| Arc::clone(rows.column(index))).collect();
             match column.filter {
@@ -153,10 +180,12 @@ impl Groups {
         let counts = partials[0].as_primitive::<Int64Type>();
         groups.iter().zip(counts.values()).for_each(|(&group, count)| self.rows[group as usize] += count);
         let mut next = 1;
-        for (_, accumulator) in &mut self.accumulators {
-            let parts = accumulator.state_types().len();
-            accumulator.merge(groups, &partials[next..next + parts])?;
-            next += parts;
+        for column in &mut self.columns {
+            let width = column.width();
+            if let Some(accumulator) = &mut column.accumulator {
+                accumulator.merge(groups, &partials[next..next + width])?;
+            }
+            next += width;
         }
         Ok(())
     }
@@ -166,8 +195,8 @@ impl Groups {
         let of_other: Vec<u32> = other.keys.live().collect();
         let groups = self.intern_from(other, &of_other);
         aggregate::combine(&mut self.rows, &groups, &other.rows, &of_other, |rows, more| *rows += more);
-        for ((_, accumulator), (_, other)) in self.accumulators.iter_mut().zip(&other.accumulators) {
-            accumulator.absorb(&groups, &**other, &of_other)?;
+        for (accumulator, other) in self.accumulators_mut().zip(other.accumulators()) {
+            accumulator.absorb(&groups, other, &of_other)?;
         }
         Ok(())
     }
@@ -177,8 +206,8 @@ impl Groups {
         let of_other: Vec<u32> = other.keys.live().collect();
         let mut gone = self.intern_from(other, &of_other);
         aggregate::combine(&mut self.rows, &gone, &other.rows, &of_other, |rows, less| *rows -= less);
-        for ((_, accumulator), (_, other)) in self.accumulators.iter_mut().zip(&other.accumulators) {
-            accumulator.take_out(&gone, &**other, &of_other)?;
+        for (accumulator, other) in self.accumulators_mut().zip(other.accumulators()) {
+            accumulator.take_out(&gone, other, &of_other)?;
         }
         gone.retain(|&group| self.rows[group as usize] == 0);
         self.remove(&gone)
@@ -186,12 +215,12 @@ impl Groups {
 
     /// How many columns its partial results have behind the keys.
     pub(in crate::operators) fn width(&self) -> usize {
-        1 + self.accumulators.iter().map(|(_, accumulator)| accumulator.state_types().len()).sum::<usize>()
+        1 + self.columns.iter().map(Column::width).sum::<usize>()
     }
 
     /// Whether all aggregates can be [taken out](Self::take_out).
     pub(in crate::operators) fn is_invertible(&self) -> bool {
-        self.accumulators.iter().all(|(_, accumulator)| accumulator.is_invertible())
+        self.accumulators().all(|accumulator| accumulator.is_invertible())
     }
 
     /// Merges partial results of these keys; gives their groups.
@@ -221,16 +250,27 @@ impl Groups {
 
     /// What [`merge`](Self::merge) takes of `groups`.
     pub(in crate::operators) fn partials_of(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let counts = Int64Array::from_iter_values(groups.iter().map(|&group| self.rows[group as usize]));
-        let mut partials: Vec<ArrayRef> = vec![Arc::new(counts)];
-        for (_, accumulator) in &self.accumulators {
-            partials.extend(accumulator.state(groups)?);
+        let counts = self.counts(groups);
+        let mut partials = vec![Arc::clone(&counts)];
+        for column in &self.columns {
+            match &column.accumulator {
+                None => partials.push(Arc::clone(&counts)),
+                Some(accumulator) => partials.extend(accumulator.state(groups)?),
+            }
         }
         Ok(partials)
     }
 
+    fn counts(&self, groups: &[u32]) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(groups.iter().map(|&group| self.rows[group as usize])))
+    }
+
     pub(in crate::operators) fn evaluate(&self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.accumulators.iter().map(|(_, accumulator)| accumulator.evaluate(groups)).collect()
+        let evaluate = |column: &Column| match &column.accumulator {
+            None => Ok(self.counts(groups)),
+            Some(accumulator) => accumulator.evaluate(groups),
+        };
+        self.columns.iter().map(evaluate).collect()
     }
 
     pub(in crate::operators) fn is_live(&self, group: u32) -> bool {
@@ -240,7 +280,7 @@ impl Groups {
     /// Forgets everything, and keeps the memory.
     pub(in crate::operators) fn clear(&mut self) {
         let all: Vec<u32> = (0..self.keys.groups() as u32).collect();
-        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(&all));
+        self.accumulators_mut().for_each(|accumulator| accumulator.clear(&all));
         self.rows.fill(0);
         self.keys.clear();
     }
@@ -248,7 +288,7 @@ impl Groups {
     /// Back to how groups begin; they stay known.
     pub(in crate::operators) fn reset(&mut self, groups: &[u32]) {
         groups.iter().for_each(|&group| self.rows[group as usize] = 0);
-        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
+        self.accumulators_mut().for_each(|accumulator| accumulator.clear(groups));
     }
 
     /// Forgets groups: those that have no rows any more, or that nobody asks for.
@@ -260,7 +300,7 @@ impl Groups {
             self.keys.remove(group);
             self.rows[group as usize] = 0;
         }
-        self.accumulators.iter_mut().for_each(|(_, accumulator)| accumulator.clear(groups));
+        self.accumulators_mut().for_each(|accumulator| accumulator.clear(groups));
         Ok(())
     }
 }

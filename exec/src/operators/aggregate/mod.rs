@@ -46,6 +46,13 @@ pub struct AggregateColumn {
     pub filter: Option<usize>,
 }
 
+impl AggregateColumn {
+    /// Whether its result is how many rows there are.
+    fn counts_rows(&self) -> bool {
+        self.filter.is_none() && self.call.function.counts_rows(&self.call)
+    }
+}
+
 /// Results per key. Emits the key columns, then one column per aggregate.
 #[derive(Debug)]
 pub struct Aggregate {

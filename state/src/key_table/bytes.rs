@@ -1,0 +1,209 @@
+//! Keys of any length.
+
+use hashbrown::HashTable;
+use twox_hash::XxHash3_64;
+
+use super::{Table, mix};
+
+/// The table of keys that are bytes, or null.
+#[derive(Default)]
+pub(super) struct BytesTable {
+    map: HashTable<u32>,
+    entries: Vec<Entry>,
+    /// The bytes of keys that do not fit into their entry.
+    arena: Vec<u8>,
+    /// Bytes of `arena` that belong to removed keys.
+    garbage: usize,
+    free: Vec<u32>,
+}
+
+impl BytesTable {
+    #[inline]
+    pub fn intern(&mut self, key: Option<&[u8]>, added: &mut Vec<u32>) -> u32 {
+        self.intern_entry(Entry::of(key), key, added)
+    }
+
+    #[inline]
+    pub fn find(&self, key: Option<&[u8]>) -> Option<u32> {
+        self.find_entry(&Entry::of(key), key)
+    }
+
+    pub fn intern_from(&mut self, other: &Self, of_other: &[u32], groups: &mut Vec<u32>, added: &mut Vec<u32>) {
+        groups.extend(of_other.iter().map(|&group| {
+            let entry = other.entries[group as usize];
+            self.intern_entry(entry, entry.key(&other.arena), added)
+        }));
+    }
+
+    /// `wanted` is the entry of `key`, wherever that lies.
+    #[inline]
+    fn intern_entry(&mut self, mut wanted: Entry, key: Option<&[u8]>, added: &mut Vec<u32>) -> u32 {
+        if let Some(group) = self.find_entry(&wanted, key) {
+            return group;
+        }
+        if let Some(key) = key.filter(|key| key.len() > INLINE) {
+            wanted.set_start(self.arena.len());
+            self.arena.extend_from_slice(key);
+        }
+        let group = match self.free.pop() {
+            Some(group) => {
+                self.entries[group as usize] = wanted;
+                group
+            }
+            None => {
+                self.entries.push(wanted);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        added.push(group);
+        let entries = &self.entries;
+        self.map.insert_unique(wanted.hash, group, |&group| entries[group as usize].hash);
+        group
+    }
+
+    #[inline]
+    fn find_entry(&self, wanted: &Entry, key: Option<&[u8]>) -> Option<u32> {
+        let long = key.filter(|key| key.len() > INLINE);
+        let found = self.map.find(wanted.hash, |&group| {
+            let entry = &self.entries[group as usize];
+            match long {
+                None => entry.len == wanted.len && entry.bytes == wanted.bytes,
+                Some(key) => entry.hash == wanted.hash && entry.key(&self.arena) == Some(key),
+            }
+        });
+        found.copied()
+    }
+
+    fn compact(&mut self) {
+        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_long()) {
+            let (start, end) = (entry.start(), arena.len());
+            arena.extend_from_slice(&self.arena[start..start + entry.len as usize]);
+            entry.set_start(end);
+        }
+        self.arena = arena;
+        self.garbage = 0;
+    }
+}
+
+impl Table for BytesTable {
+    fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn groups(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn key(&self, group: u32) -> Option<&[u8]> {
+        self.entries[group as usize].key(&self.arena)
+    }
+
+    fn remove(&mut self, group: u32) {
+        let entry = &mut self.entries[group as usize];
+        let hash = entry.hash;
+        if entry.is_long() {
+            self.garbage += entry.len as usize;
+        }
+        entry.len = FREE;
+        self.map
+            .find_entry(hash, |&candidate| candidate == group)
+            .unwrap_or_else(|_| panic!("only live groups are removed"))
+            .remove();
+        self.free.push(group);
+        if self.garbage > 64 * 1024 && self.garbage * 2 > self.arena.len() {
+            self.compact();
+        }
+    }
+
+    fn is_live(&self, group: u32) -> bool {
+        self.entries.get(group as usize).is_some_and(|entry| entry.len != FREE)
+    }
+
+    fn live(&self) -> Vec<u32> {
+        (0u32..).zip(&self.entries).filter(|(_, entry)| entry.len != FREE).map(|(group, _)| group).collect()
+    }
+
+    fn clear(&mut self) {
+        self.map.clear();
+        self.entries.clear();
+        self.arena.clear();
+        self.garbage = 0;
+        self.free.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() + self.map.capacity() * 5
+    }
+}
+
+/// A key, in place if it is short: most words are. That spares the way to
+/// the arena, which with many keys is a cache miss per row, and the call to compare bytes of any length.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// The key and zeros, or where in the arena it starts.
+    bytes: [u8; INLINE],
+    /// Of the key; or [`NULL`], or [`FREE`].
+    len: u32,
+    hash: u64,
+}
+
+const INLINE: usize = 12;
+const NULL: u32 = u32::MAX;
+const FREE: u32 = u32::MAX - 1;
+
+impl Entry {
+    /// The place in the arena of a long key is still to be set.
+    #[inline]
+    fn of(key: Option<&[u8]>) -> Entry {
+        let Some(key) = key else { return Entry { bytes: [0; INLINE], len: NULL, hash: mix(u64::from(NULL), 0) } };
+        // Arrow's arrays of keys hold less than 2 GiB.
+        let len = key.len() as u32;
+        if key.len() > INLINE {
+            return Entry { bytes: [0; INLINE], len, hash: XxHash3_64::oneshot(key) };
+        }
+        let (low, high) = padded(key);
+        let mut bytes = [0; INLINE];
+        bytes[..8].copy_from_slice(&low.to_le_bytes());
+        bytes[8..].copy_from_slice(&high.to_le_bytes());
+        Entry { bytes, len, hash: mix(low, u64::from(high) << 32 | u64::from(len)) }
+    }
+
+    fn is_long(&self) -> bool {
+        self.len > INLINE as u32 && self.len < FREE
+    }
+
+    fn key<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
+        match self.len {
+            NULL | FREE => None,
+            len if len as usize <= INLINE => Some(&self.bytes[..len as usize]),
+            len => Some(&arena[self.start()..self.start() + len as usize]),
+        }
+    }
+
+    fn start(&self) -> usize {
+        u64::from_le_bytes(self.bytes[..8].try_into().expect("eight of twelve bytes")) as usize
+    }
+
+    fn set_start(&mut self, start: usize) {
+        self.bytes[..8].copy_from_slice(&(start as u64).to_le_bytes());
+    }
+}
+
+/// Up to twelve bytes as numbers, in a few loads that overlap: copying so few bytes by a call costs more than all the rest.
+#[inline]
+fn padded(key: &[u8]) -> (u64, u32) {
+    let four = |at: usize| u32::from_le_bytes([key[at], key[at + 1], key[at + 2], key[at + 3]]);
+    match key.len() {
+        0 => (0, 0),
+        len @ 1..4 => {
+            let (first, middle, last) = (u64::from(key[0]), u64::from(key[len / 2]), u64::from(key[len - 1]));
+            (first | middle << (8 * (len / 2)) | last << (8 * (len - 1)), 0)
+        }
+        len @ 4..8 => (u64::from(four(0)) | u64::from(four(len - 4)) << (8 * (len - 4)), 0),
+        len => {
+            let low = u64::from(four(0)) | u64::from(four(4)) << 32;
+            (low, (u64::from(four(len - 4)) >> (8 * (12 - len))) as u32)
+        }
+    }
+}
