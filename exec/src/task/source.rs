@@ -228,6 +228,11 @@ struct Backlog {
 }
 
 impl Backlog {
+    /// Whether the reader is at work on it: what is missing will be there without the world's doing.
+    fn is_coming(&self) -> bool {
+        self.given.as_ref().is_some_and(|given| given.has_changed().is_ok() && !*given.borrow())
+    }
+
     /// Waits until all of it is there for the reader to give.
     async fn given(&mut self) {
         if let Some(given) = &mut self.given {
@@ -286,23 +291,29 @@ async fn next_event(
     if let Poll::Ready(ready) = futures::poll!(&mut next) {
         return ready.and_then(read);
     }
-    if *active {
-        reports.signal(Signal::CaughtUp(reports.task)).await;
-    }
+    let mut is_caught_up = false;
     loop {
+        if *active && !is_caught_up && !backlog.is_coming() {
+            reports.signal(Signal::CaughtUp(reports.task)).await;
+            is_caught_up = true;
+        }
         let due = skips.due();
         let clock = watermarks.and_then(Watermarks::due);
         tokio::select! {
             biased;
             barrier = barriers.recv() => return Ok(barrier.map_or(Event::End, Event::Barrier)),
             ready = &mut next => {
-                // The coordinator believes we are caught up: tell it that rows came after all.
-                *active = false;
+                // The coordinator may believe we are caught up: tell it that rows came after all.
+                *active &= !is_caught_up;
                 return ready.and_then(read);
             }
-            () = backlog.given(), if !backlog.is_read => backlog.is_read(reports).await,
+            () = backlog.given(), if !backlog.is_read || (*active && !is_caught_up) => backlog.is_read(reports).await,
             () = tokio::time::sleep_until(clock.unwrap_or_else(Instant::now)), if clock.is_some() => return Ok(Event::Clock),
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => skips.tell(),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

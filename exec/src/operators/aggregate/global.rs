@@ -7,6 +7,7 @@ use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidemill_state::{Batches, Spill, SpillError, SpilledFile, SpilledRows, SpilledTable};
 
+use super::changed::{Changed, Entry};
 use super::groups::{EVICTED_AT_ONCE, Groups, take_all};
 use super::results::Results;
 use super::{Aggregate, Emit};
@@ -62,34 +63,6 @@ impl SpilledRows for Undeleted {
             columns.push(Arc::new(BooleanArray::from(vec![false; rows.num_rows()])));
             Ok(RecordBatch::try_new(Arc::clone(&schema), columns).expect("the table has the columns of the changes"))
         })))
-    }
-}
-
-/// Groups touched since their results last went out, and what their results were before.
-#[derive(Default)]
-struct Changed {
-    /// Per group: one more than its place in `entries`, or 0 if it has not been touched.
-    places: Vec<u32>,
-    entries: Vec<Entry>,
-    before: Vec<Vec<ArrayRef>>,
-    rows_before: u32,
-    /// Rows seen, to tell which touch came last.
-    touches: u64,
-}
-
-struct Entry {
-    group: u32,
-    /// Its row in the concatenation of `before`, or `None` if it had no result.
-    before: Option<u32>,
-    last_touch: u64,
-}
-
-impl Changed {
-    /// About the memory that they take until their results have gone out, and while they go.
-    fn bytes(&self) -> usize {
-        let before = self.before.iter().flatten().map(|column| column.get_array_memory_size()).sum::<usize>();
-        let emitted = self.entries.len() * 2 * size_of::<(u32, u32, i64)>() + 2 * before;
-        self.places.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>() + before + emitted
     }
 }
 
@@ -404,29 +377,27 @@ impl Aggregating {
 
     /// Remembers what the results of these groups are before they change.
     fn touch(&mut self, groups: &[u32]) -> Result<()> {
+        // Of partials nobody asks in which order they came.
+        let in_order = !self.partial;
         let changed = &mut self.changed;
-        changed.places.resize(self.groups.rows.len(), 0);
+        changed.make_room(self.groups.rows.len(), in_order);
+        if in_order {
+            changed.touched_last(groups);
+        }
         let mut existing = Vec::new();
         for &group in groups {
-            changed.touches += 1;
-            let place = &mut changed.places[group as usize];
-            if let Some(known) = place.checked_sub(1) {
-                // Of partials nobody asks.
-                if !self.partial {
-                    changed.entries[known as usize].last_touch = changed.touches;
-                }
+            if !changed.touch(group) {
                 continue;
             }
             let is_live = self.groups.is_live(group);
             let before = is_live.then_some(changed.rows_before);
-            changed.entries.push(Entry { group, before, last_touch: changed.touches });
+            changed.entries.push(Entry { group, before });
             if let Some(dirty) = &mut self.dirty {
                 dirty.mark(group);
             }
             if let Some(idle) = &mut self.idle {
                 idle.used(group);
             }
-            *place = changed.entries.len() as u32;
             if is_live {
                 existing.push(group);
                 changed.rows_before += 1;
@@ -450,13 +421,14 @@ impl Aggregating {
         let mut changed = std::mem::take(&mut self.changed);
         let others: Vec<Entry> = changed.entries.extract_if(.., |entry| !due(entry.group)).collect();
         if changed.entries.is_empty() {
-            self.changed = Changed { entries: others, ..changed };
+            changed.entries = others;
+            self.changed = changed;
             return Ok(Vec::new());
         }
         if !self.partial {
             // In the order in which results took their present value: an aggregate above that cares about order (LISTAGG) then ends as
             // if every change had been emitted. Partials come in no order that means anything.
-            changed.entries.sort_unstable_by_key(|entry| entry.last_touch);
+            changed.sort();
         }
         // Piece by piece, so that what is made on the way stays in the cache.
         let before = joined(&changed.before)?;
@@ -467,18 +439,8 @@ impl Aggregating {
         }
         let gone = |entry: &Entry| (self.groups.rows[entry.group as usize] == 0).then_some(entry.group);
         let gone: Vec<u32> = changed.entries.iter().filter_map(gone).collect();
-        // The vectors are kept, so that a small epoch costs little beside a large state.
-        changed.entries.drain(..).for_each(|entry| changed.places[entry.group as usize] = 0);
-        for (place, entry) in (1u32..).zip(&others) {
-            changed.places[entry.group as usize] = place;
-        }
-        let keeps_results = others.iter().any(|entry| entry.before.is_some());
-        changed.entries.extend(others);
-        let Changed { places, entries, before, rows_before, touches } = changed;
-        self.changed = match keeps_results {
-            true => Changed { places, entries, before, rows_before, touches },
-            false => Changed { places, entries, ..Changed::default() },
-        };
+        changed.told(others);
+        self.changed = changed;
         Ok(gone)
     }
 
@@ -515,13 +477,15 @@ impl Aggregating {
         let mut groups = Vec::new();
         self.groups.intern(keys, rows.num_rows(), &mut groups)?;
         let changed = &mut self.changed;
-        changed.places.resize(self.groups.rows.len(), 0);
+        changed.make_room(self.groups.rows.len(), !self.partial);
+        if !self.partial {
+            changed.touched_last(&groups);
+        }
         changed.before = vec![rest[1..].to_vec()];
         changed.rows_before = rows.num_rows() as u32;
         for ((row, group), had_result) in (0u32..).zip(groups).zip(rest[0].as_boolean().values()) {
-            changed.touches += 1;
-            changed.entries.push(Entry { group, before: had_result.then_some(row), last_touch: changed.touches });
-            changed.places[group as usize] = changed.entries.len() as u32;
+            changed.touch(group);
+            changed.entries.push(Entry { group, before: had_result.then_some(row) });
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Two phases where that pays: [`LocalAggregate`] before the exchange turns the rows of an epoch into partial states, one per key;
 //! [`Aggregate`] behind it merges them (or takes rows directly), and emits how each key's result has changed.
 
+mod changed;
 mod cold;
 mod global;
 mod groups;
