@@ -139,7 +139,7 @@ struct Clock {
 const EPOCH_MIN: Duration = Duration::from_millis(1);
 
 /// The same where all results wait for event time to pass.
-const PATIENT_EPOCH_MIN: Duration = Duration::from_millis(10);
+pub(crate) const PATIENT_EPOCH_MIN: Duration = Duration::from_millis(10);
 
 /// How long it lasts in terms of what the barrier before took to pass all tasks, so that a source that has caught up again and again while
 /// its next rows are being decoded does not spend its time on barriers.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::checkpoint::{Begin, Checkpoints, Durability, Recovery, RestartStrategy, Restarts, Retention};
 use crate::connect::Finder;
-use crate::coordinator::{Action, Coordinator, Signal, TaskId};
+use crate::coordinator::{Action, Coordinator, PATIENT_EPOCH_MIN, Signal, TaskId};
 use crate::error::{Error, Result};
 use crate::exchange::{Inbox, LaneStart, Router, feedback, inbox};
 use crate::graph::{Edge, Feedback, Head, JobGraph, SourceHead, StageId, Tail as GraphTail};
@@ -233,6 +233,7 @@ impl Plan {
 
         let operators = || graph.stages.iter().flat_map(|stage| &stage.chain);
         let needs_clock = operators().any(|operator| operator.needs_clock());
+        let is_patient = graph.waits_for_time();
         for (id, stage) in graph.stages.iter().enumerate() {
             let mut splits = match &stage.head {
                 Head::Source(head) => {
@@ -309,11 +310,14 @@ impl Plan {
                             }
                         }
                         let positions = Positions::new(&splits);
-                        let reader = head
+                        let mut reader = head
                             .source
                             .open(splits.into_iter().map(|begin| (begin.split, begin.offset)).collect())
                             .await
                             .map_err(|error| error.in_operator(operator.clone()))?;
+                        if is_patient {
+                            reader.gather(PATIENT_EPOCH_MIN / 2);
+                        }
                         let (barrier, barrier_inbox) = mpsc::unbounded_channel();
                         barriers.insert(reports.task, barrier);
                         readers.push(reports.task);
@@ -372,7 +376,7 @@ impl Plan {
 
         let interval = self.options.epoch_interval;
         let mut coordinator = Coordinator::new((0..places.len()).map(TaskId), barriers.keys().copied(), interval);
-        if graph.waits_for_time() {
+        if is_patient {
             coordinator = coordinator.patient();
         }
         if needs_clock {

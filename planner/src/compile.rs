@@ -221,9 +221,14 @@ impl Compiler {
             Distribution::Single => self.exchange(stage, Exchange::Spread, 1),
             // One shard holds all keys: nothing to exchange.
             Distribution::Hash(_) if stage.parallelism == 1 && self.parallelism == 1 => stage,
+            Distribution::Even if self.parallelism == 1 => stage,
             Distribution::Hash(columns) => {
                 let parallelism = self.parallelism;
                 self.exchange(stage, Exchange::Hash(columns), parallelism)
+            }
+            Distribution::Even => {
+                let parallelism = self.parallelism;
+                self.exchange(stage, Exchange::Spread, parallelism)
             }
         })
     }
@@ -238,7 +243,7 @@ impl Compiler {
             let exchange = match required {
                 _ if self.shards(stage) == parallelism && (is_so || parallelism == 1) => Exchange::Forward,
                 Distribution::Hash(columns) => Exchange::Hash(columns),
-                Distribution::Any | Distribution::Single => Exchange::Spread,
+                Distribution::Any | Distribution::Single | Distribution::Even => Exchange::Spread,
             };
             from.push((stage, exchange));
         }
@@ -270,7 +275,9 @@ impl Compiler {
         Ok(match required {
             Distribution::Single => self.behind(from, Exchange::Spread, 1),
             Distribution::Hash(columns) if !is_so => self.behind(from, Exchange::Hash(columns), self.parallelism),
-            Distribution::Any | Distribution::Hash(_) => self.behind(from, Exchange::Forward, shards),
+            Distribution::Any | Distribution::Even | Distribution::Hash(_) => {
+                self.behind(from, Exchange::Forward, shards)
+            }
         })
     }
 

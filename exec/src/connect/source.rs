@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -61,6 +62,9 @@ pub trait Reader: Send {
     fn backlog(&self) -> Option<watch::Receiver<bool>> {
         None
     }
+
+    /// From now on nobody waits for single rows: where only few come at a time, more may be gathered for so long.
+    fn gather(&mut self, _pause: Duration) {}
 }
 
 /// Names a split within its source: a path, a partition number. Stable across restarts.

@@ -5,6 +5,8 @@
 //! counted either, because each carries its own offset.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -25,7 +27,11 @@ pub(super) struct Pump {
     ended: bool,
     /// See [`Reader::backlog`].
     backlog: watch::Receiver<bool>,
+    pause: Pause,
 }
+
+/// See [`Reader::gather`]. In microseconds.
+type Pause = Arc<AtomicU64>;
 
 impl Pump {
     /// Runs an asynchronous producer as a task.
@@ -35,12 +41,13 @@ impl Pump {
     {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let (is_read, backlog) = watch::channel(true);
-        let producer = produce(Feed { batches: sender.clone(), backlog: is_read });
+        let pause = Pause::default();
+        let producer = produce(Feed { batches: sender.clone(), backlog: is_read, pause: Arc::clone(&pause) });
         let task = tokio::spawn(async move {
             // A closed channel means that nobody wants to know.
             let _ = sender.send(last_word(producer.await)).await;
         });
-        Pump { batches, task: Some(task.abort_handle()), ended: false, backlog }
+        Pump { batches, task: Some(task.abort_handle()), ended: false, backlog, pause }
     }
 
     /// Runs a blocking producer on a thread of its own, which neither waits for a free worker nor holds up a runtime that
@@ -52,12 +59,13 @@ impl Pump {
     ) -> Result<Pump> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let (is_read, backlog) = watch::channel(!has_backlog);
+        let pause = Pause::default();
+        let feed = Feed { batches: sender, backlog: is_read, pause: Arc::clone(&pause) };
         std::thread::Builder::new().name(name.to_string()).spawn(move || {
-            let feed = Feed { batches: sender, backlog: is_read };
             let ended = produce(&feed);
             let _ = feed.batches.blocking_send(last_word(ended));
         })?;
-        Ok(Pump { batches, task: None, ended: false, backlog })
+        Ok(Pump { batches, task: None, ended: false, backlog, pause })
     }
 }
 
@@ -85,6 +93,10 @@ impl Reader for Pump {
     fn backlog(&self) -> Option<watch::Receiver<bool>> {
         Some(self.backlog.clone())
     }
+
+    fn gather(&mut self, pause: Duration) {
+        self.pause.store(pause.as_micros() as u64, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Pump {
@@ -100,7 +112,11 @@ impl Drop for Pump {
 pub(super) struct Feed {
     batches: mpsc::Sender<Result<Option<SplitBatch>>>,
     backlog: watch::Sender<bool>,
+    pause: Pause,
 }
+
+/// Where fewer bytes come at a time, more are gathered.
+const GATHERED_BYTES: usize = 32 << 10;
 
 /// Why a producer stopped early.
 #[derive(Debug)]
@@ -130,6 +146,12 @@ impl Feed {
     /// All has been sent that was there when reading began.
     pub fn backlog_is_read(&self) {
         self.backlog.send_replace(true);
+    }
+
+    /// How long to wait for more after a read that gave so many bytes, if that is worth it and nobody minds.
+    pub fn pause_after(&self, bytes: usize) -> Option<Duration> {
+        let pause = Duration::from_micros(self.pause.load(Ordering::Relaxed));
+        (bytes < GATHERED_BYTES && !pause.is_zero()).then_some(pause)
     }
 
     /// Lets time pass on a thread that may block, in steps short enough to notice that the reader was dropped.

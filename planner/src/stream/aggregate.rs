@@ -163,6 +163,7 @@ impl Lowering<'_> {
         let plan = match local {
             false => plan,
             true => {
+                let plan = if in_any_order(&columns) { plan.spread() } else { plan };
                 let local = LocalAggregate::new(keys.clone(), columns.clone(), Arc::clone(&input))?;
                 let changes = plan.props.changes.clone();
                 StreamPlan::operator(local, plan, changes, Distribution::Any)
@@ -236,6 +237,11 @@ fn shifted(aggregates: Vec<AggregateColumn>, by: usize, retracting: bool) -> Vec
         filter: aggregate.filter.map(|column| column + by),
     };
     aggregates.into_iter().map(shifted).collect()
+}
+
+/// Whether none of these aggregates minds in which order rows come.
+pub(super) fn in_any_order(columns: &[AggregateColumn]) -> bool {
+    !columns.iter().any(|column| column.call.function.is_ordered())
 }
 
 fn name_of(expr: &Expr, position: usize) -> String {

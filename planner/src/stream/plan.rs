@@ -1,5 +1,6 @@
 //! The streaming plan: a tree of operators, with the properties that make it a correct stream.
 
+use std::any::Any;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tidemill_exec::connect::{Sink, Source, Unread};
 use tidemill_exec::exchange::Limits;
 use tidemill_exec::graph::WatermarkStrategy;
 use tidemill_exec::lookup::LookupJoin;
-use tidemill_exec::operators::TimeKind;
+use tidemill_exec::operators::{Filter, Project, TimeKind, Unnest};
 use tidemill_exec::{Changes, ExplainLine, OperatorSpec};
 
 /// There is no enum of operators here: a node holds the operator it will run, so lowering is the only place that knows them all.
@@ -165,6 +166,8 @@ pub enum Distribution {
     Single,
     /// Rows with equal values in these columns in the same shard.
     Hash(Vec<usize>),
+    /// As many in each shard as in any other.
+    Even,
 }
 
 impl StreamPlan {
@@ -205,6 +208,28 @@ impl StreamPlan {
         self.required = vec![required];
         self
     }
+
+    /// The same, with the rows of its table spread evenly where each becomes many on the way here: a table may have fewer splits than there are
+    /// shards, and what it is read as is less to hand over than what becomes of it. For who does not mind in which order rows come.
+    pub fn spread(mut self) -> StreamPlan {
+        self.spread_source(false);
+        self
+    }
+
+    fn spread_source(&mut self, become_many: bool) {
+        let PlanOp::Operator(operator) = &self.op else { return };
+        let operator: &dyn Any = operator.as_ref();
+        let multiplies = operator.is::<Unnest>();
+        let by_row = multiplies || operator.is::<Project>() || operator.is::<Filter>();
+        let ([input], [Distribution::Any], true) = (&mut self.inputs[..], &self.required[..], by_row) else { return };
+        if !input.props.changes.is_append() {
+            return;
+        }
+        match &input.op {
+            PlanOp::Source { .. } if become_many || multiplies => self.required = vec![Distribution::Even],
+            _ => input.spread_source(become_many || multiplies),
+        }
+    }
 }
 
 impl Display for Distribution {
@@ -216,6 +241,7 @@ impl Display for Distribution {
                 let columns: Vec<String> = columns.iter().map(|column| format!("#{column}")).collect();
                 write!(f, "hash({})", columns.join(", "))
             }
+            Distribution::Even => f.write_str("even"),
         }
     }
 }

@@ -209,7 +209,7 @@ pub(super) fn given(mut plan: StreamPlan, width: usize, outer: bool, schema: Sch
     let (times, distribution) = (plan.props.times.clone(), plan.props.distribution.clone());
     let keys = match &distribution {
         Distribution::Hash(keys) => keys.clone(),
-        Distribution::Any | Distribution::Single => Vec::new(),
+        Distribution::Any | Distribution::Single | Distribution::Even => Vec::new(),
     };
     let known_by = (0..width).filter(|column| !times.processing.contains(column)).collect();
     let given = Given { known_by, keys, outer, schema };

@@ -15,6 +15,7 @@ use tidemill_exec::operators::{
 use tidemill_exec::window::Windows;
 use tidemill_exec::{Changes, Error, Result};
 
+use super::aggregate::in_any_order;
 use super::lower::{Lowering, nullable, reordered};
 use super::own::OwnWindows;
 use super::plan::{Distribution, Props, StreamPlan, Times, WindowColumns};
@@ -272,6 +273,7 @@ impl Lowering<'_> {
         let input = Arc::clone(&plan.props.schema);
         let local = LocalWindowAggregate::new(windows, keys.len(), keys.to_vec(), columns.to_vec(), input)?;
         let changes = plan.props.changes.clone();
+        let plan = if in_any_order(columns) { plan.spread() } else { plan };
         Ok((StreamPlan::operator(local, plan, changes, Distribution::Any), true))
     }
 

@@ -5,10 +5,10 @@ use twox_hash::XxHash3_64;
 
 use super::{Table, mix};
 
-/// The table of keys that are bytes, or null.
+/// The table of keys that are bytes, or null. Short ones lie in the hash table itself, of long ones where they are.
 #[derive(Default)]
 pub(super) struct BytesTable {
-    map: HashTable<u32>,
+    map: HashTable<Slot>,
     entries: Vec<Entry>,
     /// The bytes of keys that do not fit into their entry.
     arena: Vec<u8>,
@@ -17,61 +17,57 @@ pub(super) struct BytesTable {
     free: Vec<u32>,
 }
 
+struct Slot {
+    entry: Entry,
+    group: u32,
+}
+
 impl BytesTable {
     #[inline]
     pub fn intern(&mut self, key: Option<&[u8]>, added: &mut Vec<u32>) -> u32 {
-        self.intern_entry(Entry::of(key), key, added)
-    }
-
-    #[inline]
-    pub fn find(&self, key: Option<&[u8]>) -> Option<u32> {
-        self.find_entry(&Entry::of(key), key)
-    }
-
-    pub fn intern_from(&mut self, other: &Self, of_other: &[u32], groups: &mut Vec<u32>, added: &mut Vec<u32>) {
-        groups.extend(of_other.iter().map(|&group| {
-            let entry = other.entries[group as usize];
-            self.intern_entry(entry, entry.key(&other.arena), added)
-        }));
-    }
-
-    /// `wanted` is the entry of `key`, wherever that lies.
-    #[inline]
-    fn intern_entry(&mut self, mut wanted: Entry, key: Option<&[u8]>, added: &mut Vec<u32>) -> u32 {
-        if let Some(group) = self.find_entry(&wanted, key) {
+        let (mut entry, hash) = Entry::of(key);
+        if let Some(group) = self.find_entry(&entry, hash, key) {
             return group;
         }
         if let Some(key) = key.filter(|key| key.len() > INLINE) {
-            wanted.set_start(self.arena.len());
+            entry.set_start(self.arena.len());
             self.arena.extend_from_slice(key);
         }
         let group = match self.free.pop() {
             Some(group) => {
-                self.entries[group as usize] = wanted;
+                self.entries[group as usize] = entry;
                 group
             }
             None => {
-                self.entries.push(wanted);
+                self.entries.push(entry);
                 (self.entries.len() - 1) as u32
             }
         };
         added.push(group);
-        let entries = &self.entries;
-        self.map.insert_unique(wanted.hash, group, |&group| entries[group as usize].hash);
+        let arena = &self.arena;
+        self.map.insert_unique(hash, Slot { entry, group }, |slot| slot.entry.hash(arena));
         group
     }
 
     #[inline]
-    fn find_entry(&self, wanted: &Entry, key: Option<&[u8]>) -> Option<u32> {
+    pub fn find(&self, key: Option<&[u8]>) -> Option<u32> {
+        let (entry, hash) = Entry::of(key);
+        self.find_entry(&entry, hash, key)
+    }
+
+    pub fn intern_from(&mut self, other: &Self, of_other: &[u32], groups: &mut Vec<u32>, added: &mut Vec<u32>) {
+        groups.extend(of_other.iter().map(|&group| self.intern(other.key(group), added)));
+    }
+
+    /// `wanted` is what [`Entry::of`] gives of `key`.
+    #[inline]
+    fn find_entry(&self, wanted: &Entry, hash: u64, key: Option<&[u8]>) -> Option<u32> {
         let long = key.filter(|key| key.len() > INLINE);
-        let found = self.map.find(wanted.hash, |&group| {
-            let entry = &self.entries[group as usize];
-            match long {
-                None => entry.len == wanted.len && entry.bytes == wanted.bytes,
-                Some(key) => entry.hash == wanted.hash && entry.key(&self.arena) == Some(key),
-            }
+        let found = self.map.find(hash, |slot| match long {
+            None => slot.entry == *wanted,
+            Some(key) => slot.entry.is_like(wanted) && slot.entry.key(&self.arena) == Some(key),
         });
-        found.copied()
+        Some(found?.group)
     }
 
     fn compact(&mut self) {
@@ -81,6 +77,7 @@ impl BytesTable {
             arena.extend_from_slice(&self.arena[start..start + entry.len as usize]);
             entry.set_start(end);
         }
+        self.map.iter_mut().for_each(|slot| slot.entry = self.entries[slot.group as usize]);
         self.arena = arena;
         self.garbage = 0;
     }
@@ -101,13 +98,13 @@ impl Table for BytesTable {
 
     fn remove(&mut self, group: u32) {
         let entry = &mut self.entries[group as usize];
-        let hash = entry.hash;
+        let hash = entry.hash(&self.arena);
         if entry.is_long() {
             self.garbage += entry.len as usize;
         }
         entry.len = FREE;
         self.map
-            .find_entry(hash, |&candidate| candidate == group)
+            .find_entry(hash, |slot| slot.group == group)
             .unwrap_or_else(|_| panic!("only live groups are removed"))
             .remove();
         self.free.push(group);
@@ -133,19 +130,20 @@ impl Table for BytesTable {
     }
 
     fn bytes(&self) -> usize {
-        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() + self.map.capacity() * 5
+        self.arena.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.map.capacity() * (1 + size_of::<Slot>())
     }
 }
 
-/// A key, in place if it is short: most words are. That spares the way to
-/// the arena, which with many keys is a cache miss per row, and the call to compare bytes of any length.
-#[derive(Clone, Copy)]
+/// A key, in place if it is short: most words are. That spares the way to the arena, which with many keys is a cache miss per row, and the call to
+/// compare bytes of any length.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Entry {
-    /// The key and zeros, or where in the arena it starts.
+    /// The key and zeros; or where in the arena it starts, and half of its hash.
     bytes: [u8; INLINE],
     /// Of the key; or [`NULL`], or [`FREE`].
     len: u32,
-    hash: u64,
 }
 
 const INLINE: usize = 12;
@@ -153,20 +151,40 @@ const NULL: u32 = u32::MAX;
 const FREE: u32 = u32::MAX - 1;
 
 impl Entry {
-    /// The place in the arena of a long key is still to be set.
+    /// And its hash. The place in the arena of a long key is still to be set.
     #[inline]
-    fn of(key: Option<&[u8]>) -> Entry {
-        let Some(key) = key else { return Entry { bytes: [0; INLINE], len: NULL, hash: mix(u64::from(NULL), 0) } };
+    fn of(key: Option<&[u8]>) -> (Entry, u64) {
+        let mut bytes = [0; INLINE];
+        let Some(key) = key else {
+            let entry = Entry { bytes, len: NULL };
+            return (entry, entry.hash(&[]));
+        };
         // Arrow's arrays of keys hold less than 2 GiB.
         let len = key.len() as u32;
         if key.len() > INLINE {
-            return Entry { bytes: [0; INLINE], len, hash: XxHash3_64::oneshot(key) };
+            let hash = XxHash3_64::oneshot(key);
+            bytes[8..].copy_from_slice(&((hash >> 16) as u32).to_le_bytes());
+            return (Entry { bytes, len }, hash);
         }
         let (low, high) = padded(key);
-        let mut bytes = [0; INLINE];
         bytes[..8].copy_from_slice(&low.to_le_bytes());
         bytes[8..].copy_from_slice(&high.to_le_bytes());
-        Entry { bytes, len, hash: mix(low, u64::from(high) << 32 | u64::from(len)) }
+        let entry = Entry { bytes, len };
+        (entry, entry.hash(&[]))
+    }
+
+    #[inline]
+    fn hash(&self, arena: &[u8]) -> u64 {
+        match self.is_long() {
+            true => XxHash3_64::oneshot(&arena[self.start()..self.start() + self.len as usize]),
+            false => mix(self.low(), u64::from(self.high()) << 32 | u64::from(self.len)),
+        }
+    }
+
+    /// Whether two long keys may be equal.
+    #[inline]
+    fn is_like(&self, other: &Entry) -> bool {
+        self.len == other.len && self.high() == other.high()
     }
 
     fn is_long(&self) -> bool {
@@ -181,8 +199,16 @@ impl Entry {
         }
     }
 
+    fn low(&self) -> u64 {
+        u64::from_le_bytes(*self.bytes.first_chunk().expect("eight of twelve bytes"))
+    }
+
+    fn high(&self) -> u32 {
+        u32::from_le_bytes(*self.bytes.last_chunk().expect("four of twelve bytes"))
+    }
+
     fn start(&self) -> usize {
-        u64::from_le_bytes(self.bytes[..8].try_into().expect("eight of twelve bytes")) as usize
+        self.low() as usize
     }
 
     fn set_start(&mut self, start: usize) {

@@ -140,13 +140,17 @@ impl Connection {
     async fn read(&mut self, stream: &mut TcpStream, peer: &str, feed: &Feed) -> Result<Option<Error>, Halt> {
         loop {
             self.received.reserve(64 << 10);
-            match stream.read_buf(&mut self.received).await {
+            let length = match stream.read_buf(&mut self.received).await {
                 Ok(0) => return Ok(None),
-                Ok(_) => self.records.push(&self.received),
+                Ok(length) => length,
                 Err(error) => return Ok(Some(lost(peer, &error))),
-            }
+            };
+            self.records.push(&self.received);
             self.received.clear();
             self.records.send_all(feed).await?;
+            if let Some(pause) = feed.pause_after(length) {
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 
@@ -170,6 +174,8 @@ fn lost(peer: &str, error: &std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::AsyncWriteExt;
 
     use super::super::Socket;
@@ -221,6 +227,21 @@ mod tests {
         });
         assert_eq!(read_all(reader.as_mut()).await.unwrap(), ["grüße; welt", "zwei"]);
         sending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_nobody_waits_for_single_rows_more_are_gathered() {
+        let (listener, port) = server().await;
+        let mut reader = reader(&port, &[]).await;
+        reader.gather(Duration::from_secs(3600));
+        let (mut peer, _) = listener.accept().await.unwrap();
+        peer.write_all(b"one\n").await.unwrap();
+        assert_eq!(lines_of(&reader.next().await.unwrap().unwrap().rows), ["one"]);
+        tokio::time::pause();
+        for line in ["two\n", "three\n"] {
+            peer.write_all(line.as_bytes()).await.unwrap();
+        }
+        assert_eq!(lines_of(&reader.next().await.unwrap().unwrap().rows), ["two", "three"]);
     }
 
     #[tokio::test]
