@@ -115,9 +115,6 @@ pub(super) struct Feed {
     pause: Pause,
 }
 
-/// Where fewer bytes come at a time, more are gathered.
-const GATHERED_BYTES: usize = 32 << 10;
-
 /// Why a producer stopped early.
 #[derive(Debug)]
 pub(super) enum Halt {
@@ -148,10 +145,9 @@ impl Feed {
         self.backlog.send_replace(true);
     }
 
-    /// How long to wait for more after a read that gave so many bytes, if that is worth it and nobody minds.
-    pub fn pause_after(&self, bytes: usize) -> Option<Duration> {
-        let pause = Duration::from_micros(self.pause.load(Ordering::Relaxed));
-        (bytes < GATHERED_BYTES && !pause.is_zero()).then_some(pause)
+    /// How long little may be kept back to gather more, if nobody minds.
+    pub fn gathers(&self) -> Option<Duration> {
+        Some(Duration::from_micros(self.pause.load(Ordering::Relaxed))).filter(|pause| !pause.is_zero())
     }
 
     /// Lets time pass on a thread that may block, in steps short enough to notice that the reader was dropped.

@@ -112,23 +112,17 @@ impl Source for StdinSource {
             let mut input = input();
             let mut chunk = vec![0; 256 << 10];
             loop {
-                let length = match input.read(&mut chunk) {
-                    Ok(length) => length,
+                match input.read(&mut chunk) {
+                    Ok(0) => records.end(),
+                    Ok(length) => records.push(&chunk[..length]),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(Error::new("cannot read standard input").why(error.to_string()).into()),
-                };
-                match length {
-                    0 => records.end(),
-                    length => records.push(&chunk[..length]),
                 }
                 while let Some(batch) = records.next()? {
                     feed.send_blocking(batch)?;
                 }
                 if records.has_ended() {
                     return Ok(());
-                }
-                if let Some(pause) = feed.pause_after(length) {
-                    std::thread::sleep(pause);
                 }
             }
         })?))

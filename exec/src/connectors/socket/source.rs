@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Endpoint, OPTIONS};
 use crate::connect::{Format, Offset, Reader, Source, SplitId, TableDefinition};
@@ -129,6 +130,9 @@ async fn read_server(
     }
 }
 
+/// So much is asked for at once. If nobody minds, less is gathered before it is decoded.
+const READ_BYTES: usize = 64 << 10;
+
 /// One connection's bytes on their way to rows.
 struct Connection {
     records: Records,
@@ -138,18 +142,30 @@ struct Connection {
 impl Connection {
     /// Sends on every row until the peer closes; the error is that of a connection that broke.
     async fn read(&mut self, stream: &mut TcpStream, peer: &str, feed: &Feed) -> Result<Option<Error>, Halt> {
+        // When what has been received is decoded at the latest. It is read all the same: a peer whose bytes wait would send no more.
+        let mut due: Option<Instant> = None;
         loop {
-            self.received.reserve(64 << 10);
-            let length = match stream.read_buf(&mut self.received).await {
-                Ok(0) => return Ok(None),
-                Ok(length) => length,
-                Err(error) => return Ok(Some(lost(peer, &error))),
+            self.received.reserve(READ_BYTES);
+            let is_due = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await };
+            let read = tokio::select! {
+                biased;
+                read = stream.read_buf(&mut self.received) => Some(read),
+                () = is_due, if due.is_some() => None,
             };
+            if let (Some(Ok(1..)), Some(pause)) = (&read, feed.gathers())
+                && self.received.len() < READ_BYTES
+                && Instant::now() < *due.get_or_insert_with(|| Instant::now() + pause)
+            {
+                continue;
+            }
+            due = None;
             self.records.push(&self.received);
             self.received.clear();
             self.records.send_all(feed).await?;
-            if let Some(pause) = feed.pause_after(length) {
-                tokio::time::sleep(pause).await;
+            match read {
+                Some(Ok(0)) => return Ok(None),
+                Some(Err(error)) => return Ok(Some(lost(peer, &error))),
+                Some(Ok(_)) | None => {}
             }
         }
     }
@@ -181,7 +197,7 @@ mod tests {
     use super::super::Socket;
     use super::*;
     use crate::connect::Connector;
-    use crate::connectors::testing::{lines_of, lines_table, read_all, registry};
+    use crate::connectors::testing::{ROWS_PER_BATCH, lines_of, lines_table, read_all, registry};
 
     async fn server() -> (TcpListener, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -230,18 +246,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_waits_for_single_rows_more_are_gathered() {
+    async fn where_nobody_waits_for_single_rows_they_are_gathered() {
+        let (listener, port) = server().await;
+        let mut reader = reader(&port, &[]).await;
+        reader.gather(Duration::from_secs(3600));
+        let (mut peer, _) = listener.accept().await.unwrap();
+        for _ in 0..20 {
+            peer.write_all(b"line\n").await.unwrap();
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(peer);
+        assert_eq!(lines_of(&reader.next().await.unwrap().unwrap().rows), ["line"; ROWS_PER_BATCH], "not one by one");
+        assert_eq!(read_all(reader.as_mut()).await.unwrap().len(), 20 - ROWS_PER_BATCH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gathered_is_given_in_time() {
         let (listener, port) = server().await;
         let mut reader = reader(&port, &[]).await;
         reader.gather(Duration::from_secs(3600));
         let (mut peer, _) = listener.accept().await.unwrap();
         peer.write_all(b"one\n").await.unwrap();
         assert_eq!(lines_of(&reader.next().await.unwrap().unwrap().rows), ["one"]);
-        tokio::time::pause();
-        for line in ["two\n", "three\n"] {
-            peer.write_all(line.as_bytes()).await.unwrap();
-        }
-        assert_eq!(lines_of(&reader.next().await.unwrap().unwrap().rows), ["two", "three"]);
     }
 
     #[tokio::test]
