@@ -146,11 +146,10 @@ impl Connection {
         let mut due: Option<Instant> = None;
         loop {
             self.received.reserve(READ_BYTES);
-            let is_due = async { tokio::time::sleep_until(due.unwrap_or_else(Instant::now)).await };
             let read = tokio::select! {
                 biased;
                 read = stream.read_buf(&mut self.received) => Some(read),
-                () = is_due, if due.is_some() => None,
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             };
             if let (Some(Ok(1..)), Some(pause)) = (&read, feed.gathers())
                 && self.received.len() < READ_BYTES
