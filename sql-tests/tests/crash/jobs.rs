@@ -112,6 +112,13 @@ pub const JOBS: &[Job] = &[
         "SET 'execution.checkpointing.interval' = '60 ms'; SET 'state.backend.type' = 'disk'; SET 'state.memory' = '2 mb';",
     ),
     changing("global", "n BIGINT, s BIGINT", "SELECT COUNT(*), SUM(CAST(v AS BIGINT)) FROM many"),
+    // Rows of the table are spread before they become many.
+    changing(
+        "spread",
+        "w INT, n BIGINT, s BIGINT",
+        "SELECT MOD(w, 100), COUNT(*), SUM(CAST(v AS BIGINT)) FROM many \
+         CROSS JOIN UNNEST(ARRAY[k, k + 1, v]) AS t (w) GROUP BY MOD(w, 100)",
+    ),
     changing(
         "retractions",
         "n BIGINT, pairs BIGINT, most BIGINT",
