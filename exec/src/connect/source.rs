@@ -64,7 +64,7 @@ pub trait Reader: Send {
     }
 
     /// From now on nobody waits for single rows: where only few come at a time, more may be gathered for so long.
-    fn gather(&mut self, _pause: Duration) {}
+    fn gather(&mut self, _time: Duration) {}
 }
 
 /// Names a split within its source: a path, a partition number. Stable across restarts.

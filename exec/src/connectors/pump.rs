@@ -27,11 +27,11 @@ pub(super) struct Pump {
     ended: bool,
     /// See [`Reader::backlog`].
     backlog: watch::Receiver<bool>,
-    pause: Pause,
+    gathering: Gathering,
 }
 
 /// See [`Reader::gather`]. In microseconds.
-type Pause = Arc<AtomicU64>;
+type Gathering = Arc<AtomicU64>;
 
 impl Pump {
     /// Runs an asynchronous producer as a task.
@@ -41,13 +41,13 @@ impl Pump {
     {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let (is_read, backlog) = watch::channel(true);
-        let pause = Pause::default();
-        let producer = produce(Feed { batches: sender.clone(), backlog: is_read, pause: Arc::clone(&pause) });
+        let gathering = Gathering::default();
+        let producer = produce(Feed { batches: sender.clone(), backlog: is_read, gathering: Arc::clone(&gathering) });
         let task = tokio::spawn(async move {
             // A closed channel means that nobody wants to know.
             let _ = sender.send(last_word(producer.await)).await;
         });
-        Pump { batches, task: Some(task.abort_handle()), ended: false, backlog, pause }
+        Pump { batches, task: Some(task.abort_handle()), ended: false, backlog, gathering }
     }
 
     /// Runs a blocking producer on a thread of its own, which neither waits for a free worker nor holds up a runtime that
@@ -59,13 +59,13 @@ impl Pump {
     ) -> Result<Pump> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let (is_read, backlog) = watch::channel(!has_backlog);
-        let pause = Pause::default();
-        let feed = Feed { batches: sender, backlog: is_read, pause: Arc::clone(&pause) };
+        let gathering = Gathering::default();
+        let feed = Feed { batches: sender, backlog: is_read, gathering: Arc::clone(&gathering) };
         std::thread::Builder::new().name(name.to_string()).spawn(move || {
             let ended = produce(&feed);
             let _ = feed.batches.blocking_send(last_word(ended));
         })?;
-        Ok(Pump { batches, task: None, ended: false, backlog, pause })
+        Ok(Pump { batches, task: None, ended: false, backlog, gathering })
     }
 }
 
@@ -94,8 +94,8 @@ impl Reader for Pump {
         Some(self.backlog.clone())
     }
 
-    fn gather(&mut self, pause: Duration) {
-        self.pause.store(pause.as_micros() as u64, Ordering::Relaxed);
+    fn gather(&mut self, time: Duration) {
+        self.gathering.store(time.as_micros() as u64, Ordering::Relaxed);
     }
 }
 
@@ -112,7 +112,7 @@ impl Drop for Pump {
 pub(super) struct Feed {
     batches: mpsc::Sender<Result<Option<SplitBatch>>>,
     backlog: watch::Sender<bool>,
-    pause: Pause,
+    gathering: Gathering,
 }
 
 /// Why a producer stopped early.
@@ -147,7 +147,7 @@ impl Feed {
 
     /// How long little may be kept back to gather more, if nobody minds.
     pub fn gathers(&self) -> Option<Duration> {
-        Some(Duration::from_micros(self.pause.load(Ordering::Relaxed))).filter(|pause| !pause.is_zero())
+        Some(Duration::from_micros(self.gathering.load(Ordering::Relaxed))).filter(|time| !time.is_zero())
     }
 
     /// Lets time pass on a thread that may block, in steps short enough to notice that the reader was dropped.

@@ -3,18 +3,17 @@
 use hashbrown::HashTable;
 use twox_hash::XxHash3_64;
 
-use super::{Table, mix};
+use super::{Numbered, Table, mix};
 
 /// The table of keys that are bytes, or null. Short ones lie in the hash table itself, of long ones where they are.
 #[derive(Default)]
 pub(super) struct BytesTable {
     map: HashTable<Slot>,
-    entries: Vec<Entry>,
+    keys: Numbered<Entry>,
     /// The bytes of keys that do not fit into their entry.
     arena: Vec<u8>,
     /// Bytes of `arena` that belong to removed keys.
     garbage: usize,
-    free: Vec<u32>,
 }
 
 struct Slot {
@@ -33,16 +32,7 @@ impl BytesTable {
             entry.set_start(self.arena.len());
             self.arena.extend_from_slice(key);
         }
-        let group = match self.free.pop() {
-            Some(group) => {
-                self.entries[group as usize] = entry;
-                group
-            }
-            None => {
-                self.entries.push(entry);
-                (self.entries.len() - 1) as u32
-            }
-        };
+        let group = self.keys.add(entry);
         added.push(group);
         let arena = &self.arena;
         self.map.insert_unique(hash, Slot { entry, group }, |slot| slot.entry.hash(arena));
@@ -72,12 +62,12 @@ impl BytesTable {
 
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
-        for entry in self.entries.iter_mut().filter(|entry| entry.is_long()) {
+        for entry in self.keys.entries.iter_mut().filter(|entry| entry.is_long()) {
             let (start, end) = (entry.start(), arena.len());
             arena.extend_from_slice(&self.arena[start..start + entry.len as usize]);
             entry.set_start(end);
         }
-        self.map.iter_mut().for_each(|slot| slot.entry = self.entries[slot.group as usize]);
+        self.map.iter_mut().for_each(|slot| slot.entry = self.keys.entries[slot.group as usize]);
         self.arena = arena;
         self.garbage = 0;
     }
@@ -89,15 +79,15 @@ impl Table for BytesTable {
     }
 
     fn groups(&self) -> usize {
-        self.entries.len()
+        self.keys.entries.len()
     }
 
     fn key(&self, group: u32) -> Option<&[u8]> {
-        self.entries[group as usize].key(&self.arena)
+        self.keys.entries[group as usize].key(&self.arena)
     }
 
     fn remove(&mut self, group: u32) {
-        let entry = &mut self.entries[group as usize];
+        let entry = &mut self.keys.entries[group as usize];
         let hash = entry.hash(&self.arena);
         if entry.is_long() {
             self.garbage += entry.len as usize;
@@ -107,31 +97,30 @@ impl Table for BytesTable {
             .find_entry(hash, |slot| slot.group == group)
             .unwrap_or_else(|_| panic!("only live groups are removed"))
             .remove();
-        self.free.push(group);
+        self.keys.free.push(group);
         if self.garbage > 64 * 1024 && self.garbage * 2 > self.arena.len() {
             self.compact();
         }
     }
 
     fn is_live(&self, group: u32) -> bool {
-        self.entries.get(group as usize).is_some_and(|entry| entry.len != FREE)
+        self.keys.entries.get(group as usize).is_some_and(|entry| entry.len != FREE)
     }
 
     fn live(&self) -> Vec<u32> {
-        (0u32..).zip(&self.entries).filter(|(_, entry)| entry.len != FREE).map(|(group, _)| group).collect()
+        (0u32..).zip(&self.keys.entries).filter(|(_, entry)| entry.len != FREE).map(|(group, _)| group).collect()
     }
 
     fn clear(&mut self) {
         self.map.clear();
-        self.entries.clear();
+        self.keys.clear();
         self.arena.clear();
         self.garbage = 0;
-        self.free.clear();
     }
 
     fn bytes(&self) -> usize {
         self.arena.capacity()
-            + self.entries.capacity() * size_of::<Entry>()
+            + self.keys.entries.capacity() * size_of::<Entry>()
             + self.map.capacity() * (1 + size_of::<Slot>())
     }
 }

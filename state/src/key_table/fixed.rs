@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-use super::{Table, mix};
+use super::{Numbered, Table, mix};
 
 /// The table of keys that all have `N` bytes, 8 to 16, and begin with 0 or 1. They lie in the hash table itself, so that a known key is
 /// found with one cache miss, or two if the table is very large; and by group.
@@ -10,8 +10,7 @@ use super::{Table, mix};
 pub(super) struct FixedTable<const N: usize> {
     map: HashTable<Slot<N>>,
     /// By group; what has no key begins with [`FREE`].
-    keys: Vec<[u8; N]>,
-    free: Vec<u32>,
+    keys: Numbered<[u8; N]>,
 }
 
 struct Slot<const N: usize> {
@@ -28,16 +27,7 @@ impl<const N: usize> FixedTable<N> {
         if let Some(slot) = self.map.find(hash, |slot| slot.key == *key) {
             return slot.group;
         }
-        let group = match self.free.pop() {
-            Some(group) => {
-                self.keys[group as usize] = *key;
-                group
-            }
-            None => {
-                self.keys.push(*key);
-                (self.keys.len() - 1) as u32
-            }
-        };
+        let group = self.keys.add(*key);
         added.push(group);
         self.map.insert_unique(hash, Slot { key: *key, group }, |slot| self::hash(&slot.key));
         group
@@ -49,7 +39,7 @@ impl<const N: usize> FixedTable<N> {
     }
 
     pub fn get(&self, group: u32) -> &[u8; N] {
-        &self.keys[group as usize]
+        &self.keys.entries[group as usize]
     }
 
     pub fn intern_from(&mut self, other: &Self, of_other: &[u32], groups: &mut Vec<u32>, added: &mut Vec<u32>) {
@@ -63,7 +53,7 @@ impl<const N: usize> Table for FixedTable<N> {
     }
 
     fn groups(&self) -> usize {
-        self.keys.len()
+        self.keys.entries.len()
     }
 
     fn key(&self, group: u32) -> Option<&[u8]> {
@@ -71,30 +61,29 @@ impl<const N: usize> Table for FixedTable<N> {
     }
 
     fn remove(&mut self, group: u32) {
-        let key = std::mem::replace(&mut self.keys[group as usize], [FREE; N]);
+        let key = std::mem::replace(&mut self.keys.entries[group as usize], [FREE; N]);
         self.map
             .find_entry(hash(&key), |slot| slot.group == group)
             .unwrap_or_else(|_| panic!("only live groups are removed"))
             .remove();
-        self.free.push(group);
+        self.keys.free.push(group);
     }
 
     fn is_live(&self, group: u32) -> bool {
-        self.keys.get(group as usize).is_some_and(|key| key[0] != FREE)
+        self.keys.entries.get(group as usize).is_some_and(|key| key[0] != FREE)
     }
 
     fn live(&self) -> Vec<u32> {
-        (0u32..).zip(&self.keys).filter(|(_, key)| key[0] != FREE).map(|(group, _)| group).collect()
+        (0u32..).zip(&self.keys.entries).filter(|(_, key)| key[0] != FREE).map(|(group, _)| group).collect()
     }
 
     fn clear(&mut self) {
         self.map.clear();
         self.keys.clear();
-        self.free.clear();
     }
 
     fn bytes(&self) -> usize {
-        self.keys.capacity() * N + self.map.capacity() * (1 + size_of::<Slot<N>>())
+        self.keys.entries.capacity() * N + self.map.capacity() * (1 + size_of::<Slot<N>>())
     }
 }
 

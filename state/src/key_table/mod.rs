@@ -42,6 +42,41 @@ trait Table {
     fn bytes(&self) -> usize;
 }
 
+/// What is kept of the key of each group, by the group's number.
+struct Numbered<E> {
+    entries: Vec<E>,
+    free: Vec<u32>,
+}
+
+// Derived, it would ask for entries that have a default.
+impl<E> Default for Numbered<E> {
+    fn default() -> Numbered<E> {
+        Numbered { entries: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<E> Numbered<E> {
+    /// The number that this one gets.
+    #[inline]
+    fn add(&mut self, entry: E) -> u32 {
+        match self.free.pop() {
+            Some(group) => {
+                self.entries[group as usize] = entry;
+                group
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.free.clear();
+    }
+}
+
 impl KeyTable {
     /// An empty table for keys of these column types. Without columns, every row has the same key.
     pub fn new(types: &[DataType]) -> Result<KeyTable, ArrowError> {

@@ -151,9 +151,9 @@ impl Connection {
                 read = stream.read_buf(&mut self.received) => Some(read),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             };
-            if let (Some(Ok(1..)), Some(pause)) = (&read, feed.gathers())
+            if let (Some(Ok(1..)), Some(time)) = (&read, feed.gathers())
                 && self.received.len() < READ_BYTES
-                && Instant::now() < *due.get_or_insert_with(|| Instant::now() + pause)
+                && Instant::now() < *due.get_or_insert_with(|| Instant::now() + time)
             {
                 continue;
             }
